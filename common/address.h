@@ -1,0 +1,25 @@
+/* common/address.h — mailboxes of RFC 5321 4.1.2 with SMTPUTF8 (RFC 6531). Pure; borrows its input. */
+#pragma once
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/span.h"
+
+enum { ADDRESS_LOCAL_MAX = 64, ADDRESS_DOMAIN_MAX = 255, ADDRESS_PATH_MAX = 320 }; /* 4.5.3.1; octets */
+
+struct address {
+    struct span text;   /* "local@domain" as given, without brackets and source route; "" : null */
+    struct span local;  /* as given, quotes included */
+    struct span domain; /* as given; "[192.0.2.1]" for a literal; "" for <postmaster> and null */
+    bool null, literal, utf8, quoted;
+};
+/* Parses "<...>" at the start of s; a source route is accepted and dropped (RFC 5321 appendix C).
+ * rest: what follows ">". ERR_PARSE, ERR_TOOBIG. Null and bare <postmaster> are decided by the caller. */
+enum err address_parse_path(struct span s, bool allow_utf8, struct address *ret, struct span *rest,
+                            struct errctx *ec) MUST_USE;
+/* The same for a bare "local@domain" (configuration, CLI). */
+enum err address_parse(struct span s, bool allow_utf8, struct address *ret, struct errctx *ec) MUST_USE;
+bool domain_valid(struct span s, bool allow_utf8); /* host name rules, 1..255 octets, labels 1..63 */
+/* Lower-cased (ASCII), without trailing dot: the form used in keys and look-ups. ERR_PARSE, ERR_TOOBIG. */
+enum err domain_normalize(struct span s, struct buf *out) MUST_USE;
+/* The local part without quotes and backslashes: "a b"@x and a\ b are one mailbox (RFC 5321 4.1.2). */
+enum err address_local_unquote(struct span local, struct buf *out) MUST_USE;

@@ -1,0 +1,42 @@
+/* linkstate/route.h — which connector takes a recipient: one pure function over an immutable table.
+ *
+ * Lifetimes: a table is built once and shared by reference counting (any thread); results borrow
+ * from it. No I/O, no clock, no allocation in route_lookup(). Selection follows the seven steps of
+ * docs/architecture.md ("Path selection"): restrictions and scope, most specific address space, least
+ * cost, connector of the local group first, deterministic ties. */
+#pragma once
+#include "common/buf.h"
+#include "common/config/config.h"
+#include "common/err.h"
+#include "common/mail.h"
+#include "common/span.h"
+
+struct route_table;
+enum route_kind {
+    ROUTE_LOCAL,       /* a local domain: deliver */
+    ROUTE_NEXT_HOP,    /* over connector */
+    ROUTE_UNREACHABLE, /* every way is down: wait */
+    ROUTE_NONE,        /* no way by configuration: 5.4.4 */
+};
+struct route {
+    enum route_kind kind;
+    const struct conf_local_domain *local;  /* ROUTE_LOCAL */
+    const struct conf_connector *connector; /* ROUTE_NEXT_HOP: the first edge of the path */
+    bool dns;        /* resolve the domain itself; else connector->smart_hosts in turn */
+    bool relay_open; /* the connector allows anybody to relay */
+    uint32_t cost;
+};
+/* What restrictions look at; the message class is computed from it. */
+struct route_message {
+    uint64_t size_bytes;
+    enum priority priority;
+    bool system;
+    struct span sender;
+};
+enum err route_table_new(const struct config *conf, struct route_table **ret, struct errctx *ec) MUST_USE;
+struct route_table *route_table_ref(struct route_table *t);
+void route_table_unref(struct route_table *t); /* NULL is a no-op */
+/* Which restrictions a message passes, as a small number: equal classes take equal routes. 0: all. */
+uint32_t route_class(const struct route_table *t, const struct route_message *m);
+/* domain is normalized (common/address.h). */
+void route_lookup(const struct route_table *t, struct span domain, uint32_t klass, struct route *ret);

@@ -1,0 +1,70 @@
+/* queue/envelope.h — what the queue knows of a message besides its body: envelope and jobs.
+ *
+ * A job is (message, destination domain, message class, at most JOB_RCPTS_MAX recipients): the unit
+ * that is claimed, retried and finished. Encoded form: a version byte, then TLVs (varint type,
+ * varint length, value); unknown types are kept and written back (older programs lose nothing).
+ * All spans are borrowed: of the caller when encoding, of the encoded bytes when decoding.
+ * Values read from Redis are untrusted: every length is checked, limits as below. */
+#pragma once
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/mail.h"
+#include "common/span.h"
+
+enum {
+    ENVELOPE_MAX = 16384, /* encoded bytes */
+    JOB_RCPTS_MAX = 100,
+    JOB_MAX = 131072, /* encoded bytes */
+    JOBS_PER_MESSAGE_MAX = 64000,
+};
+enum body_kind { BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME }; /* RFC 6152, RFC 3030 */
+enum dsn_ret { DSN_RET_UNSET, DSN_RET_FULL, DSN_RET_HDRS };   /* RFC 3461 4.3 */
+enum {
+    NOTIFY_NEVER = 1,
+    NOTIFY_SUCCESS = 2,
+    NOTIFY_FAILURE = 4,
+    NOTIFY_DELAY = 8
+}; /* RFC 3461 4.1; 0: not given */
+
+struct envelope {
+    struct span sender; /* "" : null reverse-path */
+    ms_t arrival_ms;    /* wall clock */
+    enum body_kind body;
+    enum dsn_ret ret;
+    enum priority priority;
+    bool smtputf8, system; /* system: a report made by us */
+    struct span envid;     /* xtext as given */
+    struct span client;    /* "192.0.2.1" */
+    struct span helo, auth, virtual_server;
+    struct span header_from, subject, message_id; /* cut short: for search and display */
+    uint32_t hops;                                /* Received headers counted at arrival */
+    struct span visited;                          /* routing groups passed, LF between them */
+    struct span unknown;                          /* TLVs of a newer program, verbatim */
+};
+struct recipient {
+    struct span address; /* "local@domain" as given */
+    struct span orcpt;   /* "rfc822;..." as given, xtext; "" : none */
+    uint8_t notify;      /* NOTIFY_* */
+    uint16_t code;       /* last reply: 0 none yet */
+    struct span reply;   /* last reply text, cut short */
+};
+struct job {
+    struct span domain;                /* normalized: the queue's key */
+    uint32_t klass;                    /* message class of linkstate/route.h */
+    uint32_t attempts;                 /* connections and transactions tried */
+    uint32_t failures;                 /* 4xx of this message's own (not of its link): problem message */
+    ms_t first_ms, next_ms, expire_ms; /* wall clock of Redis */
+    bool delay_noticed;
+    struct span last_error;  /* of the last attempt, for people */
+    struct recipient *rcpts; /* still to be delivered */
+    size_t nrcpts;
+    struct span unknown;
+};
+
+enum err envelope_encode(const struct envelope *env, struct buf *out) MUST_USE; /* ERR_TOOBIG */
+enum err envelope_decode(struct span bytes, struct envelope *ret) MUST_USE;     /* ERR_PARSE, ERR_TOOBIG */
+enum err job_encode(const struct job *job, struct buf *out) MUST_USE;
+/* ret->rcpts is allocated; job_done() frees it. Spans borrow from bytes. */
+enum err job_decode(struct span bytes, struct job *ret) MUST_USE;
+void job_done(struct job *job); /* idempotent */
