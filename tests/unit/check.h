@@ -1,11 +1,12 @@
 /* tests/unit/check.h — cmocka with what it lacks: tables of cases, spans that print themselves. */
 #pragma once
-/* clang-format off: cmocka wants these first */
-#include <cmocka.h>
-#include <setjmp.h>
+/* cmocka wants these first, in this order */
+/* clang-format off */
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 /* clang-format on */
 #include "common/span.h"
 
