@@ -1,10 +1,13 @@
 /* queue/envelope.h — what the queue knows of a message besides its body: envelope and jobs.
  *
  * A job is (message, destination domain, message class, at most JOB_RCPTS_MAX recipients): the unit
- * that is claimed, retried and finished. Encoded form: a version byte, then TLVs (varint type,
- * varint length, value); unknown types are kept and written back (older programs lose nothing).
+ * that is claimed, retried and finished. Encoded form: a version byte, for a job the recipients (their
+ * number, then each with its length), then the fields as queue/tlv.h writes them: types of a newer
+ * program are kept and written back, so that an older one loses nothing.
  * All spans are borrowed: of the caller when encoding, of the encoded bytes when decoding.
- * Values read from Redis are untrusted: every length is checked, limits as below. */
+ * Values read from Redis are untrusted: every length is checked, limits as below, and what ends up in
+ * commands, keys or headers holds no control bytes. Texts for people (replies, errors, subject) are cut
+ * when encoded and may hold any bytes. */
 #pragma once
 #include "common/buf.h"
 #include "common/clock.h"
@@ -17,6 +20,9 @@ enum {
     JOB_RCPTS_MAX = 100,
     JOB_MAX = 131072, /* encoded bytes */
     JOBS_PER_MESSAGE_MAX = 64000,
+    ADDRESS_MAX = 512, /* RFC 5321 4.5.3.1.3 asks for 256; UTF-8 and source routes are longer */
+    REPLY_TEXT_MAX = 256,
+    SUMMARY_TEXT_MAX = 256,
 };
 enum body_kind { BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME }; /* RFC 6152, RFC 3030 */
 enum dsn_ret { DSN_RET_UNSET, DSN_RET_FULL, DSN_RET_HDRS };   /* RFC 3461 4.3 */
@@ -48,6 +54,7 @@ struct recipient {
     uint8_t notify;      /* NOTIFY_* */
     uint16_t code;       /* last reply: 0 none yet */
     struct span reply;   /* last reply text, cut short */
+    struct span unknown;
 };
 struct job {
     struct span domain;                /* normalized: the queue's key */
@@ -62,9 +69,10 @@ struct job {
     struct span unknown;
 };
 
-enum err envelope_encode(const struct envelope *env, struct buf *out) MUST_USE; /* ERR_TOOBIG */
-enum err envelope_decode(struct span bytes, struct envelope *ret) MUST_USE;     /* ERR_PARSE, ERR_TOOBIG */
+/* Appends to out. ERR_TOOBIG: above a limit, or out is full; ERR_PARSE: a control byte where none may be. */
+enum err envelope_encode(const struct envelope *env, struct buf *out) MUST_USE;
+enum err envelope_decode(struct span bytes, struct envelope *ret) MUST_USE; /* ERR_PARSE, ERR_TOOBIG */
 enum err job_encode(const struct job *job, struct buf *out) MUST_USE;
-/* ret->rcpts is allocated; job_done() frees it. Spans borrow from bytes. */
+/* ret->rcpts is allocated; job_done() frees it. Spans borrow from bytes. ERR_PARSE, ERR_TOOBIG, ERR_NOMEM. */
 enum err job_decode(struct span bytes, struct job *ret) MUST_USE;
 void job_done(struct job *job); /* idempotent */
