@@ -11,6 +11,7 @@
 #include "common/mail.h"
 #include "common/span.h"
 
+struct config;
 struct route_table;
 enum route_kind {
     ROUTE_LOCAL,       /* a local domain: deliver */
@@ -33,10 +34,19 @@ struct route_message {
     bool system;
     struct span sender;
 };
-enum err route_table_new(const struct config *conf, struct route_table **ret, struct errctx *ec) MUST_USE;
+/* Address spaces: "example.com" (that name alone), "*.example.com" (every name below it, not itself), "*".
+ * The table holds a reference of conf. ERR_CONFIG with connector and remedy, ERR_NOMEM. */
+enum err route_table_new(struct config *conf, struct route_table **ret, struct errctx *ec) MUST_USE;
+/* The same over settings that the caller keeps alive; release(owner) is called with the last reference
+ * (release may be NULL; it is not called on error). */
+enum err route_table_build(const struct conf_root *root, void (*release)(void *owner), void *owner,
+                           struct route_table **ret, struct errctx *ec) MUST_USE;
 struct route_table *route_table_ref(struct route_table *t);
 void route_table_unref(struct route_table *t); /* NULL is a no-op */
-/* Which restrictions a message passes, as a small number: equal classes take equal routes. 0: all. */
+/* What the connectors' restrictions can tell about a message, as a number (layout: linkstate/class.h):
+ * equal classes take equal routes. Without restrictions the only class is 0. A job keeps the class it was
+ * queued under; a worker that claims it routes by the class computed anew from the envelope, so a changed
+ * configuration regroups queues but never misroutes. */
 uint32_t route_class(const struct route_table *t, const struct route_message *m);
-/* domain is normalized (common/address.h). */
+/* domain is normalized (common/address.h); any klass is valid. */
 void route_lookup(const struct route_table *t, struct span domain, uint32_t klass, struct route *ret);

@@ -8,9 +8,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 /* clang-format on */
+#include "common/rng.h"
 #include "common/span.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define CHECK_EACH(table, var)                                                                               \
     for (size_t check_i = 0; check_i < sizeof(table) / sizeof((table)[0]); check_i++)                        \
@@ -31,4 +33,13 @@ static inline void check_span_at(struct span got, struct span want, const char *
         print_error("got  '" SPAN_FMT "'\nwant '" SPAN_FMT "'\n", SPAN_ARG(got), SPAN_ARG(want));
         _fail(file, line);
     }
+}
+
+/* A new seed for every run, printed; TEST_SEED=n in the environment repeats a run. */
+static inline uint64_t check_seed(void)
+{
+    const char *again = getenv("TEST_SEED");
+    uint64_t seed = again != NULL ? strtoull(again, NULL, 10) : rng_system_seed();
+    print_message("TEST_SEED=%llu\n", (unsigned long long)seed);
+    return seed;
 }
