@@ -45,8 +45,8 @@ enum err store_metrics(const struct store *st, struct buf *out) MUST_USE;
  * ready(arg) is called when upload_write() may go on after ERR_AGAIN. NULL: out of memory. */
 struct upload *store_upload(struct store *st, const struct msgid *near, store_event_fn *ready, void *arg);
 const struct msgid *upload_id(const struct upload *u);
-/* Takes bytes of the body, as many as fit: *ret_taken. ERR_AGAIN: the window is used up, wait for
- * ready(). Other errors end the upload (abort it). */
+/* Takes bytes of the body, as many as fit. ERR_OK: all of them. ERR_AGAIN: *ret_taken of them (set in
+ * this case too), the window is used up: wait for ready(). Other errors end the upload (abort it). */
 enum err upload_write(struct upload *u, struct span bytes, size_t *ret_taken) MUST_USE;
 uint64_t upload_size(const struct upload *u);
 
@@ -56,8 +56,12 @@ struct commit_job {
 };
 typedef void commit_fn(void *arg, enum err e, const struct msgid *id, const char *why);
 /* Durable under the configured durability when done(ERR_OK) is called; sent at most once to Redis in
- * effect, however often it is retried (same id). Frees u. ERR_UNKNOWN never reaches the caller: the
- * store resolves it by retry or by cancelling, at most for commit_timeout (60 s). */
+ * effect, however often it is retried (same id). Takes u, unless the call returns an error: then u is
+ * still the caller's to abort. done() gets ERR_OK, ERR_FULL (452), ERR_AGAIN (451: nothing was accepted),
+ * ERR_BACKEND, or ERR_CANCELED from store_free(). ERR_UNKNOWN never reaches the caller: the store resolves
+ * it by retry or by cancelling, at most for COMMIT_TIMEOUT_MS. why: the reason for people, "" with ERR_OK.
+ * ERR_TOOBIG, ERR_PARSE: envelope or job beyond what queue/envelope.h allows. */
+enum { COMMIT_TIMEOUT_MS = 60000 };
 enum err upload_commit(struct upload *u, const struct envelope *env, const struct commit_job *jobs,
                        size_t njobs, commit_fn *done, void *arg) MUST_USE;
 void upload_abort(struct upload *u); /* frees u; what was sent expires by itself; NULL is a no-op */
@@ -94,9 +98,11 @@ enum err store_discover(struct store *st, unsigned partition, unsigned max, disc
 
 struct body_desc {
     uint64_t size_bytes; /* raw */
-    uint32_t chunks;
+    uint32_t chunks;     /* at least 1; all but the last hold CHUNK_BYTES */
 };
-struct claim { /* owned by the store until finished or released */
+/* Belongs to the caller from claim_fn on; ended by exactly one store_finish() or store_release(), also after
+ * the lease was lost. What is still open at store_free() is freed there. */
+struct claim {
     struct msgid id;
     uint32_t index; /* k: which job of the message */
     uint64_t token;
@@ -111,7 +117,8 @@ typedef void claim_fn(void *arg, enum err e, struct claim *const *claims, size_t
  * n == 0 with ERR_OK: nothing due. */
 enum err store_claim(struct store *st, unsigned partition, struct span domain, uint32_t klass, unsigned max,
                      claim_fn *done, void *arg) MUST_USE;
-/* One chunk of a body, raw; chunks may be asked for ahead and arrive in order. */
+/* One chunk of a body, raw, borrowed for the call; chunks may be asked for ahead and arrive in order. The
+ * claim must live until done() was called. ERR_NOTFOUND, ERR_PARSE: the body is gone or damaged (badmail). */
 typedef void chunk_fn(void *arg, enum err e, struct span bytes);
 enum err store_chunk(struct store *st, const struct claim *c, uint32_t chunk, chunk_fn *done,
                      void *arg) MUST_USE;
@@ -135,9 +142,12 @@ struct finish {
     const struct commit_job *report_jobs;
     size_t nreport_jobs;
 };
-/* done(ERR_STALE): the lease was lost meanwhile and nothing was changed. Lost replies are re-sent. */
+/* Takes f->claim and f->report, unless the call returns an error. done(ERR_STALE): the lease was lost
+ * meanwhile and nothing was changed. A lost reply or connection is no error: the store sends again until
+ * it has an answer. done may be NULL. */
 enum err store_finish(struct store *st, const struct finish *f, done_fn *done, void *arg) MUST_USE;
-/* Back to its queue untouched, due now (drain, link failed before anything was sent: delay_ms). */
+/* Back to its queue untouched, due now (drain, link failed before anything was sent: delay_ms). Takes c,
+ * also when it returns an error (then the job comes back with the end of the lease). */
 enum err store_release(struct store *st, struct claim *c, ms_t delay_ms) MUST_USE;
 /* Keeps every worker from claiming a queue for a while: its link is down or at its cap. */
 enum err store_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass,

@@ -1,0 +1,78 @@
+/* tests/fakes/fake_store.h — the shared queue in memory behind queue/store.h, with faults on order.
+ *
+ * One struct fake_store is the database; fake_store_open() makes a client of it, as one node or worker
+ * would have. State changes at the call, callbacks come later: by hand (fake_store_run()) or from a loop
+ * (fake_store_attach()). Its clock is Redis's clock. Running out of memory aborts the test.
+ * Lifetimes: the clock outlives the database, the database its clients. */
+#pragma once
+#include "common/io/loop.h"
+#include "queue/store.h"
+
+struct fake_store;
+enum { FAKE_STORE_LEASE_MS = 30000 };
+
+struct fake_store *fake_store_new(const struct clock *clock, unsigned partitions);
+void fake_store_free(struct fake_store *f); /* NULL is a no-op */
+struct store *fake_store_open(struct fake_store *f);
+
+/* Calls what is due by the clock, in order; what these calls ask for comes with the next run. Returns how
+ * many callbacks were called: run until it says 0. */
+size_t fake_store_run(struct fake_store *f);
+ms_t fake_store_next(const struct fake_store *f); /* monotonic time of the next callback; UINT64_MAX: none */
+/* Runs by itself on the loop's timers from now on (the database's clock should be the loop's). */
+enum err fake_store_attach(struct fake_store *f, struct loop *l) MUST_USE;
+void fake_store_detach(struct fake_store *f); /* before loop_free(); fake_store_free() does it too */
+
+/* --- Faults -------------------------------------------------------------------------------------- */
+
+enum fake_store_op {
+    FAKE_UPLOAD, /* upload_write() */
+    FAKE_COMMIT,
+    FAKE_DISCOVER,
+    FAKE_CLAIM,
+    FAKE_CHUNK,
+    FAKE_FINISH,
+    FAKE_SLOTS,
+    FAKE_REAP,
+    FAKE_LINK,
+    FAKE_OPS
+};
+/* The next `times` of op do nothing and end with e; why is what commit_fn is told. */
+void fake_store_fail(struct fake_store *f, enum fake_store_op op, enum err e, const char *why,
+                     unsigned times);
+void fake_store_delay(struct fake_store *f, enum fake_store_op op, ms_t delay_ms);
+/* Bytes an upload takes before it answers ERR_AGAIN; 0: no limit. ready() comes with the next run. */
+void fake_store_window(struct fake_store *f, size_t bytes);
+void fake_store_stall(struct fake_store *f, bool stalled); /* ready() does not come while stalled */
+void fake_store_set_ready(struct fake_store *f, bool ready, const char *why);
+/* While frozen a client does not renew its lease: it expires by the clock. */
+void fake_store_freeze(struct store *client, bool frozen);
+
+/* --- Looking inside ------------------------------------------------------------------------------ */
+
+enum fake_job_state { FAKE_JOB_READY, FAKE_JOB_CLAIMED, FAKE_JOB_BADMAIL };
+struct fake_job_view {
+    struct msgid id;
+    uint32_t index;
+    enum fake_job_state state;
+    ms_t due_ms; /* wall clock */
+    bool problem;
+    uint32_t interrupted;
+    struct span env, blob, body, reason; /* encoded envelope and job; borrowed until the next run or call */
+};
+size_t fake_store_messages(const struct fake_store *f);
+size_t fake_store_jobs(const struct fake_store *f);
+bool fake_store_job(const struct fake_store *f, size_t i,
+                    struct fake_job_view *ret); /* oldest message first */
+size_t fake_store_open_uploads(const struct fake_store *f);
+size_t fake_store_open_claims(const struct fake_store *f); /* handed out, neither finished nor released */
+unsigned fake_store_slots(const struct fake_store *f, struct span link);
+unsigned fake_store_slots_peak(const struct fake_store *f); /* most in use at once, all links together */
+
+struct fake_store_counts {
+    uint64_t commits, finished, retried, badmail, released, stale, delivered, bounced, reaped;
+};
+const struct fake_store_counts *fake_store_counts(const struct fake_store *f);
+/* Puts a message straight into the queue, as a commit would. */
+void fake_store_put(struct fake_store *f, const struct envelope *env, const struct commit_job *jobs,
+                    size_t njobs, struct span body, struct msgid *ret);
