@@ -1,0 +1,84 @@
+/* linkstate/engine_internal.h — what the files of the engine share; nobody else includes it.
+ *
+ *   engine.c            life, events, time
+ *   engine_adjacency.c  the state machine of a neighbour
+ *   engine_flood.c      taking records in, passing them on, acknowledgements
+ *   engine_sync.c       comparing tables */
+#pragma once
+#include "linkstate/engine.h"
+
+enum { ADVERTISE_BYTES = 65536 }; /* a batch; a single record may be larger */
+
+struct pending { /* a record on its way to a neighbour */
+    uint32_t slot;
+    bool with_body;
+    struct ls_version version;
+    ms_t due_ms, interval_ms;
+};
+struct flood_item {
+    uint32_t slot;
+    bool with_body; /* false: the neighbour is expected to hold the body already */
+};
+struct adjacency {
+    enum adj_state state;
+    char expected[RECORD_NAME_MAX + 1]; /* group; "" : any */
+    char group[RECORD_NAME_MAX + 1], router[RECORD_NAME_MAX + 1];
+    uint64_t instance;
+    bool carrier;
+    struct ls_sum sum;
+    uint32_t records;
+    ms_t heard_ms, said_ms, since_ms, pause_until_ms;
+    unsigned differs;        /* DIGESTs in a row that differed */
+    struct pending *pending; /* sorted by slot */
+    size_t npending, cap_pending;
+};
+struct outgoing {
+    uint32_t peer;
+    size_t at, len;
+};
+struct ls {
+    struct ls_options opts;
+    char organization[RECORD_NAME_MAX + 1], group[RECORD_NAME_MAX + 1], router[RECORD_NAME_MAX + 1];
+    struct buf cert;
+    struct ls_crypto crypto;
+    struct lsdb db;
+    struct ls_version own;
+    ms_t now_ms, refreshed_ms;
+    struct adjacency *adj;
+    size_t nadj;
+    uint64_t counters[LS_C__COUNT];
+    /* output of the current step */
+    struct buf out;
+    struct outgoing *outgoing;
+    struct ls_send *sends;
+    size_t nout, cap_out;
+    struct ls_output result;
+    bool nomem;
+};
+
+/* engine.c */
+void ls_say(struct ls *ls, uint32_t peer, const struct ls_message *m);
+void ls_notice(struct ls *ls, enum ls_counter c, uint32_t peer, struct span group, const char *fmt, ...)
+    PRINTF(5, 6);
+void ls_count(struct ls *ls, enum ls_counter c);
+enum err ls_originate(struct ls *ls, struct span body, enum ls_level level, const struct ls_version *floor);
+/* engine_adjacency.c */
+void adj_event(struct ls *ls, uint32_t peer, enum adj_event ev);
+void adj_hello(struct ls *ls, uint32_t peer, bool answer);
+void adj_recv_hello(struct ls *ls, uint32_t peer, const struct ls_message *m);
+void adj_recv_digest(struct ls *ls, uint32_t peer, const struct ls_message *m);
+void adj_compare(struct ls *ls, uint32_t peer);
+void adj_tick(struct ls *ls, uint32_t peer);
+ms_t adj_wake(const struct ls *ls, const struct adjacency *a);
+bool adj_open(const struct adjacency *a); /* SYNC or FULL */
+/* engine_flood.c */
+void flood_record(struct ls *ls, const struct lsdb_slot *slot, uint32_t except, bool with_body);
+void flood_send(struct ls *ls, uint32_t peer, const struct flood_item *items, size_t n);
+void flood_recv_advertise(struct ls *ls, uint32_t peer, const struct ls_message *m);
+void flood_recv_ack(struct ls *ls, uint32_t peer, const struct ls_message *m);
+void flood_recv_request(struct ls *ls, uint32_t peer, const struct ls_message *m);
+void flood_tick(struct ls *ls, uint32_t peer);
+/* engine_sync.c */
+void sync_start(struct ls *ls, uint32_t peer);
+void sync_recv_buckets(struct ls *ls, uint32_t peer, const struct ls_message *m);
+void sync_recv_summary(struct ls *ls, uint32_t peer, const struct ls_message *m);

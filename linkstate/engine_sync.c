@@ -1,0 +1,142 @@
+#include "linkstate/engine_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BITMAP_LEN = LS_BUCKETS / 8, SUMMARY_BYTES = LS_MESSAGE_MAX - 1024 };
+
+/* One side only, or every difference would be told twice. */
+static bool leads(const struct ls *ls, const struct adjacency *a)
+{
+    return span_cmp(span_cstr(ls->group), span_cstr(a->group)) < 0;
+}
+
+void sync_start(struct ls *ls, uint32_t peer)
+{
+    struct adjacency *a = &ls->adj[peer];
+    if (ls_sum_eq(a->sum, ls->db.sum)) {
+        adj_event(ls, peer, AEV_EQUAL);
+        return;
+    }
+    if (!leads(ls, a))
+        return;
+    struct buf b;
+    buf_init(&b, LS_BUCKETS * 8);
+    struct wr w = wr_open(&b);
+    for (int i = 0; i < LS_BUCKETS; i++)
+        wr_u64(&w, ls->db.buckets[i].lo);
+    struct ls_message m = {.type = LS_MSG_BUCKETS, .buckets = buf_span(&b)};
+    if (w.bad)
+        ls->nomem = true;
+    else
+        ls_say(ls, peer, &m);
+    buf_done(&b);
+}
+
+static bool bit(struct span bitmap, unsigned i)
+{
+    return ((uint8_t)bitmap.ptr[i / 8] >> (i % 8) & 1) != 0;
+}
+
+struct summary {
+    char bitmap[BITMAP_LEN];
+    struct buf items;
+    bool any;
+};
+
+static void say_summary(struct ls *ls, uint32_t peer, struct summary *s)
+{
+    struct ls_message m = {
+        .type = LS_MSG_SUMMARY, .bitmap = span_of(s->bitmap, BITMAP_LEN), .list = buf_span(&s->items)};
+    if (s->any)
+        ls_say(ls, peer, &m);
+    memset(s->bitmap, 0, sizeof s->bitmap);
+    buf_clear(&s->items);
+    s->any = false;
+}
+
+static void summarize(struct ls *ls, struct buf *items, unsigned bucket)
+{
+    for (size_t i = 0; i < ls->db.nslots; i++) {
+        const struct lsdb_slot *slot = &ls->db.slots[i];
+        struct ls_item item = {.group = span_cstr(slot->group)};
+        if (slot->record == NULL || slot->bucket != bucket)
+            continue;
+        item.version = slot->record->lsa.version;
+        item.check = slot->record->sum.lo;
+        if (ls_item_add(items, &item) != ERR_OK)
+            ls->nomem = true;
+    }
+}
+
+void sync_recv_buckets(struct ls *ls, uint32_t peer, const struct ls_message *m)
+{
+    struct rd r = rd_open(m->buckets);
+    struct summary s = {.any = false};
+    struct buf one;
+    buf_init(&s.items, LS_MESSAGE_MAX);
+    buf_init(&one, LS_MESSAGE_MAX);
+    for (unsigned i = 0; i < LS_BUCKETS; i++) {
+        if (rd_u64(&r) == ls->db.buckets[i].lo)
+            continue;
+        buf_clear(&one);
+        summarize(ls, &one, i);
+        if (s.items.len + one.len > SUMMARY_BYTES)
+            say_summary(ls, peer, &s);
+        if (buf_add(&s.items, buf_span(&one)) != ERR_OK)
+            ls->nomem = true;
+        s.bitmap[i / 8] = (char)(s.bitmap[i / 8] | 1 << (i % 8));
+        s.any = true;
+    }
+    say_summary(ls, peer, &s);
+    buf_done(&s.items);
+    buf_done(&one);
+}
+
+/* Everything of these parts that the neighbour did not name, or named older, is news to it. */
+static size_t news_for_peer(const struct ls *ls, const struct ls_message *m, const bool *theirs_enough,
+                            struct flood_item *items)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ls->db.nslots; i++) {
+        const struct lsdb_slot *slot = &ls->db.slots[i];
+        if (slot->record != NULL && bit(m->bitmap, slot->bucket) && !theirs_enough[i])
+            items[n++] = (struct flood_item){(uint32_t)i, true};
+    }
+    return n;
+}
+
+void sync_recv_summary(struct ls *ls, uint32_t peer, const struct ls_message *m)
+{
+    struct rd r = rd_open(m->list);
+    struct ls_item item;
+    bool *theirs_enough = calloc(ls->db.nslots + 1, sizeof *theirs_enough);
+    struct flood_item *items = calloc(ls->db.nslots + 1, sizeof *items);
+    struct buf requests;
+    buf_init(&requests, LS_MESSAGE_MAX);
+    if (theirs_enough == NULL || items == NULL) {
+        ls->nomem = true;
+        goto out;
+    }
+    while (ls_item_next(&r, &item)) {
+        const struct lsdb_slot *slot = lsdb_find(&ls->db, item.group);
+        const struct lsdb_record *held = slot != NULL ? slot->record : NULL;
+        int theirs = slot == NULL
+                         ? 1
+                         : ls_version_cmp(&item.version, held != NULL ? &held->lsa.version : &slot->floor);
+        if (slot != NULL && theirs >= 0)
+            theirs_enough[lsdb_number(&ls->db, slot)] = true;
+        struct ls_item want = {.group = item.group};
+        bool differs = theirs == 0 && held != NULL && held->sum.lo != item.check;
+        if ((theirs > 0 || differs) && ls_item_add(&requests, &want) != ERR_OK)
+            ls->nomem = true;
+    }
+    struct ls_message ask = {.type = LS_MSG_REQUEST, .list = buf_span(&requests)};
+    if (requests.len > 0)
+        ls_say(ls, peer, &ask);
+    flood_send(ls, peer, items, news_for_peer(ls, m, theirs_enough, items));
+out:
+    free(theirs_enough);
+    free(items);
+    buf_done(&requests);
+}

@@ -1,0 +1,63 @@
+/* linkstate/lsdb.h — the link-state table: the newest advertisement of every group, and its digest.
+ *
+ * Records are immutable and counted, so copies of a table (a snapshot for path computation, a thousand
+ * routers in a simulation) share their memory. The digest is a sum of record digests: it changes in
+ * O(1), does not depend on order, and exists for 256 parts so that two tables find where they differ.
+ * Slots are stable: a group keeps its number while it is known or remembered as dropped.
+ * Not thread-safe; a record may be read by any thread, its count is atomic. */
+#pragma once
+#include "common/clock.h"
+#include "common/err.h"
+#include "linkstate/lsa.h"
+#include "linkstate/message.h"
+
+enum { LSDB_GROUPS_MAX = 10000, LSDB_CONNECTORS_MAX = 100000 };
+
+struct lsdb_record {
+    unsigned refs;
+    struct lsa lsa;   /* spans point into bytes */
+    struct span body; /* into bytes */
+    struct ls_sum sum;
+    uint32_t connectors;
+    size_t nbytes;
+    char bytes[]; /* header, then body */
+};
+struct lsdb_slot {
+    char group[RECORD_NAME_MAX + 1];
+    struct lsdb_record *record; /* NULL: dropped, remembered as `floor` until forget_ms */
+    ms_t born_ms;               /* when the group signed it, by our clock: now - age */
+    struct ls_version floor;    /* versions up to this one are not taken back */
+    ms_t forget_ms;
+    uint8_t bucket;
+    bool used;
+};
+struct lsdb {
+    struct lsdb_slot *slots;
+    size_t nslots, cap;
+    uint32_t *index; /* open addressing: slot number + 1 */
+    size_t index_size;
+    struct ls_sum sum;
+    struct ls_sum buckets[LS_BUCKETS]; /* only .lo travels */
+    uint32_t records, connectors;
+};
+
+void lsdb_init(struct lsdb *db);
+void lsdb_done(struct lsdb *db);                                        /* idempotent */
+enum err lsdb_copy(const struct lsdb *from, struct lsdb *ret) MUST_USE; /* shares the records */
+
+struct lsdb_slot *lsdb_find(const struct lsdb *db,
+                            struct span group); /* NULL: unknown; else also dropped ones */
+/* Puts a record that has been verified. An empty body keeps the one that is there (same digest).
+ * ERR_TOOBIG: groups or connectors beyond the limits; ERR_PARSE: the body; ERR_NOTFOUND: no body. */
+enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t born_ms,
+                  const struct ls_crypto *crypto, struct lsdb_slot **ret, struct errctx *ec) MUST_USE;
+/* Drops the record and remembers its version until forget_ms. */
+void lsdb_drop(struct lsdb *db, struct lsdb_slot *slot, ms_t forget_ms);
+/* Frees slots whose memory has run out; their numbers may be used again. */
+void lsdb_forget(struct lsdb *db, ms_t now_ms);
+
+size_t lsdb_number(const struct lsdb *db, const struct lsdb_slot *slot);
+uint8_t lsdb_bucket_of(struct span group);
+bool ls_sum_eq(struct ls_sum a, struct ls_sum b);
+struct lsdb_record *lsdb_record_ref(struct lsdb_record *r);
+void lsdb_record_unref(struct lsdb_record *r); /* NULL is a no-op */

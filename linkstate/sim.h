@@ -1,0 +1,58 @@
+/* linkstate/sim.h — N engines, one virtual clock, one lossy network, one seed. Same seed, same bytes.
+ *
+ * `bridgehead simulate` and the tests use this code. Signatures are imitated (simulated routers do not
+ * cheat unless a test makes them); everything else is the engine that the daemon runs. */
+#pragma once
+#include "linkstate/engine.h"
+
+struct sim;
+struct sim_options {
+    uint64_t seed;
+    ms_t latency_min_ms, latency_max_ms; /* of a message; drawn anew for each, order is kept per direction */
+    unsigned loss_permille;
+    bool trace;               /* keep a text trace (golden tests, small topologies) */
+    struct ls_options engine; /* times; names and keys are filled in */
+};
+struct sim_stats {
+    uint64_t messages, bytes, lost, delivered_events;
+    uint64_t
+        advertised_most; /* largest number of times that one record crossed one adjacency in one direction */
+};
+
+struct sim *sim_new(const struct sim_options *opts); /* NULL: out of memory */
+void sim_free(struct sim *s);
+/* Adds a group with one router; its number. UINT32_MAX: out of memory. */
+uint32_t sim_group(struct sim *s, const char *name);
+/* A connector in each direction with these costs, and an adjacency. */
+enum err sim_link(struct sim *s, uint32_t a, uint32_t b, uint8_t cost_ab, uint8_t cost_ba) MUST_USE;
+/* Publishes every group's first record and opens the adjacencies. */
+enum err sim_start(struct sim *s) MUST_USE;
+/* The same, but every router already knows every record: for large topologies. */
+enum err sim_start_converged(struct sim *s) MUST_USE;
+
+/* The connectors between a and b change state: both owners flood (minor). The adjacency follows `carrier`. */
+enum err sim_link_state(struct sim *s, uint32_t a, uint32_t b, bool up, bool carrier) MUST_USE;
+enum err sim_cut(struct sim *s, uint32_t a, uint32_t b,
+                 bool cut) MUST_USE; /* the network alone: nobody is told */
+enum err sim_restart(struct sim *s,
+                     uint32_t group) MUST_USE; /* loses memory, keeps identity and persisted version */
+enum err sim_stop(struct sim *s, uint32_t group) MUST_USE;                       /* never to come back */
+void sim_inject(struct sim *s, uint32_t to, uint32_t from, struct span message); /* a forger's hand */
+
+/* Runs until every table in a connected part is equal and nothing is on its way, or until budget_ms have
+ * passed: false. ret_ms: when the last table changed, counted from the call. */
+bool sim_converge(struct sim *s, ms_t budget_ms, ms_t *ret_ms);
+void sim_run(struct sim *s, ms_t for_ms);
+ms_t sim_now(const struct sim *s);
+struct ls *sim_engine(struct sim *s, uint32_t group); /* NULL: stopped */
+size_t sim_groups(const struct sim *s);
+const char *sim_group_name(const struct sim *s, uint32_t group);
+void sim_stats(const struct sim *s, struct sim_stats *ret);
+void sim_stats_reset(struct sim *s);
+/* Bytes that one change would have cost had every router passed on its whole table. */
+uint64_t sim_full_flood_bytes(const struct sim *s);
+const char *sim_trace(const struct sim *s); /* "[ 120] a > b ADVERTISE c 1.0.0#1" lines */
+/* The crypto that simulated engines use; `self` of group n signs with n's key. */
+void sim_crypto(struct ls_crypto *ret, uint32_t *group);
+void sim_cert(uint32_t group, struct span name, struct buf *out);
+void sim_org_key(uint8_t ret[LS_KEY_LEN]);

@@ -1,0 +1,310 @@
+/* tests/unit/linkstate/test_engine.c — the engine through its simulator: small topologies, exact rules. */
+#include "linkstate/sim.h"
+#include "tests/unit/check.h"
+
+#include <string.h>
+
+static struct sim *ring(unsigned n, uint64_t seed, unsigned loss, bool trace)
+{
+    struct sim_options o = {
+        .seed = seed, .latency_min_ms = 5, .latency_max_ms = 20, .loss_permille = loss, .trace = trace};
+    struct sim *s = sim_new(&o);
+    assert_non_null(s);
+    for (unsigned i = 0; i < n; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof name, "g%02u", i);
+        assert_int_equal(sim_group(s, name), i);
+    }
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(sim_link(s, i, (i + 1) % n, 1, 1), ERR_OK);
+    return s;
+}
+
+static struct sim *converged_ring(unsigned n, uint64_t seed)
+{
+    struct sim *s = ring(n, seed, 0, false);
+    ms_t took;
+    assert_int_equal(sim_start(s), ERR_OK);
+    assert_true(sim_converge(s, 60000, &took));
+    return s;
+}
+
+static const uint64_t *counters(struct sim *s, uint32_t group)
+{
+    return ls_counters(sim_engine(s, group));
+}
+
+static struct ls_sum table_sum(struct sim *s, uint32_t group)
+{
+    return ls_table(sim_engine(s, group))->sum;
+}
+
+static void test_engine__tables_converge_and_adjacencies_become_full(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(6, 1);
+    sim_run(s, 20000);
+    for (uint32_t g = 0; g < 6; g++) {
+        struct ls_peer_info info;
+        assert_int_equal(ls_table(sim_engine(s, g))->records, 6);
+        assert_true(ls_peer_info(sim_engine(s, g), 0, &info));
+        assert_int_equal(info.state, ADJ_FULL);
+        assert_int_equal(info.pending, 0);
+    }
+    sim_free(s);
+}
+
+static void test_engine__a_change_crosses_an_adjacency_once(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(8, 2);
+    ms_t took;
+    struct sim_stats stats;
+    sim_run(s, 30000);
+    sim_stats_reset(s);
+    assert_int_equal(sim_link_state(s, 3, 4, false, true), ERR_OK);
+    assert_true(sim_converge(s, 4000, &took));
+    sim_stats(s, &stats);
+    assert_int_equal(stats.advertised_most, 1);
+    assert_true(took <= 8 * 20);
+    sim_free(s);
+}
+
+static void test_engine__losses_are_repaired(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct sim *s = ring(5, seed, 200, false);
+        ms_t took;
+        assert_int_equal(sim_start(s), ERR_OK);
+        bool ok = sim_converge(s, 300000, &took);
+        if (!ok)
+            print_error("seed %llu\n", (unsigned long long)seed);
+        assert_true(ok);
+        assert_int_equal(sim_link_state(s, 0, 1, false, true), ERR_OK);
+        assert_true(sim_converge(s, 300000, &took));
+        sim_free(s);
+    }
+}
+
+static void test_engine__a_partition_heals_without_help(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(6, 3);
+    ms_t took;
+    assert_int_equal(sim_cut(s, 0, 1, true), ERR_OK);
+    assert_int_equal(sim_cut(s, 3, 4, true), ERR_OK);
+    assert_int_equal(sim_link_state(s, 1, 2, false, true), ERR_OK);
+    assert_int_equal(sim_link_state(s, 5, 0, false, true), ERR_OK);
+    sim_run(s, 120000);
+    assert_false(ls_sum_eq(table_sum(s, 1), table_sum(s, 5)));
+    assert_int_equal(sim_cut(s, 0, 1, false), ERR_OK);
+    assert_int_equal(sim_cut(s, 3, 4, false), ERR_OK);
+    assert_true(sim_converge(s, 60000, &took));
+    assert_true(ls_sum_eq(table_sum(s, 1), table_sum(s, 5)));
+    sim_free(s);
+}
+
+static void test_engine__a_restarted_router_goes_beyond_its_former_self(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(4, 4);
+    ms_t took;
+    struct ls_version before = *ls_own_version(sim_engine(s, 2));
+    assert_int_equal(sim_restart(s, 2), ERR_OK);
+    assert_true(sim_converge(s, 60000, &took));
+    struct lsdb_slot *seen = lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g02"));
+    assert_true(ls_version_cmp(&seen->record->lsa.version, &before) > 0);
+    assert_int_equal(seen->record->lsa.version.user, before.user + 1);
+    sim_free(s);
+}
+
+static void test_engine__a_silent_group_is_dropped_everywhere_and_may_return(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(4, 5);
+    ms_t took;
+    assert_int_equal(sim_stop(s, 2), ERR_OK);
+    sim_run(s, 45u * 60 * 1000);
+    for (uint32_t g = 0; g < 4; g++)
+        if (g != 2)
+            assert_int_equal(ls_table(sim_engine(s, g))->records, 3);
+    assert_true(counters(s, 0)[LS_C_EXPIRED] >= 1);
+    assert_int_equal(sim_restart(s, 2), ERR_OK);
+    assert_true(sim_converge(s, 120000, &took));
+    assert_int_equal(ls_table(sim_engine(s, 0))->records, 4);
+    sim_free(s);
+}
+
+static void test_engine__a_purged_group_that_lives_comes_back(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(4, 6);
+    struct ls_output out;
+    struct ls_event purge = {.type = LS_PURGE, .now_ms = sim_now(s), .bytes = SPAN("g02")};
+    assert_int_equal(ls_step(sim_engine(s, 0), &purge, &out), ERR_OK);
+    assert_true(out.table_changed);
+    assert_int_equal(ls_step(sim_engine(s, 0), &purge, &out), ERR_NOTFOUND);
+    purge.bytes = SPAN("g00");
+    assert_int_equal(ls_step(sim_engine(s, 0), &purge, &out), ERR_STATE);
+    sim_run(s, 60000);
+    assert_int_equal(ls_table(sim_engine(s, 0))->records, 3);
+    sim_run(s, 11u * 60 * 1000);
+    assert_int_equal(ls_table(sim_engine(s, 0))->records, 4);
+    sim_free(s);
+}
+
+/* One ADVERTISE with one record, as a neighbour would send it. */
+static void advertise(struct sim *s, uint32_t to, uint32_t from, struct span header, struct span body)
+{
+    struct buf list, message;
+    buf_init(&list, LS_MESSAGE_MAX);
+    buf_init(&message, LS_MESSAGE_MAX);
+    struct ls_advert ad = {0, header, body};
+    assert_int_equal(ls_advert_add(&list, &ad), ERR_OK);
+    struct ls_message m = {.type = LS_MSG_ADVERTISE, .list = buf_span(&list)};
+    assert_int_equal(ls_message_emit(&m, &message), ERR_OK);
+    sim_inject(s, to, from, buf_span(&message));
+    buf_done(&list);
+    buf_done(&message);
+}
+
+static void test_engine__replayed_and_altered_records_change_nothing(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(4, 7);
+    ms_t took;
+    struct lsdb_record *old = lsdb_record_ref(lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g02"))->record);
+    assert_int_equal(sim_link_state(s, 2, 3, false, true), ERR_OK);
+    assert_true(sim_converge(s, 60000, &took));
+    struct ls_sum sum = table_sum(s, 0);
+
+    advertise(s, 0, 1, old->lsa.header, old->body);
+    assert_true(counters(s, 0)[LS_C_STALE] >= 1);
+    assert_true(ls_sum_eq(table_sum(s, 0), sum));
+
+    char forged[LSA_HEADER_MAX]; /* a forwarder that writes a higher version */
+    memcpy(forged, old->lsa.header.ptr, old->lsa.header.len);
+    forged[1 + 1 + 3 + 3] = 9;
+    advertise(s, 0, 1, span_of(forged, old->lsa.header.len), old->body);
+    assert_int_equal(counters(s, 0)[LS_C_FORGED], 1);
+    assert_true(ls_sum_eq(table_sum(s, 0), sum));
+    lsdb_record_unref(old);
+    sim_free(s);
+}
+
+static void test_engine__a_group_cannot_speak_for_another(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(4, 7);
+    struct lsdb_record *held = lsdb_record_ref(lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g02"))->record);
+    struct ls_sum sum = table_sum(s, 0);
+    struct buf header, cert;
+    uint32_t one = 1;
+    struct ls_crypto crypto;
+    struct ls_version high = {99, 0, 0, 99};
+    sim_crypto(&crypto, &one);
+    buf_init(&header, LSA_HEADER_MAX);
+    buf_init(&cert, CERT_MAX);
+
+    sim_cert(1, SPAN("g01"), &cert); /* certified for its own name only */
+    assert_int_equal(lsa_seal(SPAN("g02"), &high, held->body, buf_span(&cert), &crypto, &header), ERR_OK);
+    advertise(s, 0, 1, buf_span(&header), held->body);
+    assert_int_equal(counters(s, 0)[LS_C_FORGED], 1);
+    assert_true(ls_sum_eq(table_sum(s, 0), sum));
+
+    buf_clear(&header);
+    buf_clear(&cert);
+    sim_cert(1, SPAN("g02"), &cert); /* a second key for one name, with the same serial number */
+    assert_int_equal(lsa_seal(SPAN("g02"), &high, held->body, buf_span(&cert), &crypto, &header), ERR_OK);
+    advertise(s, 0, 1, buf_span(&header), held->body);
+    assert_int_equal(counters(s, 0)[LS_C_CONFLICT], 1);
+    assert_true(ls_sum_eq(table_sum(s, 0), sum));
+    buf_done(&header);
+    buf_done(&cert);
+    lsdb_record_unref(held);
+    sim_free(s);
+}
+
+static void test_engine__a_violation_ends_the_adjacency_for_a_while(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(3, 8);
+    struct ls_peer_info info;
+    sim_inject(s, 0, 1, SPAN("LS\x01\x07\x00\x00\x00\x05junk"));
+    assert_int_equal(counters(s, 0)[LS_C_MALFORMED], 1);
+    assert_true(ls_peer_info(sim_engine(s, 0), 0, &info));
+    assert_int_equal(info.state, ADJ_DOWN);
+    sim_run(s, 30000);
+    assert_true(ls_peer_info(sim_engine(s, 0), 0, &info));
+    assert_int_equal(info.state, ADJ_DOWN);
+    sim_run(s, 90000);
+    assert_true(ls_peer_info(sim_engine(s, 0), 0, &info));
+    assert_int_equal(info.state, ADJ_FULL);
+    sim_free(s);
+}
+
+static void test_engine__same_seed_same_trace(void **state)
+{
+    (void)state;
+    struct sim *runs[3];
+    for (int i = 0; i < 3; i++) {
+        runs[i] = ring(5, i < 2 ? 42 : 43, 100, true);
+        assert_int_equal(sim_start(runs[i]), ERR_OK);
+        sim_run(runs[i], 30000);
+    }
+    assert_string_equal(sim_trace(runs[0]), sim_trace(runs[1]));
+    assert_string_not_equal(sim_trace(runs[0]), sim_trace(runs[2]));
+    for (int i = 0; i < 3; i++)
+        sim_free(runs[i]);
+}
+
+/* What two routers say to each other from the first word to FULL, and for one change. */
+static void test_engine__two_routers_say_what_is_needed_and_no_more(void **state)
+{
+    static const char want[] = "[     0] a > b HELLO\n"
+                               "[     0] b > a HELLO\n"
+                               "[     5] b > a HELLO\n"
+                               "[     5] a > b HELLO\n"
+                               "[     5] a > b BUCKETS\n"
+                               "[    10] b > a SUMMARY\n"
+                               "[    15] a > b REQUEST\n"
+                               "[    15] a > b ADVERTISE a 1.0.0#1\n"
+                               "[    20] b > a ADVERTISE b 1.0.0#1\n"
+                               "[    20] b > a ACK\n"
+                               "[    25] a > b ACK\n"
+                               "[  5020] b > a DIGEST\n"
+                               "[  5025] a > b DIGEST\n"
+                               "[  7000] a > b ADVERTISE a 1.1.0#2\n"
+                               "[  7000] b > a ADVERTISE b 1.1.0#2\n"
+                               "[  7005] b > a ACK\n"
+                               "[  7005] a > b ACK\n";
+    (void)state;
+    struct sim_options o = {.seed = 1, .latency_min_ms = 5, .latency_max_ms = 5, .trace = true};
+    struct sim *s = sim_new(&o);
+    assert_int_equal(sim_group(s, "a"), 0);
+    assert_int_equal(sim_group(s, "b"), 1);
+    assert_int_equal(sim_link(s, 0, 1, 1, 1), ERR_OK);
+    assert_int_equal(sim_start(s), ERR_OK);
+    sim_run(s, 7000);
+    assert_int_equal(sim_link_state(s, 0, 1, false, true), ERR_OK);
+    sim_run(s, 1000);
+    assert_string_equal(sim_trace(s), want);
+    sim_free(s);
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_engine__tables_converge_and_adjacencies_become_full),
+                     cmocka_unit_test(test_engine__a_change_crosses_an_adjacency_once),
+                     cmocka_unit_test(test_engine__losses_are_repaired),
+                     cmocka_unit_test(test_engine__a_partition_heals_without_help),
+                     cmocka_unit_test(test_engine__a_restarted_router_goes_beyond_its_former_self),
+                     cmocka_unit_test(test_engine__a_silent_group_is_dropped_everywhere_and_may_return),
+                     cmocka_unit_test(test_engine__a_purged_group_that_lives_comes_back),
+                     cmocka_unit_test(test_engine__replayed_and_altered_records_change_nothing),
+                     cmocka_unit_test(test_engine__a_group_cannot_speak_for_another),
+                     cmocka_unit_test(test_engine__a_violation_ends_the_adjacency_for_a_while),
+                     cmocka_unit_test(test_engine__same_seed_same_trace),
+                     cmocka_unit_test(test_engine__two_routers_say_what_is_needed_and_no_more));
+}
