@@ -320,7 +320,7 @@ void conn_pause(struct conn *c)
 void conn_resume(struct conn *c)
 {
     c->paused = false;
-    if (c->input.len > 0 && c->state == CONN_OPEN) {
+    if ((c->input.len > 0 || c->tls_ended) && c->state == CONN_OPEN) {
         c->offer = true;
         deferred_arm(c->loop, &c->later);
     }

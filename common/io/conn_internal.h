@@ -53,6 +53,7 @@ struct conn {
     bool want_write; /* the kernel's buffer is full */
     bool above_high; /* `drained` is owed */
     bool peer_ended;
+    bool tls_ended;        /* close_notify came during a pause: the end follows what is kept */
     bool connect_deadline; /* the deadline is that of conn_connect() */
 };
 

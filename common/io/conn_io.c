@@ -131,7 +131,8 @@ static void end_output(struct conn *c)
 static void output_failed(struct conn *c, enum err e, const struct errctx *ec)
 {
     bool peer_gone = e == ERR_IO && (c->send_errno == EPIPE || c->send_errno == ECONNRESET);
-    if (!peer_gone || c->state != CONN_OPEN || c->paused) {
+    bool reading = c->state == CONN_OPEN || c->state == CONN_SHAKING;
+    if (!peer_gone || !reading || c->paused) {
         conn_close(c, e, ec->msg);
         return;
     }
@@ -222,17 +223,19 @@ void conn_offer_kept(struct conn *c)
 {
     if (!c->paused)
         conn_offer(c, span_of(c->loop->scratch, conn_kept_to_scratch(c)));
+    if (c->tls_ended && c->state == CONN_OPEN && !c->paused)
+        conn_end_of_input(c);
 }
 
 static void ended_by_peer(struct conn *c)
 {
     struct errctx ec;
     c->peer_ended = true;
-    if (c->send_errno != 0) {
+    if (c->state == CONN_SHAKING) {
+        conn_close(c, ERR_TLS, "closed by the peer during the TLS handshake");
+    } else if (c->send_errno != 0) {
         (void)err_set(&ec, ERR_IO, "sending failed: %s", strerrordesc_np(c->send_errno));
         conn_close(c, ERR_IO, ec.msg);
-    } else if (c->state == CONN_SHAKING) {
-        conn_close(c, ERR_TLS, "closed by the peer during the TLS handshake");
     } else if (c->tls != NULL) {
         conn_close(c, ERR_TLS, "closed by the peer without close_notify");
     } else {

@@ -51,9 +51,10 @@ void conn_tls_input(struct conn *c, struct span cipher)
         conn_offer(c, span_of(scratch, kept + n));
     if (c->state != CONN_OPEN)
         return;
-    if (e == ERR_OK)
+    c->tls_ended = e == ERR_OK;
+    if (c->tls_ended && !c->paused)
         conn_end_of_input(c);
-    else if (e != ERR_AGAIN)
+    else if (e == ERR_TLS)
         conn_fail(c, e, ec.msg);
 }
 

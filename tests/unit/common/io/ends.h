@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum act { NOTHING, FREE, FINISH, PAUSE, STOP };
+enum act { NOTHING, FREE, FINISH, PAUSE, START_TLS };
 struct end {
     struct loop *loop;
     struct conn *c;
@@ -23,6 +23,9 @@ struct end {
     const char *greeting, *answer; /* written at opened and received */
     const char *until;             /* stops the loop when the story contains it */
     size_t until_bytes;            /* ... or when so many bytes were received */
+    struct tls_context *tls;       /* for START_TLS */
+    bool server;
+    const char *name;
 };
 
 static inline void end_act(struct end *e, enum act a)
@@ -34,8 +37,8 @@ static inline void end_act(struct end *e, enum act a)
         conn_finish(e->c, 5000);
     } else if (a == PAUSE) {
         conn_pause(e->c);
-    } else if (a == STOP) {
-        loop_stop(e->loop);
+    } else if (a == START_TLS) {
+        assert_int_equal(conn_start_tls(e->c, e->tls, e->server, e->name), ERR_OK);
     }
 }
 
