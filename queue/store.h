@@ -29,8 +29,8 @@ enum { CHUNK_BYTES = 49152 - 64 };
 
 enum err store_redis_open(struct loop *l, const struct config *conf, struct store **ret,
                           struct errctx *ec) MUST_USE;
-void store_free(struct store *st); /* NULL is a no-op */
-unsigned store_partitions(const struct store *st);
+void store_free(struct store *st);                 /* NULL is a no-op */
+unsigned store_partitions(const struct store *st); /* 0: not known yet, never connected */
 /* Whether mail can be committed now; the reason, with the remedy, when not. */
 bool store_ready(const struct store *st, struct buf *ret_why);
 typedef void store_event_fn(void *arg);
@@ -104,12 +104,14 @@ struct body_desc {
  * the lease was lost. What is still open at store_free() is freed there. */
 struct claim {
     struct msgid id;
-    uint32_t index; /* k: which job of the message */
+    uint32_t index; /* k = 1, 2, ...: which job of the message */
     uint64_t token;
     struct envelope env; /* borrows from the claim */
     struct job job;
     struct body_desc body;
     uint32_t interrupted; /* times a worker died with it in hand */
+    bool bounce;          /* an operator wants it returned to its sender: do not try to deliver */
+    struct span reason;   /* ... and says why; borrows from the claim */
     ms_t now_ms;          /* Redis's clock at the claim */
 };
 typedef void claim_fn(void *arg, enum err e, struct claim *const *claims, size_t n);

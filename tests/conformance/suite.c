@@ -336,7 +336,8 @@ static void a_message_goes_through(void **state)
     struct claim *c = claim_one(w, 1, id.partition, "example.net");
     assert_string_equal(c->id.id, id.id);
     assert_int_equal(c->id.partition, id.partition);
-    assert_int_equal(c->index, 0);
+    assert_int_equal(c->index, 1);
+    assert_false(c->bounce);
     assert_int_equal(c->interrupted, 0);
     check_span(c->env.sender, SPAN("sender@example.org"));
     check_span(c->env.client, SPAN("192.0.2.1"));
@@ -396,8 +397,8 @@ static void every_domain_has_its_job(void **state)
     struct claim *a = claim_one(w, 1, id.partition, "a.example");
     struct claim *b = claim_one(w, 1, id.partition, "b.example");
     assert_string_equal(a->id.id, b->id.id);
-    assert_int_equal(a->index, 0);
-    assert_int_equal(b->index, 1);
+    assert_int_equal(a->index, 1);
+    assert_int_equal(b->index, 2);
     assert_int_equal(finish_done(w, 1, a), ERR_OK);
     check_body(w, 1, b, SPAN("x")); /* lives as long as its last job */
     assert_int_equal(finish_done(w, 1, b), ERR_OK);

@@ -73,6 +73,8 @@ struct fake_store_counts {
     uint64_t commits, finished, retried, badmail, released, stale, delivered, bounced, reaped;
 };
 const struct fake_store_counts *fake_store_counts(const struct fake_store *f);
+/* From now on claims of this job say that an operator wants it returned. false: no such job. */
+bool fake_store_bounce(struct fake_store *f, const struct msgid *id, uint32_t index, const char *reason);
 /* Puts a message straight into the queue, as a commit would. */
 void fake_store_put(struct fake_store *f, const struct envelope *env, const struct commit_job *jobs,
                     size_t njobs, struct span body, struct msgid *ret);

@@ -61,7 +61,7 @@ static enum err add_jobs(struct fake_store *f, struct fake_message *m, const str
         struct fake_job *j = fake_alloc(sizeof(*j));
         *end = j;
         end = &j->next;
-        j->index = (uint32_t)i;
+        j->index = (uint32_t)i + 1;
         j->due_ms = ms_after(clock_wall(f->clock), jobs[i].delay_ms);
         j->queue = fake_queue_get(f, m->id.partition, jobs[i].job->domain, jobs[i].job->klass);
         buf_init(&j->blob, JOB_MAX);

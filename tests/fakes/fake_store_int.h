@@ -17,7 +17,7 @@ struct fake_job {
     uint32_t index;
     enum fake_job_state state;
     ms_t due_ms;
-    bool problem;
+    bool problem, bounce;
     uint64_t worker, token; /* CLAIMED */
     uint32_t interrupted;
     struct buf blob, reason;
@@ -66,7 +66,7 @@ struct fake_claim {
     struct claim claim;
     struct fake_client *client;
     struct fake_claim *next;
-    struct buf env, blob;
+    struct buf env, blob, reason;
     uint64_t worker;
 };
 struct fake_upload {

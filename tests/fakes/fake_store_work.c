@@ -237,6 +237,20 @@ static struct fake_message *message_of(struct fake_store *f, const char *id)
     return NULL;
 }
 
+bool fake_store_bounce(struct fake_store *f, const struct msgid *id, uint32_t index, const char *reason)
+{
+    struct fake_message *m = message_of(f, id->id);
+    for (struct fake_job *j = m == NULL ? NULL : m->jobs; j != NULL; j = j->next) {
+        if (j->index != index)
+            continue;
+        j->bounce = true;
+        j->due_ms = clock_wall(f->clock);
+        fake_text(&j->reason, span_cstr(reason));
+        return true;
+    }
+    return false;
+}
+
 static struct fake_claim *claim_new(struct fake_client *c, struct fake_message *m, struct fake_job *j)
 {
     j->state = FAKE_JOB_CLAIMED;
@@ -247,12 +261,15 @@ static struct fake_claim *claim_new(struct fake_client *c, struct fake_message *
     cl->worker = c->worker;
     fake_text(&cl->env, buf_span(&m->env));
     fake_text(&cl->blob, buf_span(&j->blob));
+    fake_text(&cl->reason, buf_span(&j->reason));
     cl->claim = (struct claim){
         .id = m->id,
         .index = j->index,
         .token = j->token,
         .body = {.size_bytes = m->body.len, .chunks = (uint32_t)(m->body.len / CHUNK_BYTES + 1)},
         .interrupted = j->interrupted,
+        .bounce = j->bounce,
+        .reason = buf_span(&cl->reason),
         .now_ms = clock_wall(c->f->clock),
     };
     if (m->body.len > 0 && m->body.len % CHUNK_BYTES == 0)
@@ -274,6 +291,7 @@ void fake_claim_free(struct fake_claim *cl)
     job_done(&cl->claim.job);
     buf_done(&cl->env);
     buf_done(&cl->blob);
+    buf_done(&cl->reason);
     free(cl);
 }
 
