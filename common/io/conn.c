@@ -222,7 +222,7 @@ static enum err start_connecting(const struct conn_target *t, int *ret_fd, int *
 enum err conn_connect(struct loop *l, const struct conn_target *t, const struct conn_ops *ops, void *arg,
                       struct conn **ret, struct errctx *ec)
 {
-    int fd, outcome;
+    int fd = -1, outcome = 0;
     enum err e = start_connecting(t, &fd, &outcome, ec);
     if (e != ERR_OK)
         return e;

@@ -23,7 +23,7 @@ struct listener {
     void *arg;
     int fd;
     bool paused, waiting;
-    bool *closed; /* tells accept_some() that a callback closed the listener */
+    bool busy, closed; /* accept_some() is running; it frees what a callback closed */
 };
 
 static void watch_listener(struct listener *ln)
@@ -50,10 +50,9 @@ static bool exhausted(int why)
 static void accept_some(evutil_socket_t fd, short what, void *arg)
 {
     struct listener *ln = arg;
-    bool closed = false;
     (void)what;
-    ln->closed = &closed;
-    for (int i = 0; i < ACCEPTS_A_TURN && !closed && !ln->paused; i++) {
+    ln->busy = true;
+    for (int i = 0; i < ACCEPTS_A_TURN && !ln->closed && !ln->paused; i++) {
         struct sockaddr_storage ss = {.ss_family = AF_UNSPEC};
         socklen_t len = sizeof ss;
         struct ip_endpoint peer = {.port = 0};
@@ -71,8 +70,9 @@ static void accept_some(evutil_socket_t fd, short what, void *arg)
         (void)ip_from_sockaddr((struct sockaddr *)&ss, &peer);
         ln->accepted(ln->arg, conn, &peer);
     }
-    if (!closed)
-        ln->closed = NULL;
+    ln->busy = false;
+    if (ln->closed)
+        free(ln);
 }
 
 static void set_options(int fd, const struct ip_endpoint *at, bool reuse_port)
@@ -108,7 +108,7 @@ static enum err open_socket(const struct ip_endpoint *at, bool reuse_port, int *
 enum err listener_open(struct loop *l, const struct ip_endpoint *at, bool reuse_port, listener_fn *accepted,
                        void *arg, struct listener **ret, struct errctx *ec)
 {
-    int fd;
+    int fd = -1;
     enum err e = open_socket(at, reuse_port, &fd, ec);
     if (e != ERR_OK)
         return e;
@@ -146,10 +146,10 @@ void listener_close(struct listener *ln)
 {
     if (ln == NULL)
         return;
-    if (ln->closed != NULL)
-        *ln->closed = true;
     (void)event_del(&ln->ev);
     timer_done(&ln->again);
     close(ln->fd);
-    free(ln);
+    ln->closed = true;
+    if (!ln->busy)
+        free(ln);
 }
