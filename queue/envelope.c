@@ -34,14 +34,14 @@ static const struct tlv_field recipient_fields[] = {
     {2, F(NAME, recipient, orcpt, 512)},
     {3, F(U8, recipient, notify, 15)},
     {4, F(U16, recipient, code, 999)},
-    {5, F(TEXT, recipient, reply, REPLY_TEXT_MAX)},
+    {5, F(TEXT, recipient, reply, JOB_TEXT_MAX)},
 };
 static const struct tlv_field job_fields[] = {
     {1, F(NAME, job, domain, ADDRESS_MAX)},        {2, F(U32, job, klass, UINT32_MAX)},
     {3, F(U32, job, attempts, UINT32_MAX)},        {4, F(U32, job, failures, UINT32_MAX)},
     {5, F(U64, job, first_ms, UINT64_MAX)},        {6, F(U64, job, next_ms, UINT64_MAX)},
     {7, F(U64, job, expire_ms, UINT64_MAX)},       {8, F(BOOL, job, delay_noticed, 1)},
-    {9, F(TEXT, job, last_error, REPLY_TEXT_MAX)},
+    {9, F(TEXT, job, last_error, JOB_TEXT_MAX)},
 };
 #undef F
 static const struct tlv_table envelope_table = {envelope_fields, ARRAY_LEN(envelope_fields)};

@@ -21,7 +21,7 @@ enum {
     JOB_MAX = 131072, /* encoded bytes */
     JOBS_PER_MESSAGE_MAX = 64000,
     ADDRESS_MAX = 512, /* RFC 5321 4.5.3.1.3 asks for 256; UTF-8 and source routes are longer */
-    REPLY_TEXT_MAX = 256,
+    JOB_TEXT_MAX = 256, /* replies and errors kept in a job; longer ones are cut */
     SUMMARY_TEXT_MAX = 256,
 };
 enum body_kind { BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME }; /* RFC 6152, RFC 3030 */
