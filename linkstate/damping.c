@@ -1,0 +1,131 @@
+#include "linkstate/damping.h"
+
+#include <math.h>
+
+const struct damping_options damping_defaults = {
+    .glitch_attempts = 3,
+    .glitch_interval_ms = 60000,
+    .probe_interval_ms = 60000,
+    .penalty_per_down = 1000,
+    .suppress_above = 2000,
+    .reuse_below = 750,
+    .half_life_ms = 15 * 60000,
+};
+
+void damping_init(struct damping *d)
+{
+    *d = (struct damping){.state = DAMPING_UP, .answers = true, .next_ms = UINT64_MAX};
+}
+
+bool damping_up(const struct damping *d)
+{
+    return d->state == DAMPING_UP || d->state == DAMPING_GLITCH;
+}
+
+double damping_penalty(const struct damping *d, const struct damping_options *o, ms_t now_ms)
+{
+    if (o->half_life_ms == 0)
+        return 0;
+    ms_t passed = now_ms > d->updated_ms ? now_ms - d->updated_ms : 0;
+    return d->penalty * exp2(-(double)passed / (double)o->half_life_ms);
+}
+
+/* When a penalty p at `at` will have decayed to the reuse mark. */
+static ms_t reuse_at(double p, const struct damping_options *o, ms_t at)
+{
+    double halves = log2(p / (double)o->reuse_below);
+    return halves <= 0 ? at : ms_after(at, (ms_t)ceil(halves * (double)o->half_life_ms));
+}
+
+static void settle(struct damping *d, const struct damping_options *o, ms_t now_ms)
+{
+    d->penalty = damping_penalty(d, o, now_ms);
+    d->updated_ms = now_ms;
+}
+
+/* The only writer of state after damping_init(). */
+static bool enter(struct damping *d, const struct damping_options *o, enum damping_state next, ms_t now_ms)
+{
+    bool was_up = damping_up(d);
+    d->state = next;
+    switch (next) {
+    case DAMPING_UP:
+        d->failures = 0;
+        d->suppressed = false;
+        d->next_ms = UINT64_MAX;
+        break;
+    case DAMPING_GLITCH:
+        d->next_ms = ms_after(now_ms, o->glitch_interval_ms);
+        break;
+    case DAMPING_DOWN:
+        d->next_ms = ms_after(now_ms, o->probe_interval_ms);
+        break;
+    case DAMPING_HELD:
+        d->next_ms = reuse_at(d->penalty, o, now_ms);
+        if (d->next_ms > ms_after(now_ms, o->probe_interval_ms))
+            d->next_ms = ms_after(now_ms, o->probe_interval_ms);
+        break;
+    }
+    return was_up != damping_up(d);
+}
+
+static bool failed(struct damping *d, const struct damping_options *o, ms_t now_ms)
+{
+    d->answers = false;
+    d->failures++;
+    if (!damping_up(d))
+        return enter(d, o, DAMPING_DOWN, now_ms);
+    if (d->failures <= o->glitch_attempts)
+        return enter(d, o, DAMPING_GLITCH, now_ms);
+    settle(d, o, now_ms);
+    d->penalty += o->penalty_per_down;
+    d->suppressed = d->suppressed || (o->half_life_ms != 0 && d->penalty > o->suppress_above);
+    return enter(d, o, DAMPING_DOWN, now_ms);
+}
+
+static bool succeeded(struct damping *d, const struct damping_options *o, ms_t now_ms)
+{
+    d->answers = true;
+    d->failures = 0;
+    if (damping_up(d))
+        return enter(d, o, DAMPING_UP, now_ms);
+    settle(d, o, now_ms);
+    if (d->suppressed && d->penalty > o->reuse_below)
+        return enter(d, o, DAMPING_HELD, now_ms);
+    return enter(d, o, DAMPING_UP, now_ms);
+}
+
+bool damping_report(struct damping *d, const struct damping_options *o, bool success, ms_t now_ms)
+{
+    return success ? succeeded(d, o, now_ms) : failed(d, o, now_ms);
+}
+
+bool damping_tick(struct damping *d, const struct damping_options *o, ms_t now_ms)
+{
+    if (d->state != DAMPING_HELD || damping_penalty(d, o, now_ms) > o->reuse_below)
+        return false;
+    settle(d, o, now_ms);
+    return enter(d, o, d->answers ? DAMPING_UP : DAMPING_DOWN, now_ms);
+}
+
+ms_t damping_next(const struct damping *d)
+{
+    return d->next_ms;
+}
+
+ms_t damping_held_until(const struct damping *d, const struct damping_options *o)
+{
+    return d->state == DAMPING_HELD ? reuse_at(d->penalty, o, d->updated_ms) : 0;
+}
+
+unsigned damping_most_per_hour(const struct damping_options *o)
+{
+    if (o->half_life_ms == 0)
+        return UINT32_MAX;
+    /* Until it is held a connector goes down and up a few times; afterwards every further DOWN costs at
+     * least the decay from (reuse + one penalty) to reuse, and each DOWN is followed by one UP. */
+    double burst = ceil((double)o->suppress_above / o->penalty_per_down) + 1;
+    double cycle_ms =
+        log2(((double)o->reuse_below + o->penalty_per_down) / o->reuse_below) * (double)o->half_life_ms;
+    return (unsigned)(2 * (burst + ceil(3600000.0 / cycle_ms)));
+}
