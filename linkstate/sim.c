@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ORG = UINT32_MAX, TRACE_MAX = 16 << 20 };
+enum { ORG = INT32_MAX /* no group has this number */, TRACE_MAX = 16 << 20 };
 
 /* --- imitated signatures --------------------------------------------------------------------------- */
 

@@ -6,7 +6,9 @@
 #pragma once
 #include "common/err.h"
 
-enum { SPF_UNREACHABLE = UINT32_MAX, SPF_NONE = UINT32_MAX, SPF_COST_MAX = 100 };
+enum { SPF_COST_MAX = 100 };
+#define SPF_UNREACHABLE UINT32_MAX /* a cost */
+#define SPF_NONE        UINT32_MAX /* an edge */
 
 struct spf_edge {
     uint32_t from, to; /* group numbers */
