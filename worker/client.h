@@ -75,7 +75,7 @@ void client_quit(struct client *c);
 struct client_output {
     struct span bytes;
     bool borrowed; /* part of a piece given to client_body(): may be written without copying. Otherwise the
-                      client's own, valid until the next call that is not client_output() */
+                      client's own, valid until the next call */
 };
 /* Takes the next bytes to send; false: none. A slow peer is handled by not calling it: no BODY event comes
  * before everything was taken. */
@@ -112,7 +112,8 @@ struct client_end {
     enum failure failure;
     uint16_t code;
     struct span text;
-    unsigned messages; /* transactions that got their reply at the end of data */
+    unsigned messages; /* transactions answered at the end of data. Above 0: the target works, and
+                          whatever ended this session, a new one is worth trying at once */
 };
 void client_end(const struct client *c, struct client_end *ret);
 

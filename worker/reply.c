@@ -5,7 +5,7 @@ void reply_init(struct reply_parser *p)
 {
     *p = (struct reply_parser){0};
     buf_init(&p->line, REPLY_LINE_MAX);
-    buf_init(&p->text, REPLY_TEXT_MAX);
+    buf_init(&p->text, REPLY_KEPT_MAX);
 }
 
 void reply_done(struct reply_parser *p)

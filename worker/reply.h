@@ -12,14 +12,14 @@
 enum {
     REPLY_LINE_MAX = 2048, /* RFC 5321 4.5.3.1.5 asks for 512; some servers exceed it */
     REPLY_LINES_MAX = 256,
-    REPLY_TEXT_MAX = 1024, /* kept of the text of all lines together, for people */
+    REPLY_KEPT_MAX = 1024, /* kept of the text of all lines together, for people */
     REPLY_ENHANCED_MAX = 12,
 };
 
 struct reply {
     uint16_t code;                     /* 200..599 */
     char enhanced[REPLY_ENHANCED_MAX]; /* "5.1.1"; "" : none, or not of the class of the code (RFC 2034 4) */
-    struct span text; /* lines without codes, one blank between them; cut at REPLY_TEXT_MAX */
+    struct span text; /* lines without codes, one blank between them; cut at REPLY_KEPT_MAX */
 };
 
 struct reply_parser {

@@ -122,7 +122,7 @@ static void test_reply__is_bounded(void **state)
     reply_init(&p);
     assert_int_equal(reply_feed(&p, span_of(line, REPLY_LINE_MAX - 1), &taken, &r, NULL, NULL), ERR_AGAIN);
     assert_int_equal(reply_feed(&p, SPAN("\r\n"), &taken, &r, NULL, NULL), ERR_OK);
-    assert_int_equal(r.text.len, REPLY_TEXT_MAX); /* the rest is not kept */
+    assert_int_equal(r.text.len, REPLY_KEPT_MAX); /* the rest is not kept */
     reply_done(&p);
 
     reply_init(&p);

@@ -1,0 +1,171 @@
+/* tests/unit/worker/test_client.c — mirrors worker/client.c; conversations are in tests/scripts/client */
+#include "tests/unit/check.h"
+#include "worker/client.h"
+
+static const struct conf_client_timeouts timeouts = {1, 2, 3, 4, 5, 6, 7, 8};
+
+static struct client *new_client(void)
+{
+    struct client_conf conf = {.hostname = SPAN("c.example"), .timeouts = &timeouts};
+    struct client *c = client_new(&conf);
+    assert_non_null(c);
+    return c;
+}
+
+static void take(struct client *c, struct buf *out)
+{
+    struct client_output o;
+    while (client_output(c, &o))
+        assert_int_equal(buf_add(out, o.bytes), ERR_OK);
+}
+
+static void say(struct client *c, const char *text, struct buf *out)
+{
+    client_received(c, span_cstr(text));
+    take(c, out);
+}
+
+static const struct envelope env = {.sender = SPAN_INIT("a@example.org")};
+static const struct recipient rcpt = {.address = SPAN_INIT("b@example.net")};
+static const struct client_message message = {&env, &rcpt, 1, 3};
+
+static void test_client__calls_out_of_turn_are_refused(void **state)
+{
+    struct buf out;
+    size_t n;
+    (void)state;
+    buf_init(&out, 65536);
+    struct client *c = new_client();
+    assert_int_equal(client_event(c), CLIENT_WAIT);
+    assert_int_equal(client_send(c, &message), ERR_STATE);
+    assert_int_equal(client_body(c, SPAN("abc")), ERR_STATE);
+    client_quit(c); /* no effect */
+    client_secured(c);
+    say(c, "220 mx\r\n250-mx\r\n", &out); /* the reply to EHLO may come before EHLO was read out */
+    say(c, "250 PIPELINING\r\n", &out);
+    check_span(buf_span(&out), SPAN("EHLO c.example\r\n"));
+    assert_int_equal(client_event(c), CLIENT_READY);
+    assert_int_equal(client_event(c), CLIENT_READY);
+    assert_null(client_results(c, &n));
+    assert_int_equal(n, 0);
+    struct client_message m = message;
+    m.nrcpts = 0;
+    assert_int_equal(client_send(c, &m), ERR_TOOBIG);
+    m.nrcpts = JOB_RCPTS_MAX + 1;
+    assert_int_equal(client_send(c, &m), ERR_TOOBIG);
+    assert_int_equal(client_send(c, &message), ERR_OK);
+    assert_int_equal(client_send(c, &message), ERR_STATE);
+    client_free(c);
+    client_free(NULL);
+    buf_done(&out);
+}
+
+/* Until the client has handed out the final dot no reply can mean delivered. */
+static void test_client__an_answer_before_the_end_was_sent_delivers_nothing(void **state)
+{
+    struct buf out;
+    size_t n;
+    (void)state;
+    buf_init(&out, 65536);
+    struct client *c = new_client();
+    say(c, "220 mx\r\n", &out);
+    say(c, "250-mx\r\n250-PIPELINING\r\n250 CHUNKING\r\n", &out);
+    assert_int_equal(client_send(c, &message), ERR_OK);
+    take(c, &out);
+    say(c, "250 ok\r\n250 ok\r\n", &out);
+    assert_int_equal(client_event(c), CLIENT_BODY);
+    assert_int_equal(client_body(c, SPAN("abc")), ERR_OK);
+    client_received(c, SPAN("250 delivered\r\n")); /* nothing was read out since */
+    assert_int_equal(client_event(c), CLIENT_FINISHED);
+    const struct client_result *r = client_results(c, &n);
+    assert_int_equal(n, 1);
+    assert_int_equal(r->verdict.action, VERDICT_RETRY_LATER);
+    assert_int_equal(r->failure, FAILURE_GARBAGE);
+    assert_int_equal(client_event(c), CLIENT_CLOSED);
+    assert_int_equal(client_event(c), CLIENT_WAIT);
+    client_free(c);
+    buf_done(&out);
+}
+
+static void test_client__the_body_is_passed_without_copying(void **state)
+{
+    static const char body[] = "abc";
+    struct client_output o;
+    struct buf out;
+    (void)state;
+    buf_init(&out, 65536);
+    struct client *c = new_client();
+    say(c, "220 mx\r\n", &out);
+    say(c, "250 mx\r\n", &out);
+    assert_int_equal(client_send(c, &message), ERR_OK);
+    take(c, &out);
+    say(c, "250 ok\r\n", &out);
+    say(c, "250 ok\r\n", &out);
+    say(c, "354 ok\r\n", &out);
+    assert_int_equal(client_event(c), CLIENT_BODY);
+    assert_int_equal(client_body_offset(c), 0);
+    assert_int_equal(client_body(c, span_of(body, 3)), ERR_OK);
+    assert_int_equal(client_event(c), CLIENT_WAIT); /* not before this piece was taken */
+    assert_true(client_output(c, &o));
+    assert_true(o.borrowed);
+    assert_ptr_equal(o.bytes.ptr, body);
+    assert_int_equal(o.bytes.len, 3);
+    assert_true(client_output(c, &o));
+    assert_false(o.borrowed);
+    check_span(o.bytes, SPAN("\r\n.\r\n"));
+    assert_false(client_output(c, &o));
+    assert_int_equal(client_event(c), CLIENT_WAIT);
+    client_free(c);
+    buf_done(&out);
+}
+
+static void test_client__the_most_recipients_in_one_group(void **state)
+{
+    static struct recipient rcpts[JOB_RCPTS_MAX];
+    static char names[JOB_RCPTS_MAX][24];
+    struct buf out;
+    size_t n;
+    (void)state;
+    buf_init(&out, 65536);
+    for (size_t i = 0; i < JOB_RCPTS_MAX; i++) {
+        snprintf(names[i], sizeof(names[i]), "u%zu@example.net", i);
+        rcpts[i].address = span_cstr(names[i]);
+    }
+    struct client *c = new_client();
+    say(c, "220 mx\r\n", &out);
+    say(c, "250-mx\r\n250 PIPELINING\r\n", &out);
+    struct client_message m = {&env, rcpts, JOB_RCPTS_MAX, 1};
+    assert_int_equal(client_send(c, &m), ERR_OK);
+    take(c, &out);
+    say(c, "250 ok\r\n", &out);
+    for (size_t i = 0; i < JOB_RCPTS_MAX; i++)
+        say(c, i % 2 == 0 ? "250 ok\r\n" : "550 5.1.1 no\r\n", &out);
+    say(c, "354 ok\r\n", &out);
+    assert_int_equal(client_event(c), CLIENT_BODY);
+    assert_int_equal(client_body(c, SPAN("x")), ERR_OK);
+    take(c, &out);
+    say(c, "250 done\r\n", &out);
+    assert_int_equal(client_event(c), CLIENT_FINISHED);
+    const struct client_result *r = client_results(c, &n);
+    assert_int_equal(n, JOB_RCPTS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(r[i].verdict.action, i % 2 == 0 ? VERDICT_DONE : VERDICT_BOUNCE);
+        check_span(r[i].text, i % 2 == 0 ? SPAN("done") : SPAN("5.1.1 no"));
+    }
+    struct client_end end;
+    client_quit(c);
+    take(c, &out);
+    say(c, "221 bye\r\n", &out);
+    client_end(c, &end);
+    assert_int_equal(end.messages, 1);
+    client_free(c);
+    buf_done(&out);
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_client__calls_out_of_turn_are_refused),
+                     cmocka_unit_test(test_client__an_answer_before_the_end_was_sent_delivers_nothing),
+                     cmocka_unit_test(test_client__the_body_is_passed_without_copying),
+                     cmocka_unit_test(test_client__the_most_recipients_in_one_group));
+}
