@@ -246,7 +246,7 @@ static void tick(struct ls *ls)
         struct lsdb_slot *s = &ls->db.slots[i];
         if (s->record == NULL || s == own || ls->now_ms < ms_after(s->born_ms, ls->opts.lifetime_ms))
             continue;
-        ls_notice(ls, LS_C_EXPIRED, UINT32_MAX, span_cstr(s->group), "not refreshed in time");
+        ls_notice(ls, LS_C_EXPIRED, UINT32_MAX, lsdb_group(s), "not refreshed in time");
         lsdb_drop(&ls->db, s, ms_after(ls->now_ms, ls->opts.lifetime_ms));
         ls->result.table_changed = true;
     }

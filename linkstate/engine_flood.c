@@ -244,8 +244,8 @@ static void take_in(struct intake *in, const struct ls_advert *ad)
     struct lsdb_slot *slot = lsdb_find(&ls->db, lsa.group);
     bool held = slot != NULL && slot->record != NULL;
     bool own = span_eq(lsa.group, span_cstr(ls->group));
-    int newer =
-        slot == NULL ? 1 : ls_version_cmp(&lsa.version, held ? &slot->record->lsa.version : &slot->floor);
+    struct ls_version ours = slot != NULL ? lsdb_version(slot) : (struct ls_version){0, 0, 0, 0};
+    int newer = slot == NULL ? 1 : ls_version_cmp(&lsa.version, &ours);
     pending_settle(ls, &ls->adj[in->peer], lsa.group, &lsa.version);
     if (newer == 0 && held && span_eq(lsa.header, slot->record->lsa.header)) {
         ls_count(ls, LS_C_DUPLICATE);

@@ -59,8 +59,8 @@ static void summarize(struct ls *ls, struct buf *items, unsigned bucket)
 {
     for (size_t i = 0; i < ls->db.nslots; i++) {
         const struct lsdb_slot *slot = &ls->db.slots[i];
-        struct ls_item item = {.group = span_cstr(slot->group)};
-        if (slot->record == NULL || slot->bucket != bucket)
+        struct ls_item item = {.group = lsdb_group(slot)};
+        if (slot->record == NULL || slot->record->bucket != bucket)
             continue;
         item.version = slot->record->lsa.version;
         item.check = slot->record->sum.lo;
@@ -100,7 +100,7 @@ static size_t news_for_peer(const struct ls *ls, const struct ls_message *m, con
     size_t n = 0;
     for (size_t i = 0; i < ls->db.nslots; i++) {
         const struct lsdb_slot *slot = &ls->db.slots[i];
-        if (slot->record != NULL && bit(m->bitmap, slot->bucket) && !theirs_enough[i])
+        if (slot->record != NULL && bit(m->bitmap, slot->record->bucket) && !theirs_enough[i])
             items[n++] = (struct flood_item){(uint32_t)i, true};
     }
     return n;
@@ -121,9 +121,8 @@ void sync_recv_summary(struct ls *ls, uint32_t peer, const struct ls_message *m)
     while (ls_item_next(&r, &item)) {
         const struct lsdb_slot *slot = lsdb_find(&ls->db, item.group);
         const struct lsdb_record *held = slot != NULL ? slot->record : NULL;
-        int theirs = slot == NULL
-                         ? 1
-                         : ls_version_cmp(&item.version, held != NULL ? &held->lsa.version : &slot->floor);
+        struct ls_version ours = slot != NULL ? lsdb_version(slot) : (struct ls_version){0, 0, 0, 0};
+        int theirs = slot == NULL ? 1 : ls_version_cmp(&item.version, &ours);
         if (slot != NULL && theirs >= 0)
             theirs_enough[lsdb_number(&ls->db, slot)] = true;
         struct ls_item want = {.group = item.group};

@@ -22,33 +22,32 @@ void lsdb_record_unref(struct lsdb_record *r)
 
 void lsdb_done(struct lsdb *db)
 {
-    for (size_t i = 0; i < db->nslots; i++)
+    for (size_t i = 0; i < db->nslots; i++) {
         lsdb_record_unref(db->slots[i].record);
+        free(db->slots[i].dropped);
+    }
     free(db->slots);
     free(db->index);
     lsdb_init(db);
 }
 
-enum err lsdb_copy(const struct lsdb *from, struct lsdb *ret)
+struct span lsdb_group(const struct lsdb_slot *slot)
 {
-    struct lsdb db = *from;
-    db.cap = from->nslots;
-    db.slots = calloc(from->nslots + 1, sizeof *db.slots);
-    db.index = calloc(from->index_size + 1, sizeof *db.index);
-    if (db.slots == NULL || db.index == NULL) {
-        free(db.slots);
-        free(db.index);
-        return ERR_NOMEM;
-    }
-    for (size_t i = 0; i < from->nslots; i++) {
-        db.slots[i] = from->slots[i];
-        if (db.slots[i].record != NULL)
-            (void)lsdb_record_ref(db.slots[i].record);
-    }
-    if (from->index_size > 0)
-        memcpy(db.index, from->index, from->index_size * sizeof *db.index);
-    *ret = db;
-    return ERR_OK;
+    if (slot->record != NULL)
+        return slot->record->lsa.group;
+    return slot->dropped != NULL ? span_cstr(slot->dropped->group) : SPAN("");
+}
+
+struct ls_version lsdb_version(const struct lsdb_slot *slot)
+{
+    if (slot->record != NULL)
+        return slot->record->lsa.version;
+    return slot->dropped != NULL ? slot->dropped->floor : (struct ls_version){0, 0, 0, 0};
+}
+
+static bool used(const struct lsdb_slot *slot)
+{
+    return slot->record != NULL || slot->dropped != NULL;
 }
 
 /* FNV-1a: every router must put a group into the same bucket. */
@@ -92,7 +91,7 @@ size_t lsdb_number(const struct lsdb *db, const struct lsdb_slot *slot)
 static size_t index_at(const struct lsdb *db, struct span group)
 {
     size_t i = name_hash(group) & (db->index_size - 1);
-    while (db->index[i] != 0 && !span_eq(span_cstr(db->slots[db->index[i] - 1].group), group))
+    while (db->index[i] != 0 && !span_eq(lsdb_group(&db->slots[db->index[i] - 1]), group))
         i = (i + 1) & (db->index_size - 1);
     return i;
 }
@@ -114,15 +113,16 @@ static enum err index_rebuild(struct lsdb *db, size_t size)
     db->index = index;
     db->index_size = size;
     for (size_t i = 0; i < db->nslots; i++)
-        if (db->slots[i].used)
-            db->index[index_at(db, span_cstr(db->slots[i].group))] = (uint32_t)i + 1;
+        if (used(&db->slots[i]))
+            db->index[index_at(db, lsdb_group(&db->slots[i]))] = (uint32_t)i + 1;
     return ERR_OK;
 }
 
-static enum err slot_new(struct lsdb *db, struct span group, struct lsdb_slot **ret)
+/* Puts r into a free slot. */
+static enum err slot_new(struct lsdb *db, struct lsdb_record *r, struct lsdb_slot **ret)
 {
     size_t n = 0;
-    while (n < db->nslots && db->slots[n].used)
+    while (n < db->nslots && used(&db->slots[n]))
         n++;
     if (n >= LSDB_GROUPS_MAX)
         return ERR_TOOBIG;
@@ -134,23 +134,38 @@ static enum err slot_new(struct lsdb *db, struct span group, struct lsdb_slot **
         db->slots = p;
         db->cap = cap;
     }
+    size_t want = db->index_size < 32 ? 32 : db->index_size;
+    while (want < (n + 1) * 2)
+        want *= 2;
+    if (want != db->index_size && index_rebuild(db, want) != ERR_OK)
+        return ERR_NOMEM;
     if (n == db->nslots)
         db->nslots++;
-    db->slots[n] = (struct lsdb_slot){.used = true, .bucket = lsdb_bucket_of(group)};
-    memcpy(db->slots[n].group, group.ptr, group.len);
-    size_t want = db->index_size < 32 ? 32 : db->index_size;
-    while (want < db->nslots * 2)
-        want *= 2;
-    if (want != db->index_size) {
-        enum err e = index_rebuild(db, want);
-        if (e != ERR_OK) {
-            db->slots[n].used = false;
-            return e;
-        }
-    } else {
-        db->index[index_at(db, group)] = (uint32_t)n + 1;
-    }
+    db->index[index_at(db, r->lsa.group)] = (uint32_t)n + 1;
+    db->slots[n] = (struct lsdb_slot){.record = r};
     *ret = &db->slots[n];
+    return ERR_OK;
+}
+
+enum err lsdb_copy(const struct lsdb *from, struct lsdb *ret)
+{
+    struct lsdb db = *from;
+    db.cap = from->nslots;
+    db.slots = calloc(from->nslots + 1, sizeof *db.slots);
+    db.index = calloc(from->index_size + 1, sizeof *db.index);
+    if (db.slots == NULL || db.index == NULL) {
+        free(db.slots);
+        free(db.index);
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < from->nslots; i++) {
+        db.slots[i] = (struct lsdb_slot){.record = from->slots[i].record, .born_ms = from->slots[i].born_ms};
+        if (db.slots[i].record != NULL)
+            (void)lsdb_record_ref(db.slots[i].record);
+    }
+    if (from->index_size > 0)
+        memcpy(db.index, from->index, from->index_size * sizeof *db.index);
+    *ret = db;
     return ERR_OK;
 }
 
@@ -180,6 +195,7 @@ static enum err record_new(const struct lsa *lsa, struct span body, const struct
         return ERR_NOMEM;
     r->refs = 1;
     r->connectors = connectors;
+    r->bucket = lsdb_bucket_of(lsa->group);
     r->nbytes = lsa->header.len + body.len;
     memcpy(r->bytes, lsa->header.ptr, lsa->header.len);
     memcpy(r->bytes + lsa->header.len, body.ptr, body.len);
@@ -194,7 +210,7 @@ static void account(struct lsdb *db, const struct lsdb_slot *slot, bool in)
 {
     const struct lsdb_record *r = slot->record;
     (in ? sum_add : sum_sub)(&db->sum, r->sum);
-    (in ? sum_add : sum_sub)(&db->buckets[slot->bucket], r->sum);
+    (in ? sum_add : sum_sub)(&db->buckets[r->bucket], r->sum);
     db->records += in ? 1u : UINT32_MAX;
     db->connectors += in ? r->connectors : 0u - r->connectors;
 }
@@ -218,7 +234,7 @@ enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t
         lsdb_record_unref(r);
         return err_set(ec, ERR_TOOBIG, "more than %d connectors in the organization", LSDB_CONNECTORS_MAX);
     }
-    if (slot == NULL && (e = slot_new(db, lsa->group, &slot)) != ERR_OK) {
+    if (slot == NULL && (e = slot_new(db, r, &slot)) != ERR_OK) {
         lsdb_record_unref(r);
         return err_set(ec, e, "more than %d groups in the organization", LSDB_GROUPS_MAX);
     }
@@ -226,21 +242,37 @@ enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t
         account(db, slot, false);
     slot->record = r;
     slot->born_ms = born_ms;
+    free(slot->dropped);
+    slot->dropped = NULL;
     account(db, slot, true);
     lsdb_record_unref(old);
     *ret = slot;
     return ERR_OK;
 }
 
+/* A rebuild of the same size; failing it, the old index stays, and the name that is gone is found no
+ * more because its slot has none. */
+static void index_shrink(struct lsdb *db)
+{
+    (void)!index_rebuild(db, db->index_size);
+}
+
 void lsdb_drop(struct lsdb *db, struct lsdb_slot *slot, ms_t forget_ms)
 {
     if (slot->record == NULL)
         return;
+    struct lsdb_dropped *d = calloc(1, sizeof *d);
     account(db, slot, false);
-    slot->floor = slot->record->lsa.version;
-    slot->forget_ms = forget_ms;
+    if (d != NULL) {
+        d->floor = slot->record->lsa.version;
+        d->forget_ms = forget_ms;
+        memcpy(d->group, slot->record->lsa.group.ptr, slot->record->lsa.group.len);
+    }
+    slot->dropped = d;
     lsdb_record_unref(slot->record);
     slot->record = NULL;
+    if (d == NULL)
+        index_shrink(db);
 }
 
 void lsdb_forget(struct lsdb *db, ms_t now_ms)
@@ -248,14 +280,12 @@ void lsdb_forget(struct lsdb *db, ms_t now_ms)
     bool any = false;
     for (size_t i = 0; i < db->nslots; i++) {
         struct lsdb_slot *s = &db->slots[i];
-        if (s->used && s->record == NULL && s->forget_ms <= now_ms) {
-            s->used = false;
-            any = true;
-        }
+        if (s->dropped == NULL || s->dropped->forget_ms > now_ms)
+            continue;
+        free(s->dropped);
+        s->dropped = NULL;
+        any = true;
     }
-    /* A rebuild of the same size needs no memory that the old index does not have; failing it, the
-     * forgotten names stay findable and are refused by their floor a little longer. */
-    if (any && index_rebuild(db, db->index_size) != ERR_OK)
-        for (size_t i = 0; i < db->nslots; i++)
-            db->slots[i].used = true;
+    if (any)
+        index_shrink(db);
 }

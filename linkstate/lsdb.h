@@ -19,17 +19,19 @@ struct lsdb_record {
     struct span body; /* into bytes */
     struct ls_sum sum;
     uint32_t connectors;
+    uint8_t bucket;
     size_t nbytes;
     char bytes[]; /* header, then body */
 };
-struct lsdb_slot {
-    char group[RECORD_NAME_MAX + 1];
-    struct lsdb_record *record; /* NULL: dropped, remembered as `floor` until forget_ms */
-    ms_t born_ms;               /* when the group signed it, by our clock: now - age */
-    struct ls_version floor;    /* versions up to this one are not taken back */
+struct lsdb_dropped { /* what was here is remembered: versions up to the floor are not taken back */
+    struct ls_version floor;
     ms_t forget_ms;
-    uint8_t bucket;
-    bool used;
+    char group[RECORD_NAME_MAX + 1];
+};
+struct lsdb_slot {              /* small: a simulation holds a hundred million of them */
+    struct lsdb_record *record; /* NULL: free, or dropped */
+    struct lsdb_dropped *dropped;
+    ms_t born_ms; /* when the group signed the record, by our clock: now - age */
 };
 struct lsdb {
     struct lsdb_slot *slots;
@@ -42,8 +44,9 @@ struct lsdb {
 };
 
 void lsdb_init(struct lsdb *db);
-void lsdb_done(struct lsdb *db);                                        /* idempotent */
-enum err lsdb_copy(const struct lsdb *from, struct lsdb *ret) MUST_USE; /* shares the records */
+void lsdb_done(struct lsdb *db); /* idempotent */
+enum err lsdb_copy(const struct lsdb *from,
+                   struct lsdb *ret) MUST_USE; /* shares the records; drops what is dropped */
 
 struct lsdb_slot *lsdb_find(const struct lsdb *db,
                             struct span group); /* NULL: unknown; else also dropped ones */
@@ -51,7 +54,9 @@ struct lsdb_slot *lsdb_find(const struct lsdb *db,
  * ERR_TOOBIG: groups or connectors beyond the limits; ERR_PARSE: the body; ERR_NOTFOUND: no body. */
 enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t born_ms,
                   const struct ls_crypto *crypto, struct lsdb_slot **ret, struct errctx *ec) MUST_USE;
-/* Drops the record and remembers its version until forget_ms. */
+struct span lsdb_group(const struct lsdb_slot *slot);         /* "" : free */
+struct ls_version lsdb_version(const struct lsdb_slot *slot); /* held, or the floor of what was dropped */
+/* Drops the record and remembers its version until forget_ms (not at all when memory has run out). */
 void lsdb_drop(struct lsdb *db, struct lsdb_slot *slot, ms_t forget_ms);
 /* Frees slots whose memory has run out; their numbers may be used again. */
 void lsdb_forget(struct lsdb *db, ms_t now_ms);

@@ -30,7 +30,7 @@ static void check_table(const struct ls *ls, struct ls_version seen[GROUPS])
         const struct lsdb_record *r = db->slots[i].record;
         if (r == NULL)
             continue;
-        require(db->slots[i].used && lsdb_find(db, span_cstr(db->slots[i].group)) == &db->slots[i]);
+        require(lsdb_find(db, lsdb_group(&db->slots[i])) == &db->slots[i]);
         sum.hi += r->sum.hi;
         sum.lo += r->sum.lo;
         records++;
