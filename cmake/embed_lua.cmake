@@ -1,0 +1,30 @@
+# Embeds queue/lua/*.lua: cmake -DIN=queue/lua -DOUT=<dir> -P cmake/embed_lua.cmake
+# Expands lines `-- include "lib/x.lua"`, writes <dir>/<name>.lua (what Redis gets; the tests run these)
+# and <dir>/scripts.c, the table that queue/script.h declares, with the SHA1 that EVALSHA wants.
+file(GLOB files ${IN}/*.lua)
+list(SORT files)
+set(bodies "")
+set(rows "")
+set(count 0)
+foreach(file IN LISTS files)
+    get_filename_component(name "${file}" NAME_WE)
+    file(READ "${file}" text)
+    string(REGEX MATCHALL "-- include \"[a-z/]+\\.lua\"" includes "${text}")
+    foreach(include IN LISTS includes)
+        string(REGEX REPLACE "-- include \"(.*)\"" "\\1" part "${include}")
+        file(READ "${IN}/${part}" snippet)
+        string(REPLACE "${include}" "${snippet}" text "${text}")
+    endforeach()
+    file(WRITE "${OUT}/${name}.lua" "${text}")
+    file(SHA1 "${OUT}/${name}.lua" sha1)
+    file(READ "${OUT}/${name}.lua" hex HEX)
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+    string(TOUPPER "${name}" upper)
+    string(APPEND bodies "static const char body_${name}[] = {${bytes}0};\n")
+    string(APPEND rows "    [SCRIPT_${upper}] = {\"${name}\", \"${sha1}\", body_${name}, sizeof body_${name} - 1},\n")
+    math(EXPR count "${count} + 1")
+endforeach()
+file(WRITE "${OUT}/scripts.c" "/* Generated from queue/lua by cmake/embed_lua.cmake. */\n#include \"queue/script.h\"\n
+${bodies}
+_Static_assert(SCRIPT_COUNT == ${count}, \"queue/script.h and queue/lua do not name the same scripts\");
+const struct script scripts[SCRIPT_COUNT] = {\n${rows}};\n")

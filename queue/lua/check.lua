@@ -1,0 +1,420 @@
+#!lua flags=allow-oom
+-- queue/lua/check.lua: proves the invariants for some names, and mends what it finds (README.md).
+-- ARGV: 3 repair, 4 part, then names. Returns findings "I<n> <name> <what>"; "MORE <id>.<k>" asks for
+-- another call with that name.
+-- include "lib/head.lua"
+-- include "lib/names.lua"
+-- include "lib/queue.lua"
+-- include "lib/record.lua"
+
+local JOBS_A_CALL, RECOUNT_MAX, DAY_MS = 1000, 2000, 86400000
+local repair, part = int(ARGV[3], 1, 'repair') == 1, ARGV[4] or ''
+local now = clock()
+local findings = {}
+
+-- Notes a finding; mend is called when repairing.
+local function found(invariant, name, what, mend)
+  if repair and mend then
+    mend()
+    what = what .. ' (mended)'
+  end
+  findings[#findings + 1] = invariant .. ' ' .. name .. ' ' .. what
+end
+
+-- Everything in hand, read once a call: J -> number of hands, token -> J, Q -> jobs.
+local hands
+local function in_hand()
+  if not hands then
+    hands = {jobs = {}, by_queue = {}, tokens = {}}
+    for _, w in ipairs(call('ZRANGE', p .. 'wk', 0, -1)) do
+      local held = call('HGETALL', p .. 'c:' .. w)
+      for i = 1, #held, 2 do
+        local token, _, _, q = split_lease(held[i + 1])
+        hands.jobs[held[i]] = (hands.jobs[held[i]] or 0) + 1
+        hands.tokens[token or ''] = (hands.tokens[token or ''] or 0) + 1
+        hands.by_queue[q or ''] = (hands.by_queue[q or ''] or 0) + 1
+      end
+    end
+  end
+  return hands
+end
+
+-- Where a job is, as a list of places; 'c' once for each hand.
+local function places(id, k, q, staged_from, staged)
+  local job, at = id .. '.' .. k, {}
+  for _ = 1, in_hand().jobs[job] or 0 do
+    at[#at + 1] = 'c'
+  end
+  if call('ZSCORE', p .. 'q:' .. q, job) then
+    at[#at + 1] = 'q:' .. q
+  end
+  for _, place in ipairs({'bad', 'qz'}) do
+    if call('ZSCORE', p .. place, job) then
+      at[#at + 1] = place
+    end
+  end
+  if staged_from and k >= staged_from and k <= staged then
+    at[#at + 1] = 'sp'
+  end
+  return at
+end
+
+-- I2 of one job: queued again when it is nowhere; in the first of several places.
+local function check_place(id, k, home, staged_from, staged)
+  local job = id .. '.' .. k
+  local bucket, q = split_home(home)
+  if not q then
+    found('I2', job, 'does not name its queue')
+    return
+  end
+  local at = places(id, k, q, staged_from, staged)
+  if #at == 0 then
+    found('I2', job, 'is nowhere', function()
+      local t = tonumber(call('HGET', p .. 'm:' .. id, 't')) or now
+      enqueue(q, job, bucket == '0' and t or now, now)
+    end)
+  elseif #at > 1 then
+    found('I2', job, 'is in ' .. table.concat(at, ', '), function()
+      for i = 2, #at do
+        if at[i] ~= 'c' and at[i] ~= 'sp' then
+          call('ZREM', p .. at[i], job)
+        end
+      end
+      rescore(q, now)
+    end)
+  end
+end
+
+-- Jobs first..last of a message: how many live, and how many hash fields they have.
+local function check_jobs(id, first, last, staged_from, staged)
+  local key, live, fields = p .. 'm:' .. id, 0, 0
+  for k = first, last do
+    local got = call('HMGET', key, 'j' .. k, 'q' .. k, 'x' .. k, 'f' .. k, 'w' .. k, 'd' .. k)
+    local n = 0
+    for i = 1, 6 do
+      n = n + (got[i] and 1 or 0)
+    end
+    fields = fields + n
+    if got[1] then
+      live = live + 1
+      check_place(id, k, got[2], staged_from, staged)
+    elseif n > 0 then
+      found('I3', id .. '.' .. k, 'has fields but no job', function()
+        call('HDEL', key, 'q' .. k, 'x' .. k, 'f' .. k, 'w' .. k, 'd' .. k)
+      end)
+    end
+  end
+  return live, fields
+end
+
+local function check_body(id, key, ttl)
+  local body = p .. 'b:' .. id
+  local body_ttl = call('PTTL', body)
+  if ttl >= 0 then
+    found('I1', id, 'is committed and expires', function()
+      call('PERSIST', key)
+    end)
+  end
+  if body_ttl == -2 then
+    found('I1', id, 'has no body')
+  elseif body_ttl >= 0 then
+    found('I1', id, 'has a body that expires', function()
+      call('PERSIST', body)
+    end)
+  end
+  if remembered(now, id, -1) then
+    found('I7', id, 'is here and has a record of its end', function()
+      for ago = -1, 1 do
+        call('HDEL', fin_key(now, ago), id)
+      end
+    end)
+  end
+end
+
+local function check_counts(id, key, n, c, live, fields)
+  local base = call('HMGET', key, 'e', 't', 'z', 'c', 'n', 'r', 's')
+  for i = 1, 7 do
+    fields = fields + (base[i] and 1 or 0)
+  end
+  if fields ~= call('HLEN', key) then
+    found('I3', id, 'has fields of no job')
+  end
+  if not base[1] or not base[2] or not base[3] or not base[4] then
+    found('I3', id, 'lacks envelope, time, body descriptor or number of jobs')
+  end
+  if n ~= live or n < 1 or n > c then
+    found('I3', id, 'says ' .. n .. ' jobs of ' .. c .. ' and has ' .. live, live > 0 and function()
+      call('HSET', key, 'n', live)
+    end)
+  end
+end
+
+-- Each part gets a name and checks it, if it is still there.
+local parts = {}
+
+function parts.m(name)
+  local id, from = id_of(string.sub(name, 1, 16)), tonumber(string.sub(name, 18)) or 1
+  local key = p .. 'm:' .. id
+  local n, c, staged = unpack(call('HMGET', key, 'n', 'c', 's'))
+  local ttl = call('PTTL', key)
+  if ttl == -2 then
+    return
+  end
+  if not n then
+    if ttl == -1 then
+      found('I1', id, 'is not committed and never expires', function()
+        call('PEXPIRE', key, DAY_MS)
+      end)
+    end
+    return
+  end
+  n, c = tonumber(n) or 0, tonumber(c) or 0
+  local staged_from = tonumber(call('ZSCORE', p .. 'sp', id))
+  if from == 1 then
+    check_body(id, key, ttl)
+  end
+  local last = math.min(c, from + JOBS_A_CALL - 1)
+  local live, fields = check_jobs(id, from, last, staged_from, tonumber(staged) or 0)
+  if c <= JOBS_A_CALL then
+    check_counts(id, key, n, c, live, fields)
+  elseif last < c then
+    findings[#findings + 1] = 'MORE ' .. id .. '.' .. string.format('%.0f', last + 1)
+  end
+end
+
+function parts.b(id)
+  local key = p .. 'b:' .. id_of(id)
+  if call('PTTL', key) == -1 and call('HEXISTS', p .. 'm:' .. id, 'n') == 0 then
+    found('I1', id, 'is a body without message that never expires', function()
+      call('PEXPIRE', key, DAY_MS)
+    end)
+  end
+end
+
+function parts.q(q)
+  local n = call('ZCARD', p .. 'q:' .. queue_of(q))
+  local frozen = call('HGET', p .. 'hold', q) == 'frozen'
+  local looked_at = call('ZSCORE', p .. 'dom', q)
+  local function mend()
+    rescore(q, now)
+  end
+  if n > 0 and not frozen and not looked_at then
+    found('I5', q, 'has jobs and is never looked at', mend)
+  elseif looked_at and (n == 0 or frozen) then
+    found('I5', q, 'is looked at, but ' .. (n == 0 and 'empty' or 'frozen'), mend)
+  elseif looked_at and tonumber(looked_at) > now then
+    local due = math.huge
+    for _, from in ipairs({0, BAND}) do
+      local head = call('ZRANGE', p .. 'q:' .. q, from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+      if head[1] and (from > 0 or tonumber(head[2]) < BAND) then
+        due = math.min(due, tonumber(head[2]) - from)
+      end
+    end
+    local hold = tonumber(call('HGET', p .. 'hold', q)) or 0
+    if tonumber(looked_at) > math.max(due, hold) then
+      found('I5', q, 'is looked at too late', mend)
+    end
+  end
+end
+parts.dom = parts.q
+
+-- An entry "<J> <Q>" of a queue.
+function parts.e(name)
+  local job, q = string.match(name, '^(%S+) (.+)$')
+  local id, k = split_job(job or '')
+  id_of(id)
+  local score = call('ZSCORE', p .. 'q:' .. q, job)
+  if not score then
+    return
+  end
+  local blob, home, t, n = unpack(call('HMGET', p .. 'm:' .. id, 'j' .. k, 'q' .. k, 't', 'n'))
+  local bucket, mine = split_home(home)
+  if not blob or not n then
+    found('I2', job, 'is queued in ' .. q .. ' but is no job', function()
+      call('ZREM', p .. 'q:' .. q, job)
+      rescore(q, now)
+    end)
+  elseif mine ~= q then
+    found('I2', job, 'is queued in ' .. q .. ' but belongs to ' .. (mine or 'none'), function()
+      call('ZREM', p .. 'q:' .. q, job)
+      rescore(q, now)
+    end)
+  elseif bucket == '0' and score ~= t then
+    found('I8', job, 'is fresh but not in order of arrival', function()
+      age('' .. p .. 'm:' .. id, k, q, bucket)
+    end)
+  end
+end
+
+-- Badmail and quarantine: jobs only, and not counted by age.
+local function check_kept(place)
+  return function(job)
+    local id, k = split_job(job)
+    id_of(id)
+    if not call('ZSCORE', p .. place, job) then
+      return
+    end
+    local blob, home = unpack(call('HMGET', p .. 'm:' .. id, 'j' .. k, 'q' .. k))
+    local bucket, q = split_home(home)
+    if not blob then
+      found('I2', job, 'is in ' .. place .. ' but is no job', function()
+        call('ZREM', p .. place, job)
+      end)
+    elseif bucket ~= '0' then
+      found('I8', job, 'is in ' .. place .. ' and counted by age', q and function()
+        call('HSET', p .. 'm:' .. id, 'q' .. k, '0:' .. q)
+      end)
+    end
+  end
+end
+parts.bad, parts.qz = check_kept('bad'), check_kept('qz')
+
+function parts.c(worker)
+  local held = call('HGETALL', p .. 'c:' .. worker_of(worker))
+  if #held > 0 and not call('ZSCORE', p .. 'wk', worker) then
+    found('I4', worker, 'holds jobs without a lease', function()
+      call('ZADD', p .. 'wk', 0, worker)
+    end)
+  end
+  local last = tonumber(call('GET', p .. 'tok')) or 0
+  for i = 1, #held, 2 do
+    local job = held[i]
+    local id, k = split_job(job)
+    local token, _, _, q = split_lease(held[i + 1])
+    local blob, home = unpack(call('HMGET', p .. 'm:' .. id, 'j' .. k, 'q' .. k))
+    local _, mine = split_home(home)
+    if not token or not blob or mine ~= q then
+      found('I2', job, 'is in the hands of ' .. worker .. ' but is no job', function()
+        call('HDEL', p .. 'c:' .. worker, job)
+      end)
+    elseif tonumber(token) > last then
+      found('I4', job, 'has a token that was never given', function()
+        call('SET', p .. 'tok', token)
+      end)
+    elseif (in_hand().tokens[token] or 0) > 1 then
+      found('I4', job, 'shares its token')
+    end
+  end
+end
+
+-- All of inf at once: its size is that of what is in hand. Names are not looked at.
+function parts.inf()
+  local want, have, all = in_hand().by_queue, {}, call('HGETALL', p .. 'inf')
+  for i = 1, #all, 2 do
+    have[all[i]] = tonumber(all[i + 1]) or 0
+    if have[all[i]] ~= want[all[i]] then
+      found('I6', all[i], 'says ' .. all[i + 1] .. ' in hand, it is ' .. (want[all[i]] or 0), function()
+        call('HDEL', p .. 'inf', all[i])
+        if want[all[i]] then
+          call('HSET', p .. 'inf', all[i], want[all[i]])
+        end
+      end)
+    end
+  end
+  for q, n in pairs(want) do
+    if not have[q] then
+      found('I6', q, 'says nothing in hand, it is ' .. n, function()
+        call('HSET', p .. 'inf', q, n)
+      end)
+    end
+  end
+end
+
+-- The ages of a queue, counted again from its jobs; nil when there are too many to count in one call.
+local function recount(q)
+  local zq = p .. 'q:' .. q
+  if call('ZCARD', zq) + (in_hand().by_queue[q] or 0) > RECOUNT_MAX then
+    return nil
+  end
+  local jobs, ages = call('ZRANGE', zq, 0, -1), {}
+  for job in pairs(in_hand().jobs) do
+    jobs[#jobs + 1] = job
+  end
+  for _, job in ipairs(jobs) do
+    local id, k = split_job(job)
+    local bucket, mine = split_home(call('HGET', p .. 'm:' .. id, 'q' .. k))
+    if mine == q and bucket ~= '0' then
+      ages[bucket] = (ages[bucket] or 0) + 1
+    end
+  end
+  return ages
+end
+
+function parts.a(q)
+  local key, want, have, sum, wrong = p .. 'a:' .. queue_of(q), recount(q), {}, 0, false
+  local all = call('HGETALL', key)
+  for i = 1, #all, 2 do
+    local n = tonumber(all[i + 1])
+    have[all[i]] = n
+    if tonumber(all[i]) then
+      sum = sum + (n or 0)
+      wrong = wrong or not n or n < 1 or (want and want[all[i]] ~= n)
+    end
+  end
+  for bucket, n in pairs(want or {}) do
+    wrong = wrong or have[bucket] ~= n
+  end
+  if wrong or (have.n or 0) ~= sum or (#all > 0 and sum == 0) then
+    found('I8', q, 'is not counted right by age', want and function()
+      local err, at = unpack(call('HMGET', key, 'err', 'at'))
+      call('DEL', key)
+      for bucket, n in pairs(want) do
+        call('HSET', key, bucket, n)
+        call('HINCRBY', key, 'n', n)
+        call('HSET', key, 'err', err or '', 'at', at or now)
+      end
+    end)
+  end
+end
+
+function parts.fz(q)
+  if call('HEXISTS', p .. 'fz', queue_of(q)) == 1 and call('HGET', p .. 'hold', q) ~= 'frozen' then
+    found('I10', q, 'is frozen but not held', function()
+      call('HSET', p .. 'hold', q, 'frozen')
+      call('ZREM', p .. 'dom', q)
+    end)
+  end
+end
+
+function parts.hold(q)
+  local hold = call('HGET', p .. 'hold', queue_of(q))
+  if hold == 'frozen' then
+    if call('HEXISTS', p .. 'fz', q) == 0 then
+      found('I10', q, 'is held as frozen, but nobody froze it', function()
+        call('HSET', p .. 'fz', q, string.format('%.0f', now) .. '\n\nfound by check')
+      end)
+    end
+  elseif hold and repair and (tonumber(hold) or 0) <= now then
+    call('HDEL', p .. 'hold', q)  -- over: not a finding, but a place to save
+  end
+end
+
+function parts.fin(epoch)
+  local key = p .. 'fin:' .. str(epoch, 1, 20, 'epoch')
+  if call('PTTL', key) == -1 then
+    found('I7', epoch, 'is a record that never expires', function()
+      call('PEXPIRE', key, 2 * EPOCH_MS)
+    end)
+  end
+end
+
+function parts.sp(id)
+  if call('ZSCORE', p .. 'sp', id_of(id)) and call('HEXISTS', p .. 'm:' .. id, 's') == 0 then
+    found('I2', id, 'has no jobs to be queued', function()
+      call('ZREM', p .. 'sp', id)
+    end)
+  end
+end
+
+local check = parts[part]
+if not check or #ARGV > 104 then
+  fail('BADARG part or names')
+end
+if part == 'inf' then
+  check()
+else
+  for i = 5, #ARGV do
+    check(str(ARGV[i], 1, 345, 'name'))
+  end
+end
+return findings

@@ -1,0 +1,80 @@
+#!lua flags=allow-oom
+-- queue/lua/claim.lua: QUEUED -> IN HAND (keeps I2, I4, I5, I6)
+-- ARGV: 3 worker, 4 Q, 5 max, 6 max_bytes (0: 1 MiB)
+-- Returns now, more, {id, k, token, x, flags, envelope, z, job}*
+-- include "lib/head.lua"
+-- include "lib/names.lua"
+-- include "lib/queue.lua"
+
+local worker, q = worker_of(ARGV[3]), queue_of(ARGV[4])
+local max, budget = int(ARGV[5], 100, 'max'), int(ARGV[6], 2 ^ 40, 'max_bytes')
+if budget == 0 then
+  budget = 1048576
+end
+local now = clock()
+local lease = call('ZSCORE', p .. 'wk', worker)
+if not lease or tonumber(lease) <= now then
+  fail('EXPIRED')
+end
+if max == 0 or call('HGET', p .. 'hold', q) == 'frozen' then
+  return {now, 0}
+end
+
+local zq = p .. 'q:' .. q
+local jobs = call('ZRANGE', zq, '-inf', now, 'BYSCORE', 'LIMIT', 0, max, 'WITHSCORES')
+if #jobs < 2 * max then
+  local problem = call('ZRANGE', zq, BAND, BAND + now, 'BYSCORE', 'LIMIT', 0, max - #jobs / 2, 'WITHSCORES')
+  for i = 1, #problem do
+    jobs[#jobs + 1] = problem[i]
+  end
+end
+
+local taken, ghosts, reply, bytes = {}, {}, {now, 0}, 0
+for i = 1, #jobs, 2 do
+  local job = jobs[i]
+  local id, k = split_job(job)
+  local got = call('HMGET', p .. 'm:' .. id, 'j' .. k, 'q' .. k, 'e', 'z', 'x' .. k, 'f' .. k)
+  local blob, home, envelope, x = got[1], got[2], got[3], got[5]
+  local bucket, mine = split_home(home)
+  if not blob or not envelope or mine ~= q then
+    -- An entry without its message, or of a job that lives elsewhere: drop it (I2).
+    ghosts[#ghosts + 1] = job
+  else
+    bytes = bytes + #blob + #envelope
+    -- Whoever was in hand when a worker died comes alone, lest it takes others along.
+    if #taken > 0 and (bytes > budget or x) then
+      break
+    end
+    taken[#taken + 1] = job
+    taken[#taken + 1] = jobs[i + 1] .. ':' .. bucket .. ':' .. q
+    local r = #reply
+    reply[r + 1], reply[r + 2], reply[r + 4] = id, k, x or '0'
+    reply[r + 5], reply[r + 6], reply[r + 7], reply[r + 8] = got[6] or '', envelope, got[4] or '', blob
+    if x then
+      break
+    end
+  end
+end
+
+local n = #taken / 2
+if n > 0 then
+  local token = call('INCRBY', p .. 'tok', n) - n
+  local out = {}
+  for i = 1, n do
+    local t = string.format('%.0f', token + i)
+    reply[2 + (i - 1) * 8 + 3] = t
+    out[i] = taken[2 * i - 1]
+    taken[2 * i] = t .. ':' .. taken[2 * i]
+  end
+  call('ZREM', zq, unpack(out))
+  call('HSET', p .. 'c:' .. worker, unpack(taken))
+  call('HINCRBY', p .. 'inf', q, n)
+end
+if #ghosts > 0 then
+  call('ZREM', zq, unpack(ghosts))
+  call('HINCRBY', p .. 'st', 'ghosts', #ghosts)
+end
+if rescore(q, now) then
+  reply[2] = 1
+end
+return reply

@@ -1,0 +1,197 @@
+#!lua flags=allow-oom
+-- queue/lua/finish.lua: IN HAND -> gone, QUEUED (later) or BADMAIL, with what is to be reported
+-- (keeps I1..I3, I6..I9). ARGV: 3 history, 4 worker, 5 redo, then records:
+--   id, k, token, verb, delay, problem, delivered, bounced, event, text, job, reports
+--   and when reports is 1: id, envelope, text, kind, length, z, bytes, njobs, {Q, delay, job}*
+-- Returns one a record: 1 done, 2 done and wake, 0 stale, -1 the report's body is missing.
+-- include "lib/head.lua"
+-- include "lib/names.lua"
+-- include "lib/queue.lua"
+-- include "lib/record.lua"
+-- include "lib/admit.lua"
+-- include "lib/leave.lua"
+
+local FIRST_RECORD, RECORD_ARGS, MESSAGE_ARGS = 6, 12, 8
+local history, worker, redo = int(ARGV[3], 1e8, 'history'), worker_of(ARGV[4]), int(ARGV[5], 1, 'redo')
+local counters = {ghosts = 0, ended = 0, gone = 0, delivered = 0, bounced = 0, deferred = 0, badmail = 0}
+local in_hand, records = {}, {}
+local now
+
+-- Checks the record at ARGV[i]; returns where the next one begins, and its report.
+local function check_record(i)
+  id_of(ARGV[i])
+  job_no(ARGV[i + 1])
+  token_of(ARGV[i + 2])
+  local verb = ARGV[i + 3]
+  if verb ~= 'd' and verb ~= 'r' and verb ~= 'b' then
+    fail('BADARG verb')
+  end
+  int(ARGV[i + 4], DELAY_MAX, 'delay')
+  int(ARGV[i + 5], 1, 'problem')
+  int(ARGV[i + 6], 64000, 'delivered')
+  int(ARGV[i + 7], 64000, 'bounced')
+  str(ARGV[i + 8], 0, 32, 'event')
+  str(ARGV[i + 9], 0, 1024, 'text')
+  str(ARGV[i + 10], 0, 131072, 'job')
+  if int(ARGV[i + 11], 1, 'reports') == 0 then
+    return i + RECORD_ARGS, nil
+  end
+  local at = i + RECORD_ARGS
+  local m = read_message(at)
+  m.staged, m.njobs, m.first = 0, int(ARGV[at + 7], 100, 'jobs of the report'), at + MESSAGE_ARGS
+  if m.njobs < 1 then
+    fail('BADARG jobs of the report')
+  end
+  check_jobs(m.first, m.njobs)
+  return m.first + m.njobs * 3, m
+end
+
+-- Whether this very token has finished the job before: a reply was lost. Says so again, with a write.
+local function finished_before(id, k, token)
+  local mine, job = token .. '.' .. worker, id .. '.' .. k
+  if remembered(now, id, -1) == k .. '.' .. mine then
+    remember(now, {id, k .. '.' .. mine})
+  elseif remembered(now, job, -1) == mine then
+    remember(now, {job, mine})
+  elseif remembered(now, job .. ':' .. mine, -1) then
+    remember(now, {job .. ':' .. mine, 1})
+  else
+    return false
+  end
+  return true
+end
+
+-- The verbs. Each gets the record's place in ARGV, and the bucket and queue of a job that is known.
+local verbs = {}
+
+function verbs.d(i, bucket, q)
+  local id, k = ARGV[i], ARGV[i + 1]
+  local r, mine = #records, ARGV[i + 2] .. '.' .. worker
+  local jobs, messages = leave(id, k)
+  counters.ended, counters.gone = counters.ended + jobs, counters.gone + messages
+  if bucket ~= '0' then
+    count_age(q, bucket, -1)
+  end
+  if messages == 1 then
+    records[r + 1], records[r + 2] = id, k .. '.' .. mine
+  else
+    records[r + 1], records[r + 2] = id .. '.' .. k, mine
+  end
+end
+
+-- What retry and badmail share: the new state, and the record for a reply that is lost.
+local function keep(i)
+  local m, k, r = p .. 'm:' .. ARGV[i], ARGV[i + 1], #records
+  if #ARGV[i + 10] > 0 then
+    call('HSET', m, 'j' .. k, ARGV[i + 10])
+  end
+  call('HDEL', m, 'x' .. k)
+  records[r + 1] = ARGV[i] .. '.' .. k .. ':' .. ARGV[i + 2] .. '.' .. worker
+  records[r + 2] = 1
+  return m, k
+end
+
+function verbs.r(i, bucket, q)
+  local m, k = keep(i)
+  age(m, k, q, bucket)
+  call('HSET', p .. 'a:' .. q, 'err', ARGV[i + 9], 'at', now)
+  enqueue(q, ARGV[i] .. '.' .. k, now + tonumber(ARGV[i + 4]) + (ARGV[i + 5] == '1' and BAND or 0), now)
+  counters.deferred = counters.deferred + 1
+end
+
+function verbs.b(i, bucket, q)
+  local m, k = keep(i)
+  unage(m, k, q, bucket)
+  call('HSET', m, 'w' .. k, ARGV[i + 9])
+  call('HDEL', m, 'f' .. k)
+  call('ZADD', p .. 'bad', now, ARGV[i] .. '.' .. k)
+  counters.badmail = counters.badmail + 1
+end
+
+-- Where the job is: 'hand', with bucket and Q; with redo also 'queue', or 'nowhere' when the message is
+-- not known; else nil and the answer.
+local function whereabouts(i)
+  local id, k, token = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local job = id .. '.' .. k
+  local t, _, bucket, q = split_lease(call('HGET', p .. 'c:' .. worker, job))
+  if t == token then
+    return 'hand', bucket, q
+  end
+  if finished_before(id, k, token) then
+    return nil, 1
+  end
+  if redo == 1 then
+    local n, home = unpack(call('HMGET', p .. 'm:' .. id, 'n', 'q' .. k))
+    bucket, q = split_home(home)
+    if n and q and call('ZSCORE', p .. 'q:' .. q, job) then
+      return 'queue', bucket, q
+    end
+    if not n and ARGV[i + 3] == 'd' then
+      return 'nowhere', '0', ''
+    end
+  end
+  return nil, 0
+end
+
+-- Takes the job from where it is. False: its message is gone, and there is nothing to write to.
+local function take(i, place, q)
+  local job = ARGV[i] .. '.' .. ARGV[i + 1]
+  if place == 'hand' then
+    call('HDEL', p .. 'c:' .. worker, job)
+    in_hand[q] = (in_hand[q] or 0) - 1
+  elseif place == 'queue' then
+    call('ZREM', p .. 'q:' .. q, job)
+    rescore(q, now)
+  end
+  if ARGV[i + 3] == 'd' or call('HEXISTS', p .. 'm:' .. ARGV[i], 'j' .. ARGV[i + 1]) == 1 then
+    return true
+  end
+  counters.ghosts = counters.ghosts + 1
+  return false
+end
+
+local function finish(i, report)
+  local place, bucket, q = whereabouts(i)
+  if not place then
+    return bucket
+  end
+  if report and call('HEXISTS', p .. 'm:' .. report.id, 'n') == 1 then
+    report = nil
+  end
+  if report and not body_there(report) then
+    return -1
+  end
+  if not take(i, place, q) then
+    return 0
+  end
+  local _, wake
+  if report then
+    _, wake = admit(report, report.first, report.njobs, nil, now, history)
+  end
+  verbs[ARGV[i + 3]](i, bucket, q)
+  counters.delivered = counters.delivered + tonumber(ARGV[i + 6])
+  counters.bounced = counters.bounced + tonumber(ARGV[i + 7])
+  track(history, ARGV[i], ARGV[i + 8], q, ARGV[i + 9])
+  return wake and 2 or 1
+end
+
+local starts, reports, at = {}, {}, FIRST_RECORD
+while at <= #ARGV do
+  local n = #starts + 1
+  starts[n] = at
+  at, reports[n] = check_record(at)
+end
+if at ~= #ARGV + 1 or #starts > 100 then
+  fail('BADARG records')
+end
+now = clock()
+local reply = {}
+for n, i in ipairs(starts) do
+  reply[n] = finish(i, reports[n])
+end
+for q, by in pairs(in_hand) do
+  count_in_hand(q, by)
+end
+remember(now, records)
+bump(counters)
+return reply

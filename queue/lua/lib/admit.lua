@@ -1,0 +1,75 @@
+-- lib/admit.lua: a message enters the queue (commit, and the reports of finish).
+
+-- Reads and checks a message at ARGV[i]: id, envelope, text, kind, length, z, bytes.
+local function read_message(i)
+  local m = {
+    id = id_of(ARGV[i]),
+    e = str(ARGV[i + 1], 0, 16384, 'envelope'),
+    text = str(ARGV[i + 2], 0, 1024, 'text'),
+    kind = ARGV[i + 3],
+    length = int(ARGV[i + 4], 2 ^ 40, 'length'),
+    z = str(ARGV[i + 5], 0, 256, 'body descriptor'),
+    bytes = int(ARGV[i + 6], 2 ^ 50, 'bytes'),
+  }
+  if m.kind ~= 's' and m.kind ~= 'l' then
+    fail('BADARG kind')
+  end
+  return m
+end
+
+-- Checks n jobs at ARGV[i]: Q, delay, job. They are read again when they are written.
+local function check_jobs(i, n)
+  for at = i, i + (n - 1) * 3, 3 do
+    queue_of(ARGV[at])
+    int(ARGV[at + 1], DELAY_MAX, 'delay')
+    str(ARGV[at + 2], 1, 131072, 'job')
+  end
+end
+
+-- Whether the body is there as described; a body of another type is as good as none.
+local function body_there(m)
+  local key = p .. 'b:' .. m.id
+  if redis.pcall(m.kind == 's' and 'STRLEN' or 'LLEN', key) ~= m.length then
+    return false
+  end
+  return m.length > 0 or call('EXISTS', key) == 1
+end
+
+-- Writes message and jobs. Jobs first: a queue entry without a message is dropped by claim, a message
+-- without a queue entry would wait for check. m.staged jobs are there already; skip[k]: leave it out.
+-- Returns the number of jobs and whether workers should be woken.
+local function admit(m, i, njobs, skip, now, history)
+  local key = p .. 'm:' .. m.id
+  local fields, live, wake = {'e', m.e, 't', now, 'z', m.z}, m.staged, false
+  local first_queue = ''
+  for n = 1, njobs do
+    local at = i + (n - 1) * 3
+    local q, delay, k = ARGV[at], tonumber(ARGV[at + 1]), m.staged + n
+    if not (skip and skip[k]) then
+      local bucket = '0'
+      if delay > 0 then
+        bucket = string.format('%.0f', math.floor(now / BUCKET_MS))
+        count_age(q, bucket, 1)
+      end
+      if enqueue(q, m.id .. '.' .. k, now + delay, now) then
+        wake = true
+      end
+      local f = #fields
+      fields[f + 1], fields[f + 2] = 'j' .. k, ARGV[at + 2]
+      fields[f + 3], fields[f + 4] = 'q' .. k, bucket .. ':' .. q
+      live = live + 1
+      first_queue = q
+    end
+  end
+  call('HSET', key, 'c', m.staged + njobs, 'n', live, unpack(fields))
+  if m.staged > 0 then
+    call('PERSIST', key)
+    call('ZADD', p .. 'sp', 1, m.id)
+  end
+  call('PERSIST', p .. 'b:' .. m.id)
+  call('HINCRBY', p .. 'st', 'accepted', 1)
+  call('HINCRBY', p .. 'st', 'bytes', m.bytes)
+  call('HINCRBY', p .. 'st', 'jobs', live)
+  track(history, m.id, 'accepted', first_queue, m.text)
+  return live, wake
+end

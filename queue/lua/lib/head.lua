@@ -1,0 +1,42 @@
+-- lib/head.lua: what every script begins with: keys, argument checks, schema check, clock.
+-- Errors are raised as tables, so that the first word of the reply is the code (README.md).
+local call = redis.call
+
+local function fail(reply)
+  error({err = reply})
+end
+
+-- A whole number 0..hi, or BADARG.
+local function int(s, hi, what)
+  local x = tonumber(s)
+  if not x or x < 0 or x > hi or x % 1 ~= 0 then
+    fail('BADARG ' .. what)
+  end
+  return x
+end
+
+-- A string of lo..hi bytes, or BADARG.
+local function str(s, lo, hi, what)
+  if not s or #s < lo or #s > hi then
+    fail('BADARG ' .. what)
+  end
+  return s
+end
+
+if #KEYS ~= 2 or KEYS[2] ~= string.sub(KEYS[1], 1, -2) .. 'nx' then
+  fail('BADARG keys')
+end
+local p = string.sub(KEYS[1], 1, -2)
+local schema = call('GET', KEYS[1])
+do
+  local v = tonumber(schema) or tonumber(string.match(schema or '', '^%d+'))
+  if not v or v < int(ARGV[1], 1e6, 'lowest schema') or v > int(ARGV[2], 1e6, 'highest schema') then
+    fail('SCHEMA ' .. (v or 'none'))
+  end
+end
+
+-- Milliseconds since 1970, the same during one script.
+local function clock()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end

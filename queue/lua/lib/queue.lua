@@ -1,0 +1,95 @@
+-- lib/queue.lua: entering and leaving destination queues (I2, I5, I6, I8).
+local BAND = 8796093022208  -- 2^43: problem jobs sort behind every healthy one
+local BUCKET_MS = 600000
+local DELAY_MAX = 315360000000  -- ten years
+
+-- Puts a job into its queue. True when the queue is to be looked at earlier than was known, and now.
+local function enqueue(q, job, score, now)
+  call('ZADD', p .. 'q:' .. q, score, job)
+  local due = score >= BAND and score - BAND or score
+  local hold = call('HGET', p .. 'hold', q)
+  if hold then
+    if hold == 'frozen' then
+      return false
+    end
+    due = math.max(due, tonumber(hold) or 0)
+  end
+  return call('ZADD', p .. 'dom', 'LT', 'CH', due, q) == 1 and due <= now
+end
+
+-- Sets when to look at a queue next, after jobs have left it or its hold has changed. A queue that
+-- still has due jobs goes behind all others that have: least recently served first.
+-- True when something is due.
+local function rescore(q, now)
+  local head = call('ZRANGE', p .. 'q:' .. q, 0, 0, 'WITHSCORES')
+  if not head[1] then
+    call('ZREM', p .. 'dom', q)
+    return false
+  end
+  local due = tonumber(head[2])
+  if due >= BAND then
+    due = due - BAND
+  elseif due > now then
+    local problem = call('ZRANGE', p .. 'q:' .. q, BAND, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+    if problem[1] then
+      due = math.min(due, tonumber(problem[2]) - BAND)
+    end
+  end
+  local hold = call('HGET', p .. 'hold', q)
+  if hold == 'frozen' then
+    call('ZREM', p .. 'dom', q)
+    return false
+  end
+  local look = math.max(due, now, tonumber(hold) or 0)
+  call('ZADD', p .. 'dom', look, q)
+  return due <= now
+end
+
+-- Counts a job that is not fresh into its queue's ages, or out of them (I8).
+local function count_age(q, bucket, by)
+  local key = p .. 'a:' .. q
+  if call('HINCRBY', key, bucket, by) <= 0 then
+    call('HDEL', key, bucket)
+  end
+  if call('HINCRBY', key, 'n', by) <= 0 then
+    call('DEL', key)
+  end
+end
+
+-- Makes a job one that has been delayed: it is counted by age from now on. Returns its bucket.
+local function age(m, k, q, bucket)
+  if bucket ~= '0' then
+    return bucket
+  end
+  bucket = string.format('%.0f', math.floor((tonumber(call('HGET', m, 't')) or 0) / BUCKET_MS))
+  if bucket == '0' then
+    bucket = '1'
+  end
+  call('HSET', m, 'q' .. k, bucket .. ':' .. q)
+  count_age(q, bucket, 1)
+  return bucket
+end
+
+-- The opposite, for jobs that leave for the badmail or the quarantine, or become fresh again.
+local function unage(m, k, q, bucket)
+  if bucket ~= '0' then
+    count_age(q, bucket, -1)
+    call('HSET', m, 'q' .. k, '0:' .. q)
+  end
+end
+
+local function count_in_hand(q, by)
+  if call('HINCRBY', p .. 'inf', q, by) <= 0 then
+    call('HDEL', p .. 'inf', q)
+  end
+end
+
+-- Splits what a message says of a job's queue: "<bucket>:<Q>".
+local function split_home(home)
+  return string.match(home or '', '^(%d+):(.+)$')
+end
+
+-- Splits a lease: "<token>:<score>:<bucket>:<Q>".
+local function split_lease(lease)
+  return string.match(lease or '', '^(%d+):(%d+):(%d+):(.+)$')
+end

@@ -1,0 +1,53 @@
+#!lua flags=no-writes
+-- queue/lua/queues.lua: a page of destination queues, for people.
+-- ARGV: 3 source (dom, fz, inf), 4 cursor, 5 count.
+-- Returns now, next cursor, {Q, waiting, in_hand, due, deferred, oldest, hold, frozen, err, err_at}*.
+-- include "lib/head.lua"
+-- include "lib/queue.lua"
+
+local SCAN = {dom = 'ZSCAN', fz = 'HSCAN', inf = 'HSCAN'}
+local source, cursor = ARGV[3] or '', str(ARGV[4], 1, 20, 'cursor')
+local count = int(ARGV[5], 100, 'count')
+if not SCAN[source] or not string.find(cursor, '^%d+$') or count < 1 then
+  fail('BADARG source, cursor or count')
+end
+
+-- Due and arrival of the jobs that wait: first score, problem jobs apart, and the least bucket.
+local function heads(q, now)
+  local due, oldest
+  for _, from in ipairs({'-inf', BAND}) do
+    local head = call('ZRANGE', p .. 'q:' .. q, from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+    if head[1] then
+      local at = tonumber(head[2])
+      at = at >= BAND and at - BAND or at
+      due = due and math.min(due, at) or at
+    end
+  end
+  if due and due <= now then
+    oldest = due
+  end
+  for _, bucket in ipairs(call('HKEYS', p .. 'a:' .. q)) do
+    local b = tonumber(bucket)
+    if b then
+      oldest = oldest and math.min(oldest, b * BUCKET_MS) or b * BUCKET_MS
+    end
+  end
+  return due or '', oldest or ''
+end
+
+local now = clock()
+local page = call(SCAN[source], p .. source, cursor, 'COUNT', count)
+local reply = {now, page[1]}
+for i = 1, #page[2], 2 do
+  local q = page[2][i]
+  local due, oldest = heads(q, now)
+  local hold = tonumber(call('HGET', p .. 'hold', q)) or 0
+  local ages = call('HMGET', p .. 'a:' .. q, 'n', 'err', 'at')
+  local r = #reply
+  reply[r + 1], reply[r + 2] = q, call('ZCARD', p .. 'q:' .. q)
+  reply[r + 3], reply[r + 4] = tonumber(call('HGET', p .. 'inf', q)) or 0, due
+  reply[r + 5], reply[r + 6] = tonumber(ages[1]) or 0, oldest
+  reply[r + 7], reply[r + 8] = hold > now and hold or '', call('HGET', p .. 'fz', q) or ''
+  reply[r + 9], reply[r + 10] = ages[2] or '', ages[3] or ''
+end
+return reply

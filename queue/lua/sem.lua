@@ -1,0 +1,124 @@
+#!lua flags=allow-oom
+-- queue/lua/sem.lua: members with a lease, and the connection slots they hold (keeps I11).
+-- ARGV: 3 verb, then
+--   hello worker lease info | renew worker lease | bye worker | reap max
+--   get worker link want cap_link cap_total | put worker link n | sync worker lease {link n}*
+-- Returns an integer: README.md.
+-- include "lib/head.lua"
+-- include "lib/slots.lua"
+
+local LEASE_MAX, SLOTS_MAX = 3600000, 1000000
+local now = clock()
+
+-- A member that nobody has begun to reap; strict: whose lease has not ended either.
+local function member(strict)
+  local who = member_of(ARGV[4])
+  local ends = call('ZSCORE', p .. 'w', who)
+  if not ends or ends == '0' or (strict and tonumber(ends) <= now) then
+    fail('EXPIRED')
+  end
+  return who
+end
+
+local function renew(who)
+  call('ZADD', p .. 'w', now + int(ARGV[5], LEASE_MAX, 'lease'), who)
+end
+
+local verbs = {}
+
+function verbs.hello()
+  local who, info = member_of(ARGV[4]), str(ARGV[6], 0, 1024, 'info')
+  if call('ZSCORE', p .. 'w', who) == '0' then
+    fail('EXPIRED')
+  end
+  renew(who)
+  call('SET', p .. 'i:' .. who, info)
+  return 1
+end
+
+function verbs.renew()
+  renew(member(false))
+  return 1
+end
+
+function verbs.get()
+  local who, link = member(true), link_of(ARGV[5])
+  local want = int(ARGV[6], 1000, 'want')
+  local cap_link, cap_total = int(ARGV[7], SLOTS_MAX, 'cap'), int(ARGV[8], SLOTS_MAX, 'cap')
+  reclaim(64, now)
+  local of_link = tonumber(call('HGET', p .. 'd', link)) or 0
+  local total = tonumber(call('GET', p .. 't')) or 0
+  local granted = math.max(0, math.min(want, cap_link - of_link, cap_total - total))
+  if granted > 0 then
+    use(who, link, granted)
+  end
+  return granted
+end
+
+function verbs.put()
+  local who, link, n = member(false), link_of(ARGV[5]), int(ARGV[6], SLOTS_MAX, 'slots')
+  local held = tonumber(call('HGET', p .. 'h:' .. who, link)) or 0
+  if n > 0 and held > 0 then
+    use(who, link, -math.min(n, held))
+  end
+  return math.max(0, held - n)
+end
+
+-- What the worker says is true: its connections exist. What it does not name it does not hold.
+function verbs.sync()
+  if #ARGV % 2 ~= 1 or #ARGV > 2005 then
+    fail('BADARG links')
+  end
+  local says, sum = {}, 0
+  for i = 6, #ARGV, 2 do
+    says[link_of(ARGV[i])] = int(ARGV[i + 1], SLOTS_MAX, 'slots')
+  end
+  local who = member(false)
+  renew(who)
+  local held = call('HGETALL', p .. 'h:' .. who)
+  for i = 1, #held, 2 do
+    local link, n = held[i], tonumber(held[i + 1])
+    local wanted = says[link] or 0
+    if wanted ~= n then
+      use(who, link, wanted - n)
+    end
+    says[link] = nil
+    sum = sum + wanted
+  end
+  for link, n in pairs(says) do
+    if n > 0 then
+      use(who, link, n)
+    end
+    sum = sum + n
+  end
+  return sum
+end
+
+function verbs.bye()
+  local who = member_of(ARGV[4])
+  if not call('ZSCORE', p .. 'w', who) then
+    return 1
+  end
+  local held = call('HGETALL', p .. 'h:' .. who)
+  for i = 1, #held, 2 do
+    use(who, held[i], -tonumber(held[i + 1]))
+  end
+  call('ZREM', p .. 'w', who)
+  call('DEL', p .. 'i:' .. who)
+  return 1
+end
+
+function verbs.reap()
+  local max = int(ARGV[4], 1000, 'max')
+  for _, link in ipairs(call('ZRANGE', p .. 'ls', '-inf', now, 'BYSCORE', 'LIMIT', 0, max)) do
+    call('ZREM', p .. 'ls', link)
+    call('DEL', p .. 'l:' .. link)
+  end
+  return reclaim(max, now)
+end
+
+local verb = verbs[ARGV[3] or '']
+if not verb then
+  fail('BADARG verb')
+end
+return verb()

@@ -1,0 +1,15 @@
+#!lua flags=allow-oom
+-- queue/lua/thaw.lua: ends a freeze (keeps I5, I10).
+-- ARGV: 3 Q. Returns 1, or 0 was not frozen.
+-- include "lib/head.lua"
+-- include "lib/names.lua"
+-- include "lib/queue.lua"
+
+local q = queue_of(ARGV[3])
+if call('HGET', p .. 'hold', q) ~= 'frozen' then
+  return 0
+end
+call('HDEL', p .. 'hold', q)
+call('HDEL', p .. 'fz', q)
+rescore(q, clock())
+return 1
