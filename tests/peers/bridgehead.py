@@ -14,7 +14,7 @@ from .process import ROOT, Failed, Process, Skip, can_connect, wait_for
 def executable():
     """The program under test: of the build directory BRIDGEHEAD_BUILD, else of the first preset that has it."""
     given = os.environ.get("BRIDGEHEAD_BUILD")
-    for build in [given] if given else [ROOT / "build" / p for p in ("release", "asan", "dev")]:
+    for build in [ROOT / given] if given else [ROOT / "build" / p for p in ("release", "asan", "dev")]:
         path = pathlib.Path(build, "bridgehead")
         if path.exists():
             return path

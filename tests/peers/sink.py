@@ -11,7 +11,7 @@ from .process import ROOT, Process, Skip, need_program
 def tool(name):
     """Path of a program of tests/bench: of the build directory BRIDGEHEAD_BUILD, or of any preset that has it."""
     given = os.environ.get("BRIDGEHEAD_BUILD")
-    for build in [given] if given else [ROOT / "build" / p for p in ("release", "asan", "dev")]:
+    for build in [ROOT / given] if given else [ROOT / "build" / p for p in ("release", "asan", "dev")]:
         path = pathlib.Path(build, "tests", "bench", name)
         if path.exists():
             return path
@@ -140,5 +140,5 @@ class PostfixSink(Process):
     def __init__(self, sandbox, *options, name="smtp-sink"):
         from .process import can_connect
         self.address = (sandbox.host, sandbox.port())
-        super().__init__(sandbox, name, [need_program("smtp-sink"), *options, "{}:{}".format(*self.address), "1000"],
+        super().__init__(sandbox, name, [need_program("smtp-sink"), "-u", "nobody", *options, "{}:{}".format(*self.address), "1000"],
                          ready=lambda: can_connect(self.address))
