@@ -5,7 +5,9 @@
  * snapshot; nothing changes under a reader. Pointers inside live as long as the snapshot.
  *
  * Members come from settings.def.h: struct conf_virtual_server has `max_recipients`, struct
- * conf_retry has `schedule`, and so on. Strings are never NULL; a list is {items, count}. */
+ * conf_retry has `schedule`, and so on. Strings are never NULL; a list is {items, count}. Paths are
+ * absolute, domains lower-case; virtual_servers has at least one item. redis.url and redis.durability
+ * are taken apart by common/config/redis_url.h. */
 #pragma once
 #include "common/buf.h"
 #include "common/clock.h"
@@ -35,16 +37,31 @@ enum conf_connector_deliver { CONF_DELIVER_AUTO, CONF_DELIVER_DNS, CONF_DELIVER_
 enum conf_connector_scope { CONF_SCOPE_ORGANIZATION, CONF_SCOPE_GROUP };
 enum conf_connector_content { CONF_CONTENT_ALL, CONF_CONTENT_SYSTEM, CONF_CONTENT_NON_SYSTEM };
 
-#define CONF_C_STR    char *
-#define CONF_C_PATH   char *
-#define CONF_C_SECRET char * /* the value itself, read from the file that the key names */
-#define CONF_C_SIZE   uint64_t
-#define CONF_C_MS     ms_t
-#define CONF_C_UINT   uint64_t
-#define CONF_C_BOOL   bool
-#define CONF_C_STRS   struct conf_strs
-#define CONF_C_NETS   struct conf_nets
-#define CONF_C_MSLIST struct conf_mslist
+#define CONF_C_STR        char *
+#define CONF_C_NAME       char *
+#define CONF_C_HOST       char *
+#define CONF_C_DOMAIN     char *
+#define CONF_C_SPACE      char *
+#define CONF_C_MAILBOX    char *
+#define CONF_C_ENDPOINT   char *
+#define CONF_C_REDIS_URL  char *
+#define CONF_C_DURABILITY char *
+#define CONF_C_DELIVER    char *
+#define CONF_C_PATH       char *
+#define CONF_C_SECRET     char * /* the value itself, read from the file that the key names */
+#define CONF_C_LISTENS    struct conf_strs
+#define CONF_C_TARGETS    struct conf_strs
+#define CONF_C_RESOLVERS  struct conf_strs
+#define CONF_C_IPS        struct conf_strs
+#define CONF_C_SENDERS    struct conf_strs
+#define CONF_C_PRIORITIES struct conf_strs
+#define CONF_C_KEYWORDS   struct conf_strs
+#define CONF_C_SIZE       uint64_t
+#define CONF_C_MS         ms_t
+#define CONF_C_UINT       uint64_t
+#define CONF_C_BOOL       bool
+#define CONF_C_NETS       struct conf_nets
+#define CONF_C_MSLIST     struct conf_mslist
 
 #define CONF_V_(member, type, key, def, lo, hi, when, help) CONF_C_##type member;
 #define CONF_E_(member, key, def, words, when, help)        int member;
@@ -67,7 +84,7 @@ struct config; /* a snapshot */
  * problems found are appended to `problems`, one per line, when it is not NULL. */
 enum err config_load(const char *path, char *const *env, struct config **ret, struct buf *problems,
                      struct errctx *ec) MUST_USE;
-/* The same from memory; base_dir resolves relative paths. */
+/* The same from memory; base_dir, an absolute directory, is where relative paths begin. */
 enum err config_parse(struct span yaml, const char *name, const char *base_dir, char *const *env,
                       struct config **ret, struct buf *problems, struct errctx *ec) MUST_USE;
 const struct conf_root *config_root(const struct config *c);

@@ -10,8 +10,11 @@
  *   S(member, section, "key", help)                         a mapping: struct conf_<section>
  *   L(member, section, "key", max, help)                    a sequence of mappings
  *
- * TYPE: STR PATH SECRET (path of a file holding the value) SIZE (bytes; 50M = 50 * 2^20) MS (durations:
- * 500ms 60s 10m 12h 2d) UINT BOOL STRS (words) NETS (networks) MSLIST (durations).
+ * TYPE says what is accepted and how it is normalized; types.c and units.c have one definition each:
+ *   a text       STR NAME HOST DOMAIN SPACE MAILBOX ENDPOINT REDIS_URL DURABILITY DELIVER
+ *                PATH (made absolute) SECRET (path of a file holding the value)
+ *   a number     SIZE (bytes; 50M = 50 * 2^20) MS (500ms 60s 10m 12h 2d 1h30m) UINT BOOL
+ *   a list       LISTENS TARGETS RESOLVERS IPS SENDERS PRIORITIES KEYWORDS NETS MSLIST (durations)
  * min and max bound the number, the bytes, the milliseconds, the length of the text, or the items.
  * WHEN: RELOAD applies on SIGHUP without dropping a connection; RESTART needs a restart. */
 #pragma once
@@ -23,12 +26,12 @@
 
 /* clang-format off */
 #define CONF_ROUTING_GROUP(V, E, S, L) \
-    V(name, STR, "name", "default", 1, 63, RESTART, "name of this cluster in the organization")
+    V(name, NAME, "name", "default", 1, 63, RESTART, "name of this cluster in the organization")
 
 #define CONF_REDIS(V, E, S, L) \
-    V(url, STR, "url", "embedded", 1, 2048, RESTART, "embedded, unix:///path, redis://h:6379/0, rediss://h, redis-sentinel://h1:26379,h2/mymaster or redis-cluster://h1,h2") \
-    V(durability, STR, "durability", "fsync", 1, 16, RESTART, "what 250 promises: fsync, replicas:N or all") \
-    V(namespace_, STR, "namespace", "mq", 1, 32, RESTART, "prefix of every key") \
+    V(url, REDIS_URL, "url", "embedded", 1, 2048, RESTART, "embedded, unix:///path, redis://h:6379/0, rediss://h, redis-sentinel://h1:26379,h2/mymaster or redis-cluster://h1,h2") \
+    V(durability, DURABILITY, "durability", "fsync", 1, 16, RESTART, "what 250 promises: fsync, replicas:N or all") \
+    V(namespace_, NAME, "namespace", "mq", 1, 32, RESTART, "prefix of every key") \
     V(partitions, UINT, "partitions", "16", 1, 4096, RESTART, "partitions of a new store; an existing one keeps its own") \
     V(username, STR, "username", "", 0, 128, RESTART, "ACL user") \
     V(password_file, SECRET, "password_file", "", 0, 4096, RESTART, "file holding the password") \
@@ -52,9 +55,9 @@
     V(session_ms, MS, "session", "2h", 1000, CONF_DAY, RELOAD, "whole session")
 
 #define CONF_VIRTUAL_SERVER(V, E, S, L) \
-    V(name, STR, "name", NULL, 1, 63, RESTART, "name of the virtual server") \
-    V(listen, STRS, "listen", "127.0.0.1:2525", 1, 64, RESTART, "address:port, or tls://address:port for TLS from the first byte") \
-    V(hostname, STR, "hostname", "", 0, 255, RELOAD, "own name in greetings and trace headers; empty: the machine's") \
+    V(name, NAME, "name", NULL, 1, 63, RESTART, "name of the virtual server") \
+    V(listen, LISTENS, "listen", "127.0.0.1:2525", 1, 64, RESTART, "address:port, or tls://address:port for TLS from the first byte") \
+    V(hostname, HOST, "hostname", "", 0, 255, RELOAD, "own name in greetings and trace headers; empty: the machine's") \
     V(banner, STR, "banner", "ESMTP Bridgehead", 0, 200, RELOAD, "text of the greeting after the name") \
     S(tls, tls, "tls", "STARTTLS and implicit TLS") \
     V(relay_from, NETS, "relay_from", "", 0, 1024, RELOAD, "networks that may send anywhere") \
@@ -71,9 +74,9 @@
     V(min_data_rate, UINT, "min_data_rate", "64", 0, 1000000, RELOAD, "bytes a second that a body must bring on average after a minute; 0: no limit") \
     E(line_endings, "line_endings", "strict", "strict|normalize", RELOAD, "bare CR or LF in a body: refused, or turned into CRLF") \
     S(timeouts, server_timeouts, "timeouts", "how long a client may keep silent") \
-    V(disable_extensions, STRS, "disable_extensions", "", 0, 32, RELOAD, "EHLO keywords not to offer") \
+    V(disable_extensions, KEYWORDS, "disable_extensions", "", 0, 32, RELOAD, "EHLO keywords not to offer") \
     V(reverse_dns_lookup, BOOL, "reverse_dns_lookup", "false", 0, 0, RELOAD, "look up the client's name for the Received header") \
-    V(masquerade_domain, STR, "masquerade_domain", "", 0, 255, RELOAD, "replaces the domain of the sender at the first hop") \
+    V(masquerade_domain, DOMAIN, "masquerade_domain", "", 0, 255, RELOAD, "replaces the domain of the sender at the first hop") \
     V(protocol_log, BOOL, "protocol_log", "false", 0, 0, RELOAD, "log every command and reply")
 
 #define CONF_RETRY(V, E, S, L) \
@@ -98,8 +101,8 @@
 
 #define CONF_DSN(V, E, S, L) \
     V(max_size, SIZE, "max_size", "1M", 1024, 64 * CONF_MIB, RELOAD, "largest original message returned whole; larger ones return headers") \
-    V(copy_to, STR, "copy_to", "", 0, 320, RELOAD, "address that gets a copy of every non-delivery report") \
-    V(postmaster, STR, "postmaster", "", 0, 320, RELOAD, "From: of reports; empty: postmaster at the node's name")
+    V(copy_to, MAILBOX, "copy_to", "", 0, 320, RELOAD, "address that gets a copy of every non-delivery report") \
+    V(postmaster, MAILBOX, "postmaster", "", 0, 320, RELOAD, "From: of reports; empty: postmaster at the node's name")
 
 #define CONF_DELIVERY(V, E, S, L) \
     V(max_connections, UINT, "max_connections", "1000", 1, 1000000, RELOAD, "outbound sessions of the whole cluster") \
@@ -107,8 +110,8 @@
     V(messages_per_connection, UINT, "messages_per_connection", "20", 1, 100000, RELOAD, "messages sent before a session is closed") \
     V(port, UINT, "port", "25", 1, 65535, RELOAD, "port of mail exchangers") \
     V(idle_timeout_ms, MS, "idle_timeout", "5s", 0, CONF_HOUR, RELOAD, "how long an idle session is kept for the next message") \
-    V(hostname, STR, "hostname", "", 0, 255, RELOAD, "own name in EHLO; empty: that of the first virtual server") \
-    V(source_addresses, STRS, "source_addresses", "", 0, 16, RELOAD, "local addresses to connect from") \
+    V(hostname, HOST, "hostname", "", 0, 255, RELOAD, "own name in EHLO; empty: that of the first virtual server") \
+    V(source_addresses, IPS, "source_addresses", "", 0, 16, RELOAD, "local addresses to connect from") \
     E(tls, "tls", "opportunistic", "none|opportunistic|required|verified", RELOAD, "STARTTLS towards mail exchangers; a connector may say otherwise") \
     V(ca_file, PATH, "ca_file", "", 0, 4096, RELOAD, "CA certificates to verify with; empty: the system's") \
     S(retry, retry, "retry", "when to try again") \
@@ -117,34 +120,34 @@
     V(grace_ms, MS, "grace", "25s", 0, CONF_HOUR, RELOAD, "after SIGTERM: how long to finish what is in flight")
 
 #define CONF_LOCAL_DOMAIN(V, E, S, L) \
-    V(domain, STR, "domain", NULL, 1, 255, RELOAD, "recipient domain delivered here") \
-    V(deliver, STR, "deliver", NULL, 1, 4096, RELOAD, "maildir:PATH (%d domain, %u user), lmtp://host:port or lmtp:unix:/path")
+    V(domain, DOMAIN, "domain", NULL, 1, 255, RELOAD, "recipient domain delivered here") \
+    V(deliver, DELIVER, "deliver", NULL, 1, 4096, RELOAD, "maildir:PATH (%d domain, %u user), lmtp://host:port or lmtp:unix:/path")
 
 #define CONF_ADDRESS_SPACE(V, E, S, L) \
-    V(space, STR, "space", NULL, 1, 255, RELOAD, "*, *.example.net or example.com") \
+    V(space, SPACE, "space", NULL, 1, 255, RELOAD, "*, *.example.net or example.com") \
     V(cost, UINT, "cost", "1", 1, 100, RELOAD, "cost of this address space")
 
 #define CONF_CONNECTOR(V, E, S, L) \
-    V(name, STR, "name", NULL, 1, 63, RELOAD, "name of the connector") \
+    V(name, NAME, "name", NULL, 1, 63, RELOAD, "name of the connector") \
     E(type, "type", "smtp", "smtp|routing_group", RELOAD, "to address spaces, or to another routing group") \
     L(address_spaces, address_space, "address_spaces", 4096, "what this connector reaches") \
-    V(smart_hosts, STRS, "smart_hosts", "", 0, 64, RELOAD, "host:port tried in turn") \
+    V(smart_hosts, TARGETS, "smart_hosts", "", 0, 64, RELOAD, "host:port tried in turn") \
     E(deliver, "deliver", "auto", "auto|dns|smart_hosts", RELOAD, "auto: smart hosts if there are any, else DNS") \
     V(allow_relay, BOOL, "allow_relay", "false", 0, 0, RELOAD, "anybody may send to this connector's address spaces") \
     E(scope, "scope", "organization", "organization|group", RELOAD, "who may use the connector") \
-    V(to_group, STR, "to_group", "", 0, 63, RELOAD, "routing group at the other end (type routing_group)") \
+    V(to_group, NAME, "to_group", "", 0, 63, RELOAD, "routing group at the other end (type routing_group)") \
     V(cost, UINT, "cost", "1", 1, 100, RELOAD, "cost of the connector (type routing_group)") \
     V(port, UINT, "port", "0", 0, 65535, RELOAD, "port of the targets; 0: delivery.port") \
     E(tls, "tls", "default", "default|none|opportunistic|required|verified", RELOAD, "STARTTLS towards the targets") \
     V(max_message_size, SIZE, "max_message_size", "0", 0, UINT64_MAX, RELOAD, "larger messages may not use the connector; 0: no limit") \
-    V(priorities, STRS, "priorities", "", 0, 3, RELOAD, "allowed priorities (low normal high); empty: all") \
+    V(priorities, PRIORITIES, "priorities", "", 0, 3, RELOAD, "allowed priorities (low normal high); empty: all") \
     E(content, "content", "all", "all|system|non_system", RELOAD, "allowed content: reports, all but reports, or all") \
-    V(accept_from, STRS, "accept_from", "", 0, 1024, RELOAD, "senders (a@b or @domain) that may use the connector; empty: all") \
-    V(reject_from, STRS, "reject_from", "", 0, 1024, RELOAD, "senders that may not") \
+    V(accept_from, SENDERS, "accept_from", "", 0, 1024, RELOAD, "senders (a@b or @domain) that may use the connector; empty: all") \
+    V(reject_from, SENDERS, "reject_from", "", 0, 1024, RELOAD, "senders that may not") \
     V(messages_per_connection, UINT, "messages_per_connection", "0", 0, 100000, RELOAD, "0: delivery.messages_per_connection")
 
 #define CONF_RESOLVER(V, E, S, L) \
-    V(servers, STRS, "servers", "", 0, 16, RESTART, "address@port; empty: the system's") \
+    V(servers, RESOLVERS, "servers", "", 0, 16, RESTART, "address@port; empty: the system's") \
     V(timeout_ms, MS, "timeout", "30s", 100, 10 * CONF_MIN, RESTART, "longest wait for one question") \
     V(cache_bytes, SIZE, "cache", "4M", 4096, 1024 * CONF_MIB, RESTART, "memory of the cache")
 
@@ -155,20 +158,20 @@
 #define CONF_NODE(V, E, S, L) \
     V(threads, UINT, "threads", "0", 0, 256, RESTART, "event loops; 0: one per processor") \
     V(memory_limit, SIZE, "memory_limit", "512M", 16 * CONF_MIB, UINT64_MAX, RELOAD, "bodies in flight; above it clients get 452") \
-    V(http, STR, "http", "127.0.0.1:9525", 0, 255, RESTART, "metrics and health; empty: off") \
+    V(http, ENDPOINT, "http", "127.0.0.1:9525", 0, 255, RESTART, "metrics and health; empty: off") \
     V(grace_ms, MS, "grace", "25s", 0, CONF_HOUR, RELOAD, "after SIGTERM: how long sessions may finish")
 
 #define CONF_WORKER(V, E, S, L) \
     V(lease_ms, MS, "lease", "30s", 1000, CONF_HOUR, RESTART, "how long a silent worker keeps its claims") \
     V(poll_ms, MS, "poll", "250ms", 10, CONF_MIN, RELOAD, "longest wait before looking for due mail") \
     V(claim_batch, UINT, "claim_batch", "10", 1, 100, RELOAD, "messages claimed at a time") \
-    V(http, STR, "http", "127.0.0.1:9526", 0, 255, RESTART, "metrics and health; empty: off")
+    V(http, ENDPOINT, "http", "127.0.0.1:9526", 0, 255, RESTART, "metrics and health; empty: off")
 
 #define CONF_ROUTER(V, E, S, L) \
-    V(http, STR, "http", "127.0.0.1:9527", 0, 255, RESTART, "metrics and health; empty: off")
+    V(http, ENDPOINT, "http", "127.0.0.1:9527", 0, 255, RESTART, "metrics and health; empty: off")
 
 #define CONF_ROOT(V, E, S, L) \
-    V(organization, STR, "organization", "example", 1, 63, RESTART, "name of the organization") \
+    V(organization, NAME, "organization", "example", 1, 63, RESTART, "name of the organization") \
     S(routing_group, routing_group, "routing_group", "the cluster that this configuration describes") \
     S(redis, redis, "redis", "the shared queue") \
     V(data_dir, PATH, "data_dir", "./var", 1, 4096, RESTART, "files of the embedded Redis; relative to the configuration file") \
