@@ -4,24 +4,30 @@
 #include "common/clock.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static enum log_level log_threshold = LOG_LEVEL_INFO; /* set once before threads start */
-static enum log_format log_format = LOG_FORMAT_TEXT;
+static atomic_int log_threshold = LOG_LEVEL_INFO;
+static enum log_format log_format = LOG_FORMAT_TEXT; /* set once before threads start, like the name */
 static char log_program[32] = "bridgehead";
 
 void log_setup(enum log_level threshold, enum log_format format, const char *program)
 {
-    log_threshold = threshold;
+    log_set_threshold(threshold);
     log_format = format;
     (void)snprintf(log_program, sizeof log_program, "%s", program);
 }
 
+void log_set_threshold(enum log_level threshold)
+{
+    atomic_store_explicit(&log_threshold, (int)threshold, memory_order_relaxed);
+}
+
 bool log_enabled(enum log_level lvl)
 {
-    return lvl >= log_threshold;
+    return (int)lvl >= atomic_load_explicit(&log_threshold, memory_order_relaxed);
 }
 
 static const char *level_name(enum log_level lvl)

@@ -10,7 +10,9 @@
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
+/* Before other threads start; afterwards only the threshold may change. */
 void log_setup(enum log_level threshold, enum log_format format, const char *program);
+void log_set_threshold(enum log_level threshold);
 bool log_enabled(enum log_level lvl);
 
 /* fmt describes "key=value key='text'" pairs; values without blanks, or in single quotes. */

@@ -2,27 +2,30 @@
  * readiness, the HTTP port with /metrics, /healthz/live and /healthz/ready.
  *
  * SIGTERM, SIGINT: drain(), then stop when drained() or after the grace period. SIGHUP: reload().
- * A second SIGTERM stops at once. SIGPIPE is ignored. */
+ * A second SIGTERM stops at once. SIGPIPE is ignored. The service manager is told of every change
+ * (sd_notify), and that the loop turns (WatchdogSec). All hooks run in the loop's thread. */
 #pragma once
 #include "common/buf.h"
 #include "common/config/config.h"
 #include "common/io/loop.h"
 
+/* drain, drained, ready and metrics may be NULL; reload too: then SIGHUP changes only the log level. */
 struct daemon_hooks {
-    const char *program;                              /* "node": logs and metrics */
-    enum err (*start)(void *self, struct errctx *ec); /* in the loop's thread, before it runs */
-    void (*reload)(void *self, struct config *next);  /* takes a reference if it keeps it */
-    void (*drain)(void *self);                        /* stop taking work */
-    bool (*drained)(void *self);                      /* polled a few times a second */
-    bool (*ready)(void *self, struct buf *ret_why);   /* /healthz/ready */
-    enum err (*metrics)(void *self, struct buf *out); /* /metrics */
+    const char *program; /* "node": logs and metrics */
+    /* In the loop's thread, before it runs. When it fails it has freed what it made; stop() is not called. */
+    enum err (*start)(void *self, struct errctx *ec);
+    void (*reload)(void *self, struct config *next); /* takes a reference if it keeps it */
+    void (*drain)(void *self);                       /* stop taking work */
+    bool (*drained)(void *self);                     /* polled a few times a second; may loop_stop() itself */
+    bool (*ready)(void *self, struct buf *ret_why);  /* /healthz/ready; why not, for people */
+    enum err (*metrics)(void *self, struct buf *out); /* /metrics, in Prometheus text exposition */
     void (*stop)(void *self);                         /* free everything */
 };
 struct daemon_options {
-    const char *config_path;
-    const char *http; /* "address:port" or "" */
-    ms_t grace_ms;
+    const char *config_path; /* for SIGHUP; NULL: there is no file */
+    const char *http;        /* "address:port" or "" */
+    ms_t grace_ms;           /* between the first SIGTERM and the end */
 };
-/* Runs until the end; returns the exit code: 0 in order, 1 failed (already logged). */
+/* Runs until the end; returns the exit code: 0 in order, 1 failed (already logged). conf is borrowed. */
 int daemon_run(struct loop *l, struct config *conf, const struct daemon_options *opts,
                const struct daemon_hooks *hooks, void *self);
