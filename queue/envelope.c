@@ -37,10 +37,10 @@ static const struct tlv_field recipient_fields[] = {
     {5, F(TEXT, recipient, reply, JOB_TEXT_MAX)},
 };
 static const struct tlv_field job_fields[] = {
-    {1, F(NAME, job, domain, ADDRESS_MAX)},        {2, F(U32, job, klass, UINT32_MAX)},
-    {3, F(U32, job, attempts, UINT32_MAX)},        {4, F(U32, job, failures, UINT32_MAX)},
-    {5, F(U64, job, first_ms, UINT64_MAX)},        {6, F(U64, job, next_ms, UINT64_MAX)},
-    {7, F(U64, job, expire_ms, UINT64_MAX)},       {8, F(BOOL, job, delay_noticed, 1)},
+    {1, F(NAME, job, domain, ADDRESS_MAX)},      {2, F(U32, job, klass, UINT32_MAX)},
+    {3, F(U32, job, attempts, UINT32_MAX)},      {4, F(U32, job, failures, UINT32_MAX)},
+    {5, F(U64, job, first_ms, UINT64_MAX)},      {6, F(U64, job, next_ms, UINT64_MAX)},
+    {7, F(U64, job, expire_ms, UINT64_MAX)},     {8, F(BOOL, job, delay_noticed, 1)},
     {9, F(TEXT, job, last_error, JOB_TEXT_MAX)},
 };
 #undef F

@@ -20,7 +20,7 @@ enum {
     JOB_RCPTS_MAX = 100,
     JOB_MAX = 131072, /* encoded bytes */
     JOBS_PER_MESSAGE_MAX = 64000,
-    ADDRESS_MAX = 512, /* RFC 5321 4.5.3.1.3 asks for 256; UTF-8 and source routes are longer */
+    ADDRESS_MAX = 512,  /* RFC 5321 4.5.3.1.3 asks for 256; UTF-8 and source routes are longer */
     JOB_TEXT_MAX = 256, /* replies and errors kept in a job; longer ones are cut */
     SUMMARY_TEXT_MAX = 256,
 };

@@ -1,5 +1,6 @@
 /* tests/unit/common/io/dns_build.h — answers as a name server would send them. */
 #pragma once
+#include "common/ip.h"
 #include "common/wire.h"
 #include "tests/unit/check.h"
 
