@@ -119,6 +119,34 @@ static void test_client__the_body_is_passed_without_copying(void **state)
     buf_done(&out);
 }
 
+/* Output may be held back; a chunk that was announced is completed before anything else is said. */
+static void test_client__a_refused_chunk_is_still_completed(void **state)
+{
+    struct buf out;
+    (void)state;
+    buf_init(&out, 65536);
+    struct client *c = new_client();
+    say(c, "220 mx\r\n", &out);
+    say(c, "250-mx\r\n250-PIPELINING\r\n250 CHUNKING\r\n", &out);
+    assert_int_equal(client_send(c, &message), ERR_OK);
+    take(c, &out);
+    say(c, "250 ok\r\n250 ok\r\n", &out);
+    assert_int_equal(client_event(c), CLIENT_BODY);
+    assert_int_equal(client_body(c, SPAN("a")), ERR_OK);
+    take(c, &out);
+    assert_int_equal(client_event(c), CLIENT_BODY);
+    assert_int_equal(client_body(c, SPAN("b")), ERR_OK);
+    client_received(c, SPAN("552 enough\r\n503 no\r\n"));
+    buf_clear(&out);
+    take(c, &out);
+    check_span(buf_span(&out), SPAN("BDAT 1\r\nbRSET\r\n"));
+    assert_int_equal(client_event(c), CLIENT_FINISHED);
+    say(c, "250 ok\r\n", &out);
+    assert_int_equal(client_event(c), CLIENT_READY);
+    client_free(c);
+    buf_done(&out);
+}
+
 static void test_client__the_most_recipients_in_one_group(void **state)
 {
     static struct recipient rcpts[JOB_RCPTS_MAX];
@@ -167,5 +195,6 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_client__calls_out_of_turn_are_refused),
                      cmocka_unit_test(test_client__an_answer_before_the_end_was_sent_delivers_nothing),
                      cmocka_unit_test(test_client__the_body_is_passed_without_copying),
+                     cmocka_unit_test(test_client__a_refused_chunk_is_still_completed),
                      cmocka_unit_test(test_client__the_most_recipients_in_one_group));
 }
