@@ -40,30 +40,11 @@ static bool is_atext(char ch)
     return is_let_dig(ch) || (ch != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", ch) != NULL);
 }
 
-/* One UTF8-non-ascii of RFC 6531 3.3, in the shortest form and no surrogate (RFC 3629 4). The C1
- * controls are refused although the grammar has them: no address needs them, terminals obey them. */
-static size_t utf8_length(const char *p, const char *end)
-{
-    const unsigned char *u = (const unsigned char *)p;
-    size_t left = (size_t)(end - p);
-    size_t len = u[0] >= 0xf0 ? 4 : u[0] >= 0xe0 ? 3 : 2;
-    if (u[0] < 0xc2 || u[0] > 0xf4 || left < len)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((u[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xf0 && u[1] < 0x90);
-    bool surrogate = u[0] == 0xed && u[1] >= 0xa0;
-    bool beyond = u[0] == 0xf4 && u[1] >= 0x90;
-    bool c1 = u[0] == 0xc2 && u[1] < 0xa0;
-    return overlong || surrogate || beyond || c1 ? 0 : len;
-}
-
 static bool take_utf8(struct cursor *c)
 {
     if (!c->allow_utf8 || c->p >= c->end || ((unsigned char)*c->p & 0x80) == 0)
         return false;
-    size_t len = utf8_length(c->p, c->end);
+    size_t len = span_utf8(span_of(c->p, (size_t)(c->end - c->p)));
     c->p += len;
     c->saw_utf8 |= len > 0;
     return len > 0;
@@ -161,7 +142,7 @@ static const char *found(const struct cursor *c, char out[32])
     if (c->p >= c->end)
         return "the end of the address";
     unsigned char u = (unsigned char)*c->p;
-    if (u >= 0x80 && utf8_length(c->p, c->end) == 0)
+    if (u >= 0x80 && span_utf8(span_of(c->p, (size_t)(c->end - c->p))) == 0)
         return "bytes that are not valid UTF-8";
     if (u >= 0x80)
         return c->allow_utf8 ? "a non-ASCII character" : "a non-ASCII character without SMTPUTF8";

@@ -129,6 +129,24 @@ bool span_to_u64(struct span s, uint64_t max, uint64_t *ret_value)
     return true;
 }
 
+size_t span_utf8(struct span s)
+{
+    const unsigned char *u = (const unsigned char *)s.ptr;
+    if (s.len == 0 || u[0] < 0xc2 || u[0] > 0xf4)
+        return 0;
+    size_t len = u[0] >= 0xf0 ? 4 : u[0] >= 0xe0 ? 3 : 2;
+    if (s.len < len)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((u[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xf0 && u[1] < 0x90);
+    bool surrogate = u[0] == 0xed && u[1] >= 0xa0;
+    bool beyond = u[0] == 0xf4 && u[1] >= 0x90;
+    bool c1 = u[0] == 0xc2 && u[1] < 0xa0;
+    return overlong || surrogate || beyond || c1 ? 0 : len;
+}
+
 char *span_dup(struct span s)
 {
     if (s.len > 0 && memchr(s.ptr, '\0', s.len) != NULL)

@@ -56,9 +56,35 @@ static void test_span__case_is_ascii_only(void **state)
     check_span(span_trim(SPAN(" \tx y\t ")), SPAN("x y"));
 }
 
+static void test_span__utf8_is_strict(void **state)
+{
+    static const struct {
+        struct span in;
+        size_t len;
+    } cases[] = {
+        {SPAN_INIT(""), 0},
+        {SPAN_INIT("a"), 0},
+        {SPAN_INIT("\xc3\xbcx"), 2},
+        {SPAN_INIT("\xe2\x82\xac"), 3},
+        {SPAN_INIT("\xf0\x9f\x93\xa7"), 4},
+        {SPAN_INIT("\xc3"), 0},             /* cut */
+        {SPAN_INIT("\xc3x"), 0},            /* not a continuation */
+        {SPAN_INIT("\xbc"), 0},             /* begins with one */
+        {SPAN_INIT("\xc0\xaf"), 0},         /* overlong */
+        {SPAN_INIT("\xe0\x9f\xbf"), 0},     /* overlong */
+        {SPAN_INIT("\xed\xa0\x80"), 0},     /* surrogate */
+        {SPAN_INIT("\xf4\x90\x80\x80"), 0}, /* beyond U+10FFFF */
+        {SPAN_INIT("\xc2\x9b"), 0},         /* CSI */
+    };
+    (void)state;
+    CHECK_EACH (cases, c)
+        assert_int_equal(span_utf8(c->in), c->len);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_span__cut_returns_head_and_tail),
                      cmocka_unit_test(test_span__numbers_are_bounded_and_bare),
-                     cmocka_unit_test(test_span__case_is_ascii_only));
+                     cmocka_unit_test(test_span__case_is_ascii_only),
+                     cmocka_unit_test(test_span__utf8_is_strict));
 }
