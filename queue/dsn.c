@@ -59,9 +59,9 @@ static void text(struct pen *p, struct span s)
         unsigned char b = (unsigned char)s.ptr[0];
         bool blank = b == ' ' || b == '\t';
         size_t len = b > ' ' && b < 0x7f ? 1 : p->utf8 ? span_utf8(s) : 0;
-        if (!blank && ((after_blank && begun && p->column >= FOLD_AT) || p->column >= BREAK_AT))
+        if (!blank && ((after_blank && p->column >= FOLD_AT) || p->column >= BREAK_AT))
             fold(p);
-        else if (!blank && after_blank && begun)
+        else if (!blank && after_blank)
             put(p, SPAN(" "));
         if (len > 0) {
             put(p, span_first(s, len));
@@ -69,8 +69,8 @@ static void text(struct pen *p, struct span s)
             char escaped[8];
             put(p, span_of(escaped, (size_t)snprintf(escaped, sizeof(escaped), "\\x%02x", b)));
         }
-        after_blank = blank;
         begun |= !blank;
+        after_blank = blank && begun;
         s = span_from(s, len > 0 ? len : 1);
     }
 }
