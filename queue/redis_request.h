@@ -34,12 +34,15 @@ struct redis_request {
     struct buf body;  /* goes in at bytes[body_at] */
     size_t body_at;
     unsigned commands, answered, flags, refs;
-    bool bad;         /* out of memory or too big while it was built */
-    bool sent;        /* written to a connection: may have been executed */
-    ms_t timeout_ms;  /* for the reply, beyond the connection's own; 0 */
-    ms_t give_up_ms;  /* monotonic; UINT64_MAX: never */
-    ms_t sent_ms;     /* when it was last sent */
-    struct buf error; /* first error reply, if any */
+    bool bad;            /* out of memory or too big while it was built */
+    bool sent;           /* written to the connection that it is on */
+    bool maybe_executed; /* a connection ended before it was answered */
+    bool queued;         /* the link's: sent, or sent again in done() */
+    enum err result;     /* the link's: what done() will be told */
+    ms_t timeout_ms;     /* for the reply, beyond the connection's own; 0 */
+    ms_t give_up_ms;     /* monotonic; UINT64_MAX: never */
+    ms_t sent_ms;        /* when it was last sent */
+    struct buf error;    /* first error reply, if any */
 };
 
 struct redis_request *redis_request_new(redis_done_fn *done, void *arg); /* NULL: out of memory */

@@ -14,7 +14,7 @@ BANNED = {
     r"getrandom|getentropy": (RANDOM, r"common/rng\.c"),
     r"(?:system|popen|wordexp)": ("no shell", None),
     r"(?:exit|_exit|abort|_Exit|quick_exit)": ("below main() errors are returned (broken invariants may abort)", r"cli/|common/io/(conn_io|loop)\.c"),
-    r"(?:gethostbyname|getaddrinfo|getnameinfo)": ("blocks; common/io/dns.h", None),
+    r"(?:gethostbyname|getaddrinfo|getnameinfo)": ("blocks; common/io/dns.h", r"queue/redis_resolve\.c"),
     r"(?:gets|scanf|sscanf|fscanf)": ("parse with common/span.h", None),
     r"(?:strtol|strtoul|strtoll|strtoull|strtod)": ("numbers are parsed in common/span.c", r"common/span\.c"),
     r"(?:alloca)": ("unbounded", None),

@@ -1,0 +1,3 @@
+#include "queue/redis_metrics.h"
+
+METRICS_DEFINE(redis_metrics, REDIS_METRICS)
