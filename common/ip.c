@@ -69,6 +69,7 @@ enum err ip_net_parse(struct span s, struct ip_net *ret)
 enum err ip_endpoint_parse(struct span s, uint16_t default_port, struct ip_endpoint *ret)
 {
     struct span host = s, port = SPAN("");
+    struct ip_addr bare;
     bool has_port = false;
     if (s.len > 0 && s.ptr[0] == '[') {
         struct span rest;
@@ -76,7 +77,7 @@ enum err ip_endpoint_parse(struct span s, uint16_t default_port, struct ip_endpo
             return ERR_PARSE;
         has_port = rest.len > 0;
         port = span_from(rest, 1);
-    } else if (ip_parse(s, &ret->addr) != ERR_OK) {
+    } else if (ip_parse(s, &bare) != ERR_OK) {
         has_port = span_cut(s, ':', &host, &port);
     }
     struct ip_endpoint e = {.port = default_port};

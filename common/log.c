@@ -72,13 +72,16 @@ static void format_json(struct buf *line, enum log_level lvl, const char *event,
 {
     char scratch[2048];
     struct span key, value;
+    size_t limit = line->max;
+    line->max = limit - 2; /* whatever does not fit is left out; the line stays one of JSON */
     (void)!buf_addf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\",\"event\":\"%s\"", when,
                     level_name(lvl), log_program, event);
     while (next_pair(&pairs, &key, &value)) {
         struct span quoted = json_string(value, scratch, sizeof scratch);
         (void)!buf_addf(line, ",\"" SPAN_FMT "\":\"" SPAN_FMT "\"", SPAN_ARG(key), SPAN_ARG(quoted));
     }
-    (void)!buf_addf(line, "}\n");
+    line->max = limit;
+    (void)!buf_add(line, SPAN("}\n"));
 }
 
 void log_write(enum log_level lvl, const char *event, const char *fmt, ...)

@@ -49,8 +49,18 @@ static inline uint64_t metric_get(const uint64_t *m)
 }
 void metric_observe_ms(struct metric_histogram *h, uint64_t ms);
 
-/* Prometheus text exposition of n structs of one kind, summed; labels is "" or "{a=\"b\"}" inside
- * without braces, e.g. "virtual_server=\"default\"". */
+/* Structs of one kind that count for the same thing: they are summed. labels is "" or the inside of the
+ * braces, e.g. "virtual_server=\"default\"". */
+struct metric_group {
+    const char *labels;
+    const void *const *structs;
+    size_t n;
+};
+/* Prometheus text exposition: every metric once, with one line (or histogram) a group; a format that
+ * lets nobody announce a metric twice, so all groups of a kind go into one call. */
+enum err metrics_write_groups(struct buf *out, const struct metric_desc *desc, size_t ndesc,
+                              const struct metric_group *groups, size_t ngroups) MUST_USE;
+/* The same with one group. */
 enum err metrics_write(struct buf *out, const struct metric_desc *desc, size_t ndesc,
                        const void *const *structs, size_t n, const char *labels) MUST_USE;
 

@@ -55,6 +55,8 @@ bool span_has_isuffix(struct span s, struct span suffix)
 
 struct span span_from(struct span s, size_t skip)
 {
+    if (s.len == 0)
+        return s; /* ptr may be NULL, to which nothing may be added, not even 0 */
     return skip >= s.len ? span_of(s.ptr + s.len, 0) : span_of(s.ptr + skip, s.len - skip);
 }
 

@@ -3,7 +3,7 @@
 struct rd rd_open(struct span s)
 {
     const uint8_t *p = (const uint8_t *)s.ptr;
-    return (struct rd){p, p + s.len, false};
+    return (struct rd){p, s.len == 0 ? p : p + s.len, false};
 }
 
 size_t rd_left(const struct rd *r)

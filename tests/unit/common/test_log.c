@@ -1,0 +1,146 @@
+/* tests/unit/common/test_log.c — mirrors common/log.c; stderr is a file for the time of a line */
+#include "tests/unit/check.h"
+
+#include "common/log.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static char line[16384];
+static int saved, file;
+
+static void capture(void)
+{
+    char path[] = "/tmp/test_log.XXXXXX";
+    file = mkstemp(path);
+    assert_true(file >= 0);
+    unlink(path);
+    saved = dup(STDERR_FILENO);
+    assert_true(dup2(file, STDERR_FILENO) >= 0);
+}
+
+/* What was written, behind the time stamp, which is checked and cut off. */
+static const char *written(void)
+{
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    ssize_t n = pread(file, line, sizeof line - 1, 0);
+    close(saved);
+    close(file);
+    line[n < 0 ? 0 : n] = '\0';
+    return line;
+}
+
+static const char *after_time(const char *text)
+{
+    /* 2026-11-23T10:20:30.123Z */
+    static const char shape[] = "dddd-dd-ddTdd:dd:dd.dddZ";
+    for (size_t i = 0; shape[i] != '\0'; i++)
+        assert_true(shape[i] == 'd' ? text[i] >= '0' && text[i] <= '9' : text[i] == shape[i]);
+    return text + sizeof shape - 1;
+}
+
+static void test_log__text_lines(void **state)
+{
+    struct log_scratch t;
+    (void)state;
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_TEXT, "node");
+    capture();
+    log_debug("smtp.ignored", "a=1");
+    log_info("smtp.accepted", "msg=%s size=%d text=%s", "x7", 42,
+             log_text(&t, SPAN("250 it's\r\n2026 forged=1")));
+    const char *text = written();
+    assert_string_equal(
+        after_time(text),
+        " info node smtp.accepted msg=x7 size=42 text='250 it\\x27s\\x0d\\x0a2026 forged=1'\n");
+}
+
+static void test_log__thresholds(void **state)
+{
+    (void)state;
+    log_setup(LOG_LEVEL_WARN, LOG_FORMAT_TEXT, "node");
+    assert_true(log_enabled(LOG_LEVEL_ERROR) && log_enabled(LOG_LEVEL_WARN));
+    assert_false(log_enabled(LOG_LEVEL_INFO) || log_enabled(LOG_LEVEL_DEBUG));
+    log_set_threshold(LOG_LEVEL_DEBUG);
+    assert_true(log_enabled(LOG_LEVEL_DEBUG));
+}
+
+static void test_log__unescaped_text_stays_on_its_line(void **state)
+{
+    (void)state;
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_TEXT, "node");
+    capture();
+    log_warn("x", "a=%s", "1\n2\r3\x1b\x7f");
+    assert_string_equal(after_time(written()), " warn node x a=1?2?3??\n");
+}
+
+static void test_log__json_lines(void **state)
+{
+    static const struct {
+        const char *pairs, *json;
+    } cases[] = {
+        {"msg=x7 size=42", ",\"msg\":\"x7\",\"size\":\"42\""},
+        {"a='b c' d=e", ",\"a\":\"b c\",\"d\":\"e\""},
+        {"a='' b=", ",\"a\":\"\",\"b\":\"\""},
+        {"a='open", ",\"a\":\"open\""},
+        {"a='\\x27\"'", ",\"a\":\"\\\\x27\\\"\""},
+        {"a=\xc3\xa4", ",\"a\":\"\\u00c3\\u00a4\""},
+        {"", ""},
+        {"nonsense", ""},
+    };
+    (void)state;
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_JSON, "node");
+    CHECK_EACH (cases, c) {
+        char want[256];
+        capture();
+        log_info("e.v", "%s", c->pairs);
+        const char *text = written();
+        assert_true(strncmp(text, "{\"time\":\"", 9) == 0);
+        (void)snprintf(want, sizeof want, "\",\"level\":\"info\",\"program\":\"node\",\"event\":\"e.v\"%s}\n",
+                       c->json);
+        assert_string_equal(after_time(text + 9), want);
+    }
+}
+
+/* However much is logged, and however much it grows: one line, and in JSON a whole object. */
+static void test_log__long_lines_stay_whole(void **state)
+{
+    char value[201];
+    (void)state;
+    memset(value, (char)0xe4, sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    for (int json = 0; json < 2; json++) {
+        log_setup(LOG_LEVEL_INFO, json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT, "node");
+        capture();
+        log_info("long", "a=%s b=%s c=%s d=%s e=%s f=%s g=%s h=%s i=%s j=%s k=%s l=%s m=%s n=%s o=%s", value,
+                 value, value, value, value, value, value, value, value, value, value, value, value, value,
+                 value);
+        struct span text = span_cstr(written()), head, rest;
+        assert_true(span_cut(text, '\n', &head, &rest));
+        assert_int_equal(rest.len, 0);
+        assert_true(head.len > 3000);
+        if (json)
+            assert_true(span_has_isuffix(head, SPAN("\"}")));
+    }
+}
+
+static void test_log__foreign_text_is_cut(void **state)
+{
+    struct log_scratch t;
+    char big[4096];
+    (void)state;
+    memset(big, '\n', sizeof big);
+    const char *text = log_text(&t, span_of(big, sizeof big));
+    size_t len = strlen(text);
+    assert_true(len > 100 && len < sizeof t.text);
+    assert_true(text[0] == '\'' && text[len - 1] == '\'');
+    assert_string_equal(log_text(&t, SPAN("")), "''");
+}
+
+int main(void)
+{
+    return CHECK_RUN(
+        cmocka_unit_test(test_log__text_lines), cmocka_unit_test(test_log__thresholds),
+        cmocka_unit_test(test_log__unescaped_text_stays_on_its_line), cmocka_unit_test(test_log__json_lines),
+        cmocka_unit_test(test_log__long_lines_stay_whole), cmocka_unit_test(test_log__foreign_text_is_cut));
+}
