@@ -307,7 +307,7 @@ static void missing_row(struct loader *l, const struct conf_row *row, char *base
     if (row->kind == ROW_SECTION) {
         conf_walk(l, row->sub, field, NULL, path);
     } else if (row->kind != ROW_LIST && row->def == NULL) {
-        *(char **)field = empty_text;
+        *(char **)(void *)field = empty_text;
         if (where == NULL)
             return;
         problem_at(l, where, path, "missing, and it has no default");
