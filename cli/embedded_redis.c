@@ -1,5 +1,7 @@
 #include "cli/embedded_redis.h"
 
+#include "common/config/redis_url.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -29,13 +31,13 @@ static const char *const settings[][2] = {
 enum err embedded_redis_socket(const struct conf_root *conf, struct buf *ret_path, struct errctx *ec)
 {
     struct sockaddr_un un;
-    enum err e = buf_addf(ret_path, "%s/redis/redis.sock", conf->data_dir);
+    enum err e = buf_addf(ret_path, "%s/%s", conf->data_dir, REDIS_EMBEDDED_SOCKET);
     if (e == ERR_OK && ret_path->len >= sizeof un.sun_path)
         e = ERR_TOOBIG;
     if (e != ERR_OK)
         return err_set(
             ec, e, "data_dir: '%s' is too long for a socket in it (at most %zu bytes); use a shorter path",
-            conf->data_dir, sizeof un.sun_path - sizeof "/redis/redis.sock");
+            conf->data_dir, sizeof un.sun_path - sizeof "/" REDIS_EMBEDDED_SOCKET);
     return ERR_OK;
 }
 

@@ -1,6 +1,7 @@
 /* What no single value can tell: names that occur twice, listeners in each other's way, connectors that
  * lead nowhere. A check is silent about structs whose own values are already reported as wrong. */
 #include "common/address.h"
+#include "common/config/durability.h"
 #include "common/config/load.h"
 #include "common/config/redis_url.h"
 
@@ -158,20 +159,21 @@ static void check_redis(struct loader *l, const struct conf_root *r)
 {
     struct redis_url u;
     struct durability d;
+    struct errctx ec;
     if (conf_bad(l, &r->redis, sizeof r->redis) ||
-        redis_url_parse(span_cstr(r->redis.url), &u, NULL) != ERR_OK ||
         durability_parse(span_cstr(r->redis.durability), &d, NULL) != ERR_OK)
         return;
-    if (u.kind == REDIS_EMBEDDED && d.kind != DURABILITY_FSYNC)
+    if (redis_url_parse(span_cstr(r->redis.url), r->data_dir, &u, &ec) != ERR_OK) {
+        conf_problem(l, conf_mark(l, &r->data_dir), "data_dir", "%s", ec.msg);
+        return;
+    }
+    if (u.embedded && d.kind != DURABILITY_FSYNC)
         conf_problem(l, conf_mark(l, &r->redis.durability), "redis.durability",
                      "'%s' needs replicas, and an embedded Redis has none; write fsync, or name another url",
                      r->redis.durability);
     if (r->redis.ca_file[0] != '\0' && !u.tls)
         conf_problem(l, conf_mark(l, &r->redis.ca_file), "redis.ca_file",
                      "has no use without TLS; write a rediss:// URL or leave it out");
-    if (u.password[0] != '\0' && r->redis.password_file[0] != '\0')
-        conf_problem(l, conf_mark(l, &r->redis.password_file), "redis.password_file",
-                     "the URL has a password already; leave one of them out");
     if (!conf_bad(l, &r->worker, sizeof r->worker) && r->worker.lease_ms < 3 * r->redis.command_timeout_ms)
         conf_problem(
             l, conf_mark(l, &r->worker.lease_ms), "worker.lease",

@@ -7,7 +7,7 @@
  * Members come from settings.def.h: struct conf_virtual_server has `max_recipients`, struct
  * conf_retry has `schedule`, and so on. Strings are never NULL; a list is {items, count}. Paths are
  * absolute, domains lower-case; virtual_servers has at least one item. redis.url and redis.durability
- * are taken apart by common/config/redis_url.h. */
+ * are taken apart by redis_url.h and durability.h. */
 #pragma once
 #include "common/buf.h"
 #include "common/clock.h"

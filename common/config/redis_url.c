@@ -1,211 +1,150 @@
 #include "common/config/redis_url.h"
 
-#include "common/address.h"
-#include "common/ip.h"
+#include <stdio.h>
 
-#include <string.h>
+enum { DB_MAX = 65535, PORT_REDIS = 6379, PORT_SENTINEL = 26379 };
 
-#define URL_FORMS                                                                                            \
-    "write embedded, unix:///path, redis://host:6379/0, rediss://host, redis-sentinel://h1:26379,h2/master " \
-    "or redis-cluster://h1,h2"
-
-/* One row a scheme. */
 static const struct scheme {
     struct span prefix;
     enum redis_kind kind;
     bool tls;
     uint16_t port;
 } schemes[] = {
-    {SPAN_INIT("unix://"), REDIS_UNIX, false, 0},
-    {SPAN_INIT("redis://"), REDIS_SINGLE, false, 6379},
-    {SPAN_INIT("rediss://"), REDIS_SINGLE, true, 6379},
-    {SPAN_INIT("redis-sentinel://"), REDIS_SENTINEL, false, 26379},
-    {SPAN_INIT("rediss-sentinel://"), REDIS_SENTINEL, true, 26379},
-    {SPAN_INIT("redis-cluster://"), REDIS_CLUSTER, false, 6379},
-    {SPAN_INIT("rediss-cluster://"), REDIS_CLUSTER, true, 6379},
+    {SPAN_INIT("redis://"), REDIS_SINGLE, false, PORT_REDIS},
+    {SPAN_INIT("rediss://"), REDIS_SINGLE, true, PORT_REDIS},
+    {SPAN_INIT("redis-sentinel://"), REDIS_SENTINEL, false, PORT_SENTINEL},
+    {SPAN_INIT("rediss-sentinel://"), REDIS_SENTINEL, true, PORT_SENTINEL},
+    {SPAN_INIT("redis-cluster://"), REDIS_CLUSTER, false, PORT_REDIS},
+    {SPAN_INIT("rediss-cluster://"), REDIS_CLUSTER, true, PORT_REDIS},
 };
 
-static int hex_digit(char c)
+/* A URL with a login in it, though refused, is not repeated: messages end up in logs. */
+static enum err bad(struct errctx *ec, struct span url, const char *what)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (span_find(url, '@', &(size_t){0}))
+        url = SPAN("...");
+    return err_set(ec, ERR_CONFIG, "'" SPAN_FMT "': %s", SPAN_ARG(url), what);
 }
 
-/* Copies s with %XX decoded; false: too long, malformed, or a NUL byte. */
-static bool decode(struct span s, char *out, size_t size)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.len; i++, n++) {
-        char c = s.ptr[i];
-        if (c == '%') {
-            if (s.len - i < 3 || hex_digit(s.ptr[i + 1]) < 0 || hex_digit(s.ptr[i + 2]) < 0)
-                return false;
-            c = (char)(hex_digit(s.ptr[i + 1]) * 16 + hex_digit(s.ptr[i + 2]));
-            i += 2;
-        }
-        if (n + 1 >= size || c == '\0')
-            return false;
-        out[n] = c;
-    }
-    out[n] = '\0';
-    return true;
-}
-
-static bool copy(struct span s, char *out, size_t size)
+static bool copy_text(char *out, size_t size, struct span s)
 {
     if (s.len == 0 || s.len >= size)
         return false;
-    memcpy(out, s.ptr, s.len);
-    out[s.len] = '\0';
+    for (size_t i = 0; i < s.len; i++) {
+        if ((unsigned char)s.ptr[i] <= ' ' || s.ptr[i] == 0x7f)
+            return false;
+    }
+    (void)snprintf(out, size, SPAN_FMT, SPAN_ARG(s));
     return true;
 }
 
-/* "[user][:password]@" off the front of s; the last @ counts, so that a password may hold one */
-static enum err take_login(struct span *s, struct redis_url *u, struct errctx *ec)
+/* "host", "host:port", "[2001:db8::1]", "[2001:db8::1]:port" */
+static bool parse_host(struct span s, uint16_t default_port, struct redis_host *ret)
 {
-    size_t at;
-    struct span user, password;
-    if (!span_rfind(*s, '@', &at))
-        return ERR_OK;
-    (void)span_cut(span_first(*s, at), ':', &user, &password);
-    *s = span_from(*s, at + 1);
-    if (!decode(user, u->user, sizeof u->user) || !decode(password, u->password, sizeof u->password))
-        return err_set(ec, ERR_PARSE,
-                       "user or password is malformed; write special characters as %%XX, at "
-                       "most 127 and 255 of them");
-    return ERR_OK;
-}
-
-static enum err take_host(struct span s, uint16_t default_port, struct redis_host *ret, struct errctx *ec)
-{
-    struct span host = s, port = SPAN("");
-    struct ip_addr ip;
-    uint64_t number = default_port;
-    bool bracket = s.len > 0 && s.ptr[0] == '[', ok = true, has_port;
-    if (bracket) {
+    struct span name = s, port = SPAN("");
+    bool has_port;
+    if (s.len > 0 && s.ptr[0] == '[') {
         struct span rest;
-        ok = span_cut(span_from(s, 1), ']', &host, &rest) && (rest.len == 0 || rest.ptr[0] == ':') &&
-             ip_parse(host, &ip) == ERR_OK;
-        has_port = ok && rest.len > 0;
+        if (!span_cut(span_from(s, 1), ']', &name, &rest) || (rest.len > 0 && rest.ptr[0] != ':'))
+            return false;
+        has_port = rest.len > 0;
         port = span_from(rest, 1);
     } else {
-        has_port = span_cut(s, ':', &host, &port);
-        ok = domain_valid(host, false);
+        has_port = span_cut(s, ':', &name, &port);
     }
-    if (!ok || !copy(host, ret->name, sizeof ret->name))
-        return err_set(ec, ERR_PARSE, "'" SPAN_FMT "' is not a host; write name:port or [IPv6]:port",
-                       SPAN_ARG(span_first(s, 100)));
-    if (has_port && (!span_to_u64(port, 65535, &number) || number == 0))
-        return err_set(ec, ERR_PARSE, "'" SPAN_FMT "' is not a port; write a number from 1 to 65535",
-                       SPAN_ARG(span_first(port, 40)));
+    uint64_t number = default_port;
+    if (has_port && (!span_to_u64(port, UINT16_MAX, &number) || number == 0))
+        return false;
     ret->port = (uint16_t)number;
-    return ERR_OK;
+    return copy_text(ret->name, sizeof ret->name, name);
 }
 
-static enum err take_hosts(struct span hosts, uint16_t default_port, struct redis_url *u, struct errctx *ec)
+static bool parse_hosts(struct span list, uint16_t default_port, struct redis_url *u)
 {
-    bool more = true;
-    while (more) {
-        struct span host;
-        more = span_cut(hosts, ',', &host, &hosts);
-        if (u->nhosts == REDIS_HOSTS_MAX || (u->kind == REDIS_SINGLE && u->nhosts == 1))
-            return err_set(ec, ERR_PARSE, "too many hosts; at most %d",
-                           u->kind == REDIS_SINGLE ? 1 : REDIS_HOSTS_MAX);
-        enum err e = take_host(host, default_port, &u->hosts[u->nhosts], ec);
-        if (e != ERR_OK)
-            return e;
+    struct span host;
+    bool more;
+    do {
+        more = span_cut(list, ',', &host, &list);
+        if (u->nhosts == REDIS_HOSTS_MAX || !parse_host(host, default_port, &u->hosts[u->nhosts]))
+            return false;
         u->nhosts++;
-    }
+    } while (more);
+    return true;
+}
+
+static bool parse_db(struct span s, unsigned *ret)
+{
+    uint64_t db;
+    if (s.len == 0)
+        return true;
+    if (!span_to_u64(s, DB_MAX, &db))
+        return false;
+    *ret = (unsigned)db;
+    return true;
+}
+
+static enum err parse_unix(struct span url, struct redis_url *u, struct errctx *ec)
+{
+    struct span path, db;
+    bool has_db = span_cut(span_from(url, SPAN("unix://").len), '?', &path, &db);
+    if (path.len == 0 || path.ptr[0] != '/' || !copy_text(u->unix_path, sizeof u->unix_path, path))
+        return bad(ec, url, "want unix:///absolute/path, at most 107 bytes of path");
+    if (has_db && (!span_has_prefix(db, SPAN("db=")) || !parse_db(span_from(db, 3), &u->db)))
+        return bad(ec, url, "after '?' only db=NUMBER is known");
     return ERR_OK;
 }
 
-/* "/db", or "/master[/db]" of Sentinel */
-static enum err take_tail(struct span tail, struct redis_url *u, struct errctx *ec)
+static enum err parse_hosts_url(struct span url, const struct scheme *sch, struct redis_url *u,
+                                struct errctx *ec)
 {
-    uint64_t db = 0;
-    if (u->kind == REDIS_SENTINEL) {
-        struct span master;
-        (void)span_cut(tail, '/', &master, &tail);
-        if (!copy(master, u->master, sizeof u->master))
-            return err_set(ec, ERR_PARSE,
-                           "the name of the master is missing; write redis-sentinel://h1,h2/NAME");
+    struct span hosts, rest, name, db;
+    (void)span_cut(span_from(url, sch->prefix.len), '/', &hosts, &rest);
+    u->kind = sch->kind;
+    u->tls = sch->tls;
+    if (span_find(hosts, '@', &(size_t){0}))
+        return bad(ec, url, "holds a user or a password; use redis.username and redis.password_file");
+    if (!parse_hosts(hosts, sch->port, u))
+        return bad(ec, url, "want host, host:port or [IPv6]:port, up to 16 with commas between them");
+    if (sch->kind == REDIS_SINGLE && u->nhosts > 1)
+        return bad(ec, url, "one server; for several use redis-sentinel:// or redis-cluster://");
+    if (sch->kind == REDIS_SENTINEL) {
+        (void)span_cut(rest, '/', &name, &db);
+        if (!copy_text(u->master, sizeof u->master, name))
+            return bad(ec, url, "the name of the master is missing: redis-sentinel://host,host/NAME");
+        rest = db;
     }
-    if (tail.len > 0 && u->kind == REDIS_CLUSTER)
-        return err_set(ec, ERR_PARSE, "Redis Cluster has database 0 alone; leave out what follows the hosts");
-    if (tail.len > 0 && !span_to_u64(tail, 65535, &db))
-        return err_set(ec, ERR_PARSE, "'" SPAN_FMT "' is not the number of a database",
-                       SPAN_ARG(span_first(tail, 40)));
-    u->db = (unsigned)db;
+    if (sch->kind == REDIS_CLUSTER && rest.len > 0)
+        return bad(ec, url, "a cluster has no numbered databases: nothing may follow the hosts");
+    if (!parse_db(rest, &u->db))
+        return bad(ec, url, "the database is a number, as in redis://host:6379/0");
     return ERR_OK;
 }
 
-enum err redis_url_parse(struct span s, struct redis_url *ret, struct errctx *ec)
+static enum err parse(struct span url, const char *data_dir, struct redis_url *u, struct errctx *ec)
 {
-    struct redis_url u = {.kind = REDIS_EMBEDDED};
-    const struct scheme *scheme = NULL;
-    if (span_eq(s, SPAN("embedded"))) {
-        *ret = u;
+    if (span_eq(url, SPAN("embedded"))) {
+        u->embedded = true;
+        int n = snprintf(u->unix_path, sizeof u->unix_path, "%s/%s", data_dir, REDIS_EMBEDDED_SOCKET);
+        if (n < 0 || (size_t)n >= sizeof u->unix_path)
+            return err_set(ec, ERR_CONFIG,
+                           "data_dir '%s' is too long for a unix socket in it: choose a shorter one",
+                           data_dir);
         return ERR_OK;
     }
-    for (size_t i = 0; i < ARRAY_LEN(schemes) && scheme == NULL; i++)
-        if (span_has_iprefix(s, schemes[i].prefix))
-            scheme = &schemes[i];
-    if (scheme == NULL)
-        return err_set(ec, ERR_PARSE, "not a Redis URL; " URL_FORMS);
-    struct span rest = span_from(s, scheme->prefix.len), hosts;
-    u.kind = scheme->kind;
-    u.tls = scheme->tls;
-    if (u.kind == REDIS_UNIX) {
-        if (!copy(rest, u.path, sizeof u.path))
-            return err_set(ec, ERR_PARSE, "the path of the socket is empty or longer than %d bytes",
-                           REDIS_PATH_MAX - 1);
-        *ret = u;
-        return ERR_OK;
+    if (span_has_prefix(url, SPAN("unix://")))
+        return parse_unix(url, u, ec);
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+        if (span_has_prefix(url, schemes[i].prefix))
+            return parse_hosts_url(url, &schemes[i], u, ec);
     }
-    /* a password may hold a slash: the path begins behind the last @ */
-    enum err e = take_login(&rest, &u, ec);
-    (void)span_cut(rest, '/', &hosts, &rest);
-    if (e == ERR_OK)
-        e = take_hosts(hosts, scheme->port, &u, ec);
-    if (e == ERR_OK)
-        e = take_tail(rest, &u, ec);
+    return bad(ec, url, "want embedded, unix://, redis://, rediss://, redis-sentinel:// or redis-cluster://");
+}
+
+enum err redis_url_parse(struct span url, const char *data_dir, struct redis_url *ret, struct errctx *ec)
+{
+    struct redis_url u = {0};
+    enum err e = parse(url, data_dir, &u, ec);
     if (e == ERR_OK)
         *ret = u;
     return e;
-}
-
-enum err redis_url_mask(struct span s, struct buf *out)
-{
-    size_t at, scheme_end = 0;
-    struct span user, password;
-    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
-        if (span_has_iprefix(s, schemes[i].prefix) && schemes[i].kind != REDIS_UNIX)
-            scheme_end = schemes[i].prefix.len;
-    if (scheme_end == 0 || !span_rfind(s, '@', &at))
-        return buf_add(out, s);
-    (void)span_cut(span_from(span_first(s, at), scheme_end), ':', &user, &password);
-    return buf_addf(out, SPAN_FMT SPAN_FMT ":***" SPAN_FMT, SPAN_ARG(span_first(s, scheme_end)),
-                    SPAN_ARG(user), SPAN_ARG(span_from(s, at)));
-}
-
-enum err durability_parse(struct span s, struct durability *ret, struct errctx *ec)
-{
-    struct span word, number;
-    uint64_t n = 0;
-    bool colon = span_cut(s, ':', &word, &number);
-    number = span_trim(number);
-    if (!colon && span_eq(word, SPAN("fsync")))
-        *ret = (struct durability){.kind = DURABILITY_FSYNC};
-    else if ((!colon && span_eq(word, SPAN("all"))) ||
-             (span_eq(word, SPAN("replicas")) && span_eq(number, SPAN("all"))))
-        *ret = (struct durability){.kind = DURABILITY_ALL};
-    else if (span_eq(word, SPAN("replicas")) && span_to_u64(number, 16, &n) && n > 0)
-        *ret = (struct durability){.kind = DURABILITY_REPLICAS, .replicas = (unsigned)n};
-    else
-        return err_set(ec, ERR_PARSE,
-                       "'" SPAN_FMT "' is not a durability; write fsync, replicas:N (1 to 16) or all",
-                       SPAN_ARG(span_first(s, 40)));
-    return ERR_OK;
 }

@@ -1,43 +1,35 @@
-/* common/config/redis_url.h — redis.url taken apart. Pure.
+/* common/config/redis_url.h — where Redis is: the forms of `redis.url` taken apart.
  *
- *   embedded                                          redis-server as a child, on a unix socket
- *   unix:///path                                      a unix socket
- *   redis://[user:password@]host[:6379][/db]          one server
- *   redis-sentinel://[…@]h1[:26379],h2/master[/db]    the master that the Sentinels name
- *   redis-cluster://[…@]h1[:6379],h2                  Redis Cluster; the hosts are where to ask first
- *   rediss…://                                        the same over TLS
- * User and password may hold %XX. IPv6 addresses stand in brackets. */
+ *   embedded                                  the server that `bridgehead run` starts in data_dir
+ *   unix:///path[?db=N]
+ *   redis://host[:6379][/db]                  rediss:// the same over TLS
+ *   redis-sentinel://host[:26379],.../master[/db]   rediss-sentinel:// sentinels and servers over TLS
+ *   redis-cluster://host[:6379],...           rediss-cluster://
+ *
+ * Passwords do not belong in a URL: it ends up in logs; see redis.username, redis.password_file. */
 #pragma once
-#include "common/buf.h"
 #include "common/err.h"
 #include "common/span.h"
 
-enum { REDIS_HOSTS_MAX = 16, REDIS_NAME_MAX = 256, REDIS_PATH_MAX = 104 /* sun_path is 108 */ };
+#define REDIS_EMBEDDED_SOCKET "redis/redis.sock" /* in data_dir */
 
-enum redis_kind { REDIS_EMBEDDED, REDIS_UNIX, REDIS_SINGLE, REDIS_SENTINEL, REDIS_CLUSTER };
+enum redis_kind { REDIS_SINGLE, REDIS_SENTINEL, REDIS_CLUSTER };
+enum { REDIS_HOSTS_MAX = 16, REDIS_HOST_MAX = 254, REDIS_PATH_MAX = 108, REDIS_MASTER_MAX = 128 };
+
 struct redis_host {
-    char name[REDIS_NAME_MAX]; /* host name or address, without brackets */
+    char name[REDIS_HOST_MAX]; /* a name or an address, without brackets */
     uint16_t port;
 };
 struct redis_url {
     enum redis_kind kind;
-    bool tls;
-    char path[REDIS_PATH_MAX]; /* REDIS_UNIX */
+    bool tls, embedded;
+    char unix_path[REDIS_PATH_MAX]; /* "" : hosts */
     struct redis_host hosts[REDIS_HOSTS_MAX];
     size_t nhosts;
+    char master[REDIS_MASTER_MAX]; /* Sentinel's name of the master */
     unsigned db;
-    char master[64]; /* REDIS_SENTINEL */
-    char user[128], password[256];
 };
-/* ERR_PARSE with what is wrong and what to write. The message never repeats the password. */
-enum err redis_url_parse(struct span s, struct redis_url *ret, struct errctx *ec) MUST_USE;
-/* The URL with a password replaced by ***. */
-enum err redis_url_mask(struct span s, struct buf *out) MUST_USE;
 
-/* What 250 promises: "fsync", "replicas:N", "all". */
-enum durability_kind { DURABILITY_FSYNC, DURABILITY_REPLICAS, DURABILITY_ALL };
-struct durability {
-    enum durability_kind kind;
-    unsigned replicas; /* DURABILITY_REPLICAS: 1..16 */
-};
-enum err durability_parse(struct span s, struct durability *ret, struct errctx *ec) MUST_USE;
+/* ERR_CONFIG: ec says what is wrong and what it should look like. */
+enum err redis_url_parse(struct span url, const char *data_dir, struct redis_url *ret,
+                         struct errctx *ec) MUST_USE;

@@ -1,6 +1,7 @@
 /* What each TYPE of settings.def.h accepts, and the normal form that programs read. Declared in
  * common/config/table.h. */
 #include "common/address.h"
+#include "common/config/durability.h"
 #include "common/config/redis_url.h"
 #include "common/config/table.h"
 #include "common/nearest.h"
@@ -206,13 +207,8 @@ static enum err check_path(struct span in, const char *base_dir, struct buf *out
 static enum err check_redis_url(struct span in, const char *base_dir, struct buf *out, struct errctx *ec)
 {
     struct redis_url u;
-    enum err e = redis_url_parse(in, &u, ec);
-    if (e != ERR_OK || u.kind != REDIS_UNIX)
-        return e == ERR_OK ? buf_add(out, in) : e;
-    e = buf_add(out, SPAN("unix://"));
-    if (e == ERR_OK)
-        e = resolve(span_cstr(u.path), base_dir, out);
-    return e == ERR_OK ? redis_url_parse(buf_span(out), &u, ec) : e; /* longer by now */
+    (void)base_dir;
+    return redis_url_parse(in, "", &u, ec) == ERR_OK ? buf_add(out, in) : ERR_PARSE;
 }
 
 static enum err check_durability(struct span in, const char *base_dir, struct buf *out, struct errctx *ec)

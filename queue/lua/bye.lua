@@ -4,11 +4,12 @@
 -- include "lib/head.lua"
 -- include "lib/names.lua"
 -- include "lib/queue.lua"
+-- include "lib/some.lua"
 -- include "lib/giveback.lua"
 
 local worker = worker_of(ARGV[3])
 local now = clock()
-local held = in_hand(worker, 100)
+local held = some_of(p .. 'c:' .. worker, 100)
 for i = 1, #held, 2 do
   local _, score, bucket, q = split_lease(held[i + 1])
   if q then

@@ -129,8 +129,8 @@ now = clock()
 local reply = {}
 for i = 6, #ARGV, 2 do
   local id, k = ARGV[i], ARGV[i + 1]
-  local enough = budget < (k == '0' and tonumber(call('HGET', p .. 'm:' .. id, 'n')) or 1)
-  if enough then
+  local jobs = k == '0' and tonumber(call('HGET', p .. 'm:' .. id, 'n')) or 1
+  if budget < jobs and jobs <= 1000 then
     reply[#reply + 1] = -3
   else
     reply[#reply + 1] = k == '0' and edit_all(verb, id) or edit_job(verb, id, k)

@@ -3,6 +3,7 @@
 -- ARGV: 3 verb, 4 link: get | failed, 5 failures, 6 delay, 7 error | ok
 -- Returns failures, until, error, since, now; for ok 1 when there was something to forget.
 -- include "lib/head.lua"
+-- include "lib/some.lua"
 -- include "lib/slots.lua"
 
 local KEEP_MS = 86400000

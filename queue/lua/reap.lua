@@ -6,6 +6,7 @@
 -- include "lib/queue.lua"
 -- include "lib/record.lua"
 -- include "lib/leave.lua"
+-- include "lib/some.lua"
 
 local SECOND_TIME_MS, INTERRUPTED_MAX, SPREAD = 60000, 3, 500
 local budget = int(ARGV[3], 1000, 'max')
@@ -38,7 +39,7 @@ end
 
 local function reap(worker)
   local key = p .. 'c:' .. worker
-  local held = call('HLEN', key) <= budget and call('HGETALL', key) or call('HSCAN', key, 0, 'COUNT', budget)[2]
+  local held = some_of(key, budget)
   for i = 1, #held, 2 do
     local _, score, bucket, q = split_lease(held[i + 1])
     if q then

@@ -5,6 +5,7 @@
 --   get worker link want cap_link cap_total | put worker link n | sync worker lease {link n}*
 -- Returns an integer: README.md.
 -- include "lib/head.lua"
+-- include "lib/some.lua"
 -- include "lib/slots.lua"
 
 local LEASE_MAX, SLOTS_MAX = 3600000, 1000000

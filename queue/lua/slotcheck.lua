@@ -2,6 +2,7 @@
 -- queue/lua/slotcheck.lua: proves I11, and mends it.
 -- ARGV: 3 repair, then members that have slots (found by SCAN of h:*). Returns findings as check does.
 -- include "lib/head.lua"
+-- include "lib/some.lua"
 -- include "lib/slots.lua"
 
 local repair = int(ARGV[3], 1, 'repair') == 1

@@ -18,12 +18,3 @@ local function give_back(worker, job, score, bucket, q, delay, now)
   call('HDEL', p .. 'c:' .. worker, job)
   count_in_hand(q, -1)
 end
-
--- Some of what a worker holds, J and lease in turn: about max, all when it is a small hash.
-local function in_hand(worker, max)
-  local key = p .. 'c:' .. worker
-  if call('HLEN', key) <= max then
-    return call('HGETALL', key)
-  end
-  return call('HSCAN', key, 0, 'COUNT', max)[2]
-end

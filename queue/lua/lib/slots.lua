@@ -30,7 +30,7 @@ local function reclaim(max, now)
     end
     call('ZADD', p .. 'w', 0, member)  -- from here on its renewals fail
     local key = p .. 'h:' .. member
-    local held = call('HLEN', key) <= max and call('HGETALL', key) or call('HSCAN', key, 0, 'COUNT', max)[2]
+    local held = some_of(key, max - taken)
     for i = 1, #held, 2 do
       use(member, held[i], -tonumber(held[i + 1]))
     end

@@ -1,0 +1,447 @@
+#include "cli/cli.h"
+
+#include "common/nearest.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* Options that every command takes; docs and completion list them once. */
+static const struct cli_optdesc common_opts[] = {
+    {"config", 'c', "FILE", "configuration file"},
+    {"output", 'o', "table|json", "how to print: for people, or for programs"},
+    {"help", 'h', NULL, "what the command does"},
+    {NULL, 0, NULL, NULL},
+};
+
+int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
+{
+    char text[2048];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    const char *name = cli->verb != NULL ? cli->verb->name : "";
+    (void)fprintf(stderr, "bridgehead%s%s: %s\n", name[0] != '\0' ? " " : "", name, text);
+    return code;
+}
+
+int cli_print(const struct buf *out)
+{
+    if (fwrite(buf_cstr(out), 1, out->len, stdout) == out->len && fflush(stdout) == 0)
+        return CLI_OK;
+    return errno == EPIPE ? CLI_OK : CLI_FAILED;
+}
+
+/* --- options -------------------------------------------------------------------------------------------- */
+
+static const struct cli_optdesc *opt_find(const struct cli_optdesc *list, struct span name, char letter,
+                                          size_t *ret_at)
+{
+    for (size_t i = 0; list != NULL && list[i].name != NULL; i++) {
+        if ((letter != 0 && list[i].letter == letter) ||
+            (letter == 0 && span_eq(span_cstr(list[i].name), name))) {
+            *ret_at = i;
+            return &list[i];
+        }
+    }
+    return NULL;
+}
+
+static int take_common(struct cli *cli, size_t at, const char *value, bool *ret_help)
+{
+    if (at == 0) {
+        cli->config_path = value;
+    } else if (at == 2) {
+        *ret_help = true;
+    } else if (span_eq(span_cstr(value), SPAN("json"))) {
+        cli->output = CLI_JSON;
+    } else if (!span_eq(span_cstr(value), SPAN("table"))) {
+        return cli_fail(cli, CLI_USAGE, "-o takes table or json, not '%s'", value);
+    }
+    return CLI_OK;
+}
+
+struct cursor {
+    int argc, at;
+    char **argv;
+    bool help, only_args; /* only_args: "--" has been seen */
+};
+
+static int unknown_option(const struct cli *cli, const char *arg)
+{
+    const char *names[CLI_OPTS_MAX + 4];
+    size_t n = 0;
+    for (size_t i = 0; common_opts[i].name != NULL; i++)
+        names[n++] = common_opts[i].name;
+    for (size_t i = 0; cli->verb != NULL && cli->verb->opts != NULL && cli->verb->opts[i].name != NULL; i++)
+        names[n++] = cli->verb->opts[i].name;
+    const char *near =
+        nearest_of(span_from(span_cstr(arg), span_has_prefix(span_cstr(arg), SPAN("--")) ? 2 : 1), names, n);
+    return near != NULL ? cli_fail(cli, CLI_USAGE, "unknown option '%s'; did you mean --%s?", arg, near)
+                        : cli_fail(cli, CLI_USAGE, "unknown option '%s'; try --help", arg);
+}
+
+/* One option at the cursor: --name, --name=value, --name value, -x, -x value, -xvalue. */
+static int take_option(struct cli *cli, struct cursor *cur)
+{
+    const char *arg = cur->argv[cur->at++];
+    bool is_long = arg[1] == '-';
+    struct span name = SPAN(""), inline_value = SPAN("");
+    bool has_inline = false;
+    if (is_long)
+        has_inline = span_cut(span_from(span_cstr(arg), 2), '=', &name, &inline_value);
+    char letter = is_long ? '\0' : arg[1];
+    size_t at = 0;
+    const struct cli_optdesc *own = opt_find(cli->verb != NULL ? cli->verb->opts : NULL, name, letter, &at);
+    const struct cli_optdesc *d = own != NULL ? own : opt_find(common_opts, name, letter, &at);
+    if (d == NULL)
+        return unknown_option(cli, arg);
+    const char *value = "";
+    if (d->value == NULL) {
+        if (has_inline || (!is_long && arg[2] != '\0'))
+            return cli_fail(cli, CLI_USAGE, "--%s takes no value", d->name);
+    } else if (has_inline) {
+        value = inline_value.ptr; /* the rest of an argument: NUL-terminated */
+    } else if (!is_long && arg[2] != '\0') {
+        value = arg + 2;
+    } else if (cur->at < cur->argc) {
+        value = cur->argv[cur->at++];
+    } else {
+        return cli_fail(cli, CLI_USAGE, "--%s needs a value: %s", d->name, d->value);
+    }
+    if (own == NULL)
+        return take_common(cli, at, value, &cur->help);
+    cli->opts[at] = value;
+    return CLI_OK;
+}
+
+static bool is_option(const struct cursor *cur)
+{
+    const char *arg = cur->argv[cur->at];
+    return !cur->only_args && arg[0] == '-' && arg[1] != '\0';
+}
+
+const char *cli_opt(const struct cli *cli, const char *name)
+{
+    size_t at;
+    return opt_find(cli->verb->opts, span_cstr(name), 0, &at) == NULL ? NULL : cli->opts[at];
+}
+
+/* --- verbs ---------------------------------------------------------------------------------------------- */
+
+static const struct verb *verb_find(const char *name)
+{
+    for (size_t i = 0; i < cli_verb_count; i++)
+        if (span_eq(span_cstr(cli_verbs[i].name), span_cstr(name)))
+            return &cli_verbs[i];
+    return NULL;
+}
+
+static bool is_family(const char *word) /* "queue" of "queue list" */
+{
+    struct span head, tail;
+    for (size_t i = 0; i < cli_verb_count; i++)
+        if (span_cut(span_cstr(cli_verbs[i].name), ' ', &head, &tail) && span_eq(head, span_cstr(word)))
+            return true;
+    return false;
+}
+
+static int unknown_verb(const struct cli *cli, const char *name)
+{
+    const char *names[256];
+    size_t n = 0;
+    for (; n < cli_verb_count && n < ARRAY_LEN(names); n++)
+        names[n] = cli_verbs[n].name;
+    const char *near = nearest_of(span_cstr(name), names, n);
+    return near != NULL
+               ? cli_fail(cli, CLI_USAGE, "unknown command '%s'; did you mean '%s'?", name, near)
+               : cli_fail(cli, CLI_USAGE, "unknown command '%s'; `bridgehead help` lists them", name);
+}
+
+static int print_help(const struct verb *verb)
+{
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    int code = cli_help(verb, &out) == ERR_OK ? cli_print(&out) : CLI_FAILED;
+    buf_done(&out);
+    return code;
+}
+
+/* The verb: one word, or two of a family. */
+static int take_verb(struct cli *cli, struct cursor *cur)
+{
+    char name[64];
+    const char *first = cur->argv[cur->at++];
+    (void)snprintf(name, sizeof name, "%s", first);
+    if (is_family(first)) {
+        if (cur->at >= cur->argc || is_option(cur))
+            return cli_fail(cli, CLI_USAGE, "'%s' needs a second word; `bridgehead help` lists them", first);
+        (void)snprintf(name, sizeof name, "%s %s", first, cur->argv[cur->at++]);
+    }
+    cli->verb = verb_find(name);
+    return cli->verb != NULL ? CLI_OK : unknown_verb(cli, name);
+}
+
+static int parse(struct cli *cli, struct cursor *cur)
+{
+    int code = CLI_OK;
+    while (code == CLI_OK && cur->at < cur->argc) {
+        if (!cur->only_args && strcmp(cur->argv[cur->at], "--") == 0) {
+            cur->only_args = true;
+            cur->at++;
+        } else if (is_option(cur)) {
+            code = take_option(cli, cur);
+        } else if (cli->verb == NULL) {
+            code = take_verb(cli, cur);
+        } else if (cli->nargs == CLI_ARGS_MAX) {
+            code = cli_fail(cli, CLI_USAGE, "too many arguments");
+        } else {
+            cli->args[cli->nargs++] = cur->argv[cur->at++];
+        }
+    }
+    return code;
+}
+
+static const char *default_config(void)
+{
+    static const char *const places[] = {"bridgehead.yaml", "/etc/bridgehead/bridgehead.yaml"};
+    const char *env = getenv("BRIDGEHEAD_CONFIG");
+    if (env != NULL && env[0] != '\0')
+        return env;
+    for (size_t i = 0; i < ARRAY_LEN(places); i++)
+        if (access(places[i], R_OK) == 0)
+            return places[i];
+    return places[0];
+}
+
+struct config *cli_config(struct cli *cli)
+{
+    struct buf problems;
+    struct errctx ec = {""};
+    if (cli->conf != NULL)
+        return cli->conf;
+    buf_init(&problems, 1 << 20);
+    enum err e = config_load(cli->config_path, environ, &cli->conf, &problems, &ec);
+    if (e == ERR_NOTFOUND)
+        (void)cli_fail(cli, CLI_CONFIG,
+                       "there is no '%s'; name the file with -c, or start from deploy/bridgehead.yaml",
+                       cli->config_path);
+    else if (e != ERR_OK && problems.len > 0)
+        (void)fprintf(stderr, "%s%s", buf_cstr(&problems),
+                      problems.ptr[problems.len - 1] == '\n' ? "" : "\n");
+    else if (e != ERR_OK)
+        (void)cli_fail(cli, CLI_CONFIG, "%s", ec.msg);
+    buf_done(&problems);
+    return e == ERR_OK ? cli->conf : NULL;
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct cli cli = {.config_path = default_config()};
+    struct cursor cur = {.argc = argc, .at = 1, .argv = argv};
+    int code = parse(&cli, &cur);
+    if (code != CLI_OK)
+        return code;
+    if (cur.help || cli.verb == NULL) {
+        code = print_help(cli.verb);
+        return cur.help ? code : CLI_USAGE;
+    }
+    if (cli.nargs < cli.verb->min_args || cli.nargs > cli.verb->max_args)
+        return cli_fail(&cli, CLI_USAGE, "usage: bridgehead %s %s", cli.verb->name, cli.verb->args);
+    code = cli.verb->run(&cli);
+    config_unref(cli.conf);
+    return code;
+}
+
+/* --- generated texts ------------------------------------------------------------------------------------ */
+
+static enum err add_opts(struct buf *out, const struct cli_optdesc *opts)
+{
+    enum err e = ERR_OK;
+    for (; e == ERR_OK && opts != NULL && opts->name != NULL; opts++) {
+        char left[64];
+        char letter[8] = "    ";
+        if (opts->letter != 0)
+            (void)snprintf(letter, sizeof letter, "-%c, ", opts->letter);
+        (void)snprintf(left, sizeof left, "%s--%s%s%s", letter, opts->name, opts->value != NULL ? " " : "",
+                       opts->value != NULL ? opts->value : "");
+        e = buf_addf(out, "  %-30s %s\n", left, opts->help);
+    }
+    return e;
+}
+
+static enum err add_overview(struct buf *out)
+{
+    const char *group = "";
+    enum err e = buf_addf(out, "usage: bridgehead [-c FILE] COMMAND [ARGUMENTS] [-o table|json]\n");
+    for (size_t i = 0; e == ERR_OK && i < cli_verb_count; i++) {
+        const struct verb *v = &cli_verbs[i];
+        char left[96];
+        if (strcmp(group, v->group) != 0)
+            e = buf_addf(out, "\n%s\n", v->group);
+        group = v->group;
+        (void)snprintf(left, sizeof left, "%s%s%s", v->name, v->args[0] != '\0' ? " " : "", v->args);
+        if (e == ERR_OK)
+            e = buf_addf(out, strlen(left) > 28 ? "  %s\n%32s%s\n" : "  %-29s%s%s\n", left, "", v->help);
+    }
+    if (e == ERR_OK)
+        e = buf_addf(out, "\n`bridgehead help COMMAND` tells more. The configuration is -c, "
+                          "$BRIDGEHEAD_CONFIG, ./bridgehead.yaml or\n"
+                          "/etc/bridgehead/bridgehead.yaml, in this order.\n");
+    return e;
+}
+
+enum err cli_help(const struct verb *verb, struct buf *out)
+{
+    if (verb == NULL)
+        return add_overview(out);
+    enum err e = buf_addf(out, "usage: bridgehead %s%s%s%s\n\n%s\n", verb->name,
+                          verb->opts != NULL ? " [OPTIONS]" : "", verb->args[0] != '\0' ? " " : "",
+                          verb->args, verb->help);
+    if (e == ERR_OK && verb->more != NULL)
+        e = buf_addf(out, "\n%s\n", verb->more);
+    if (e == ERR_OK)
+        e = buf_addf(out, "\noptions:\n");
+    if (e == ERR_OK)
+        e = add_opts(out, verb->opts);
+    return e == ERR_OK ? add_opts(out, common_opts) : e;
+}
+
+static enum err docs_verb(struct buf *out, const struct verb *v)
+{
+    enum err e = buf_addf(out, "\n### bridgehead %s%s%s\n\n%s\n", v->name, v->args[0] != '\0' ? " " : "",
+                          v->args, v->help);
+    if (e == ERR_OK && v->more != NULL)
+        e = buf_addf(out, "\n%s\n", v->more);
+    if (e == ERR_OK && v->opts != NULL)
+        e = buf_addf(out, "\n| option | what |\n|---|---|\n");
+    for (const struct cli_optdesc *o = v->opts; e == ERR_OK && o != NULL && o->name != NULL; o++)
+        e = buf_addf(out, "| `--%s%s%s` | %s |\n", o->name, o->value != NULL ? " " : "",
+                     o->value != NULL ? o->value : "", o->help);
+    return e;
+}
+
+enum err cli_docs(struct buf *out)
+{
+    static const struct {
+        int code;
+        const char *text;
+    } exits[] = {
+#define X(name, code, text) {code, text},
+        CLI_EXIT_MAP(X)
+#undef X
+    };
+    enum err e = buf_addf(
+        out,
+        "# Command line\n\nGenerated by `bridgehead docs cli`; do not edit.\n\nEvery command takes `-c FILE` "
+        "(configuration), `-o table|json` and `--help`.\n\n| exit code | meaning |\n|---|---|\n");
+    for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(exits); i++)
+        e = buf_addf(out, "| %d | %s |\n", exits[i].code, exits[i].text);
+    const char *group = "";
+    for (size_t i = 0; e == ERR_OK && i < cli_verb_count; i++) {
+        if (strcmp(group, cli_verbs[i].group) != 0)
+            e = buf_addf(out, "\n## %s\n", cli_verbs[i].group);
+        group = cli_verbs[i].group;
+        if (e == ERR_OK)
+            e = docs_verb(out, &cli_verbs[i]);
+    }
+    return e;
+}
+
+/* First words, each once. */
+static enum err add_words(struct buf *out, const char *between)
+{
+    enum err e = ERR_OK;
+    struct span last = SPAN(""), head, tail;
+    for (size_t i = 0; e == ERR_OK && i < cli_verb_count; i++) {
+        (void)span_cut(span_cstr(cli_verbs[i].name), ' ', &head, &tail);
+        if (!span_eq(head, last))
+            e = buf_addf(out, "%s" SPAN_FMT, last.len > 0 ? between : "", SPAN_ARG(head));
+        last = head;
+    }
+    return e;
+}
+
+/* Second words of a family. */
+static enum err add_seconds(struct buf *out, struct span family)
+{
+    enum err e = ERR_OK;
+    struct span head, tail;
+    bool first = true;
+    for (size_t i = 0; e == ERR_OK && i < cli_verb_count; i++) {
+        if (!span_cut(span_cstr(cli_verbs[i].name), ' ', &head, &tail) || !span_eq(head, family))
+            continue;
+        e = buf_addf(out, "%s" SPAN_FMT, first ? "" : " ", SPAN_ARG(tail));
+        first = false;
+    }
+    return e;
+}
+
+static enum err add_bash(struct buf *out)
+{
+    enum err e = buf_addf(
+        out, "_bridgehead() {\n    local cur=${COMP_WORDS[COMP_CWORD]}\n    case ${COMP_WORDS[1]} in\n");
+    struct span last = SPAN(""), head, tail;
+    for (size_t i = 0; e == ERR_OK && i < cli_verb_count; i++) {
+        if (!span_cut(span_cstr(cli_verbs[i].name), ' ', &head, &tail) || span_eq(head, last))
+            continue;
+        last = head;
+        e = buf_addf(out, "    " SPAN_FMT ") [ \"$COMP_CWORD\" = 2 ] && COMPREPLY=($(compgen -W '",
+                     SPAN_ARG(head));
+        if (e == ERR_OK)
+            e = add_seconds(out, head);
+        if (e == ERR_OK)
+            e = buf_addf(out, "' -- \"$cur\")) && return ;;\n");
+    }
+    if (e == ERR_OK)
+        e = buf_addf(out, "    esac\n    [ \"$COMP_CWORD\" = 1 ] && COMPREPLY=($(compgen -W '");
+    if (e == ERR_OK)
+        e = add_words(out, " ");
+    return e == ERR_OK ? buf_addf(out, "' -- \"$cur\"))\n}\ncomplete -o default -F _bridgehead bridgehead\n")
+                       : e;
+}
+
+static enum err add_zsh(struct buf *out)
+{
+    enum err e = buf_addf(out, "#compdef bridgehead\nautoload -U bashcompinit && bashcompinit\n");
+    return e == ERR_OK ? add_bash(out) : e;
+}
+
+static enum err add_fish(struct buf *out)
+{
+    enum err e = buf_addf(out, "complete -c bridgehead -n __fish_use_subcommand -f -a '");
+    struct span last = SPAN(""), head, tail;
+    if (e == ERR_OK)
+        e = add_words(out, " ");
+    if (e == ERR_OK)
+        e = buf_addf(out, "'\n");
+    for (size_t i = 0; e == ERR_OK && i < cli_verb_count; i++) {
+        if (!span_cut(span_cstr(cli_verbs[i].name), ' ', &head, &tail) || span_eq(head, last))
+            continue;
+        last = head;
+        e = buf_addf(out, "complete -c bridgehead -n '__fish_seen_subcommand_from " SPAN_FMT "' -f -a '",
+                     SPAN_ARG(head));
+        if (e == ERR_OK)
+            e = add_seconds(out, head);
+        if (e == ERR_OK)
+            e = buf_addf(out, "'\n");
+    }
+    return e;
+}
+
+enum err cli_completion(struct span shell, struct buf *out)
+{
+    static const struct {
+        struct span name;
+        enum err (*add)(struct buf *out);
+    } shells[] = {{SPAN_INIT("bash"), add_bash}, {SPAN_INIT("zsh"), add_zsh}, {SPAN_INIT("fish"), add_fish}};
+    for (size_t i = 0; i < ARRAY_LEN(shells); i++)
+        if (span_eq(shell, shells[i].name))
+            return shells[i].add(out);
+    return ERR_NOTFOUND;
+}

@@ -1,0 +1,13 @@
+/* cli/commands.h — the functions behind the verbs; what each does stands in its row of verbs.c. */
+#pragma once
+#include "cli/cli.h"
+
+/* cmd_basic.c */
+int cmd_help(struct cli *cli);
+int cmd_version(struct cli *cli);
+int cmd_docs(struct cli *cli);
+int cmd_completion(struct cli *cli);
+int cmd_config_check(struct cli *cli);
+/* cmd_daemons.c */
+int cmd_run(struct cli *cli);
+int cmd_reload(struct cli *cli);

@@ -1,0 +1,24 @@
+/* cli/verbs.c — every command, once: what follows from a row stands in cli/cli.h. */
+#include "cli/cli.h"
+#include "cli/commands.h"
+
+/* clang-format off */
+static const char running[]  = "Running it";
+static const char settings[] = "Configuration";
+static const char other[]    = "Other";
+
+const struct verb cli_verbs[] = {
+    {"run", running, "", 0, 0, "everything on this machine: Redis, node, worker",
+     "Starts what redis.url asks for (`embedded`: a redis-server child), the node and the worker, and starts again\n"
+     "what dies. SIGTERM stops node, worker and Redis in this order; SIGHUP reads the configuration again.", NULL, cmd_run},
+    {"reload", running, "", 0, 0, "let what runs on this machine read its configuration again", NULL, NULL, cmd_reload},
+
+    {"config check", settings, "[FILE]", 0, 1, "check the configuration; every problem with its line", NULL, NULL, cmd_config_check},
+
+    {"help", other, "[COMMAND]", 0, 2, "this, or what a command does", NULL, NULL, cmd_help},
+    {"docs", other, "cli", 1, 1, "a generated reference, in Markdown", NULL, NULL, cmd_docs},
+    {"completion", other, "bash|zsh|fish", 1, 1, "completion for a shell: `source <(bridgehead completion bash)`", NULL, NULL, cmd_completion},
+    {"version", other, "", 0, 0, "the version", NULL, NULL, cmd_version},
+};
+/* clang-format on */
+const size_t cli_verb_count = ARRAY_LEN(cli_verbs);

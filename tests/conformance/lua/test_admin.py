@@ -1,0 +1,258 @@
+"""What people see and do: queues, jobs, show, edit, stats, track; the store's own description."""
+import unittest
+
+from base import StoreTest
+from store import SCHEMA, Store, crc16, slot_of, tags
+
+
+class Listing(StoreTest):
+    def queues(self, source="dom"):
+        found, cursor = {}, "0"
+        names = ("waiting", "in_hand", "due", "deferred", "oldest", "hold", "frozen", "err", "err_at")
+        while True:
+            reply = self.p.call("queues", source, cursor, 10)
+            for i in range(2, len(reply), 10):
+                found[reply[i].decode()] = dict(zip(names, reply[i + 1:i + 10]))
+            cursor = reply[1].decode()
+            if cursor == "0":
+                return found
+
+    def jobs(self, source, count=100, sender="", rcpt="", prefix="", min_age=0, max_age=0):
+        found, cursor = [], ""
+        while True:
+            reply = self.p.call("jobs", source, cursor, count, sender, rcpt, prefix, min_age, max_age)
+            found += [[v for v in reply[i:i + 12]] for i in range(2, len(reply), 12)]
+            cursor = reply[1].decode()
+            if cursor == "":
+                return found
+
+    def test_states_of_queues(self):
+        self.p.hello()
+        for q in ("ready", "active", "active", "retry", "frozen", "held"):
+            self.put(q)
+        self.put(("scheduled", 3600000))
+        self.p.claim("active", limit=1)
+        job, = self.p.claim("retry")
+        self.p.finish(self.p.record(job, verb="r", delay=60000, text="451 come again"))
+        self.p.call("freeze", "frozen", "root", "why")
+        self.p.call("hold", "held", 60000)
+        dom, now = self.queues(), self.now()
+        self.assertEqual(set(dom), {"ready", "active", "retry", "scheduled", "held"})
+        self.assertLessEqual(dom["ready"]["due"], now)
+        self.assertEqual((dom["active"]["in_hand"], dom["active"]["waiting"]), (1, 1))
+        self.assertEqual((dom["retry"]["deferred"], dom["retry"]["err"]), (1, b"451 come again"))
+        self.assertGreater(dom["retry"]["due"], now)
+        self.assertLess(now - dom["retry"]["oldest"], 1200000)
+        self.assertEqual((dom["scheduled"]["deferred"], dom["scheduled"]["err"]), (1, b""))
+        self.assertGreater(dom["held"]["hold"], now)
+        self.assertEqual(self.queues("fz")["frozen"]["frozen"].split(b"\n")[1:], [b"root", b"why"])
+        self.assertEqual(set(self.queues("inf")), {"active"})
+
+    def test_oldest_of_a_fresh_queue_is_exact(self):
+        before = self.now()
+        self.put("a.example")
+        self.assertTrue(before <= self.queues()["a.example"]["oldest"] <= self.now())
+
+    def test_many_queues_in_pages(self):
+        for n in range(300):
+            self.put("d%d" % n)
+        self.assertEqual(len(self.queues()), 300)
+
+    def test_jobs_in_pages_and_filters(self):
+        ids = [self.put(("a.example", 0, b"rcpt user%d@A.example" % n), env=b"from Sender%d@b.example" % (n % 2)) for n in range(25)]
+        for count in (1, 7, 25, 100):
+            self.assertEqual([j[0].decode() for j in self.jobs("q:a.example", count)], ids)
+        self.assertEqual(len(self.jobs("q:a.example", 7, sender="sender1@")), 12)
+        self.assertEqual(len(self.jobs("q:a.example", 7, rcpt="USER24@")), 1)
+        self.assertEqual(len(self.jobs("q:a.example", 7, prefix=ids[3])), 1)
+        self.assertEqual(len(self.jobs("q:a.example", 7, min_age=60000)), 0)
+        self.assertEqual(len(self.jobs("q:a.example", 7, max_age=600000)), 25)
+        self.assertEqual(self.jobs("q:none"), [])
+
+    def test_page_goes_on_when_its_last_job_has_gone(self):
+        ids = [self.put(("a.example", 1000 * n)) for n in range(10)]
+        reply = self.p.call("jobs", "q:a.example", "", 4, "", "", "", 0, 0)
+        self.p.call("edit", 0, "delete", "", ids[3], 1)
+        rest = self.p.call("jobs", "q:a.example", reply[1], 100, "", "", "", 0, 0)
+        self.assertEqual([rest[i].decode() for i in range(2, len(rest), 12)], ids[4:])
+
+    def test_jobs_in_hand_and_kept(self):
+        self.p.hello()
+        self.put("a.example")
+        self.put("b.example")
+        self.p.claim("a.example")
+        job, = self.p.claim("b.example")
+        self.p.finish(self.p.record(job, verb="b", text="nowhere to go"))
+        held, = self.jobs("c:w1")
+        self.assertEqual((held[2], held[8]), (b"c", b"a.example"))
+        bad, = self.jobs("bad")
+        self.assertEqual((bad[2], bad[7], bad[8]), (b"bad", b"nowhere to go", b"b.example"))
+        self.assertEqual(self.jobs("qz"), [])
+
+    def test_show(self):
+        self.p.hello()
+        mid = self.put("a.example", "b.example", ("c.example", 5000))
+        self.p.claim("a.example")
+        job, = self.p.claim("b.example")
+        self.p.finish(self.p.record(job))
+        reply = self.p.call("show", mid, 1, 100)
+        self.assertEqual(reply[2:7], [b"z1", b"env", b"3", b"2", b"0"])
+        jobs = [reply[i:i + 9] for i in range(7, len(reply), 9)]
+        self.assertEqual([(j[0], j[1], j[3], j[7]) for j in jobs],
+                         [(1, b"c", b"w1", b"a.example"), (3, b"q", b"", b"c.example")])
+        self.assertEqual(len(self.p.call("show", mid, 2, 1)), 7)
+        self.assertEqual(self.p.call("show", self.mid(), 1, 100), [])
+
+    def test_stats(self):
+        self.p.hello()
+        self.put("a.example", "b.example", body=b"x" * 100)
+        job, = self.p.claim("a.example")
+        self.p.finish(self.p.record(job, delivered=3, bounced=1))
+        st = {k: int(v) for k, v in self.p.stats().items()}
+        self.assertEqual([st[k] for k in ("accepted", "bytes", "jobs", "ended", "delivered", "bounced", "queues", "workers")],
+                         [1, 100, 2, 1, 3, 1, 1, 1])
+
+
+class Editing(StoreTest):
+    def edit(self, verb, *pairs, text=""):
+        return self.p.call("edit", self.p.history, verb, text, *[v for pair in pairs for v in pair])
+
+    def setUp(self):
+        super().setUp()
+        self.p.hello()
+
+    def test_retry_now(self):
+        mid = self.put(("a.example", 3600000), "b.example")
+        self.assertEqual(self.edit("retry", (mid, 1), (mid, 2), (mid, 3), (self.mid(), 1)), [1, 1, 0, 0])
+        self.assertEqual(len(self.p.claim("a.example")), 1)
+        self.assertEqual(self.edit("retry", (mid, 1)), [-1])
+
+    def test_delete(self):
+        mid = self.put("a.example", "b.example", "c.example")
+        self.p.claim("a.example")
+        self.assertEqual(self.edit("delete", (mid, 2)), [1])
+        self.assertEqual(self.edit("delete", (mid, 2)), [0])
+        self.assertEqual(self.edit("delete", (mid, 0)), [-1])
+        self.assertEqual(self.p.cmd("HGET", "m:" + mid, "n"), b"1")
+        mid = self.put(("a.example", 60000), "b.example")
+        self.assertEqual(self.edit("delete", (mid, 0)), [2])
+        self.assertEqual(self.p.cmd("EXISTS", "m:" + mid, self.p.key("b:" + mid)), 0)
+        self.p.body(mid)
+        self.assertEqual(self.p.commit(mid, ["a.example"], retry=1), 0)
+
+    def test_bounce_marks_the_job(self):
+        mid = self.put(("a.example", 60000))
+        self.assertEqual(self.edit("bounce", (mid, 1), text="no longer wanted"), [1])
+        job, = self.p.claim("a.example")
+        self.assertEqual(job["flags"], "bno longer wanted")
+
+    def test_badmail_can_be_deleted(self):
+        mid = self.put("a.example")
+        job, = self.p.claim("a.example")
+        self.p.finish(self.p.record(job, verb="b"))
+        self.assertEqual(self.edit("retry", (mid, 1)), [-2])
+        self.assertEqual(self.edit("bounce", (mid, 1)), [-2])
+        self.assertEqual(self.edit("delete", (mid, 0)), [1])
+
+    def test_requeue_takes_only_what_is_kept(self):
+        mid = self.put("a.example")
+        self.assertEqual(self.edit("requeue", (mid, 1)), [-2])
+
+    def test_a_call_does_a_bounded_amount(self):
+        ids = [self.put(*["d%d.example" % n for n in range(300)]) for _ in range(5)]
+        reply = self.edit("delete", *[(mid, 0) for mid in ids])
+        self.assertEqual(reply, [300, 300, 300, -3, -3])
+        self.assertEqual(self.edit("delete", *[(mid, 0) for mid in ids]), [0, 0, 0, 300, 300])
+
+    def test_a_message_of_very_many_jobs(self):
+        mid = self.mid()
+        self.p.body(mid)
+        for first in (1, 501):
+            self.p.call("stage", mid, 0, first, *["a.example", 0, b"job"] * 500)
+        self.p.commit(mid, ["a.example"], staged=1000)
+        self.assertEqual(self.edit("delete", (mid, 0)), [-2])
+        for _ in range(2):
+            self.p.call("reap", 1)
+        self.assertEqual(self.edit("delete", (mid, 1), (mid, 1001)), [1, 1])
+
+
+class Tracking(StoreTest):
+    def setUp(self):
+        super().setUp()
+        self.p.history = 1000
+        self.p.hello()
+
+    def track(self, mid="", count=100):
+        found, cursor = [], "-"
+        while True:
+            reply = self.p.call("track", mid, cursor, count)
+            found += [tuple(v.decode() for v in reply[i + 1:i + 5]) for i in range(1, len(reply), 5)]
+            cursor = reply[0].decode()
+            if not cursor:
+                return found
+
+    def test_history_of_a_message(self):
+        mid = self.put("a.example", text=b"from s to r")
+        other = self.put("a.example")
+        for verb, event in (("r", "deferred"), ("d", "delivered")):
+            jobs = self.p.claim("a.example")
+            self.p.finish(*[self.p.record(j, verb=verb, event=event, text="250 ok") for j in jobs])
+        self.assertEqual(self.track(mid), [(mid, "accepted", "a.example", "from s to r"),
+                                           (mid, "deferred", "a.example", "250 ok"), (mid, "delivered", "a.example", "250 ok")])
+        self.assertEqual(len(self.track(count=1)), 6)
+        self.assertEqual(len(self.track(other, count=2)), 3)
+
+    def test_history_is_capped(self):
+        self.p.history = 100
+        for _ in range(500):
+            self.put("a.example")
+        self.assertLess(self.p.cmd("XLEN", "ev"), 300)
+
+    def test_none_is_kept_when_none_is_wanted(self):
+        self.p.history = 0
+        self.put("a.example")
+        self.assertEqual(self.p.cmd("EXISTS", "ev"), 0)
+
+
+class Installation(StoreTest):
+    def test_tags_are_spread_evenly(self):
+        self.assertEqual(tags("mq", 16)[0], "{mq.p00.22}")
+        for count in (1, 16, 64):
+            slots = [slot_of(tag) for tag in tags("mq", count)]
+            self.assertEqual([s * count // 16384 for s in slots], list(range(count)))
+        self.assertEqual(crc16(b"123456789"), 0x31C3)
+
+    def test_opened_again_it_is_as_it_was(self):
+        state = self.store.cfg.call("meta", "open", 1, 2, "{x} {y}")
+        self.assertEqual(state, [b"1", b"4", " ".join(self.store.tags).encode(), b"ready"])
+        self.assertEqual(self.store.cfg.call("meta", "read"), state)
+        self.assertEqual(self.p.call("init", 1), 0)
+
+    def test_not_installed(self):
+        self.client.cmd("FLUSHALL")
+        self.store.load()
+        self.assertEqual(self.store.cfg.call("meta", "read"), [])
+        self.refuses("SCHEMA", self.store.cfg.call, "meta", "ready")
+        self.refuses("BADARG", self.store.cfg.call, "meta", "open", 1, 3, "{x} {y}")
+        self.refuses("BADARG", self.store.cfg.call, "meta", "open", 2, 2, "{x} {y}")
+        self.assertIn("none", self.refuses("SCHEMA", self.p.call, "discover", 1))
+        self.store.install()
+
+    def test_another_schema(self):
+        self.refuses("SCHEMA", self.store.cfg.call, "meta", "read", schema=(2, 3))
+        for tag in (self.p, self.sem):
+            tag.cmd("SET", "g", 7)
+        self.assertIn("7", self.refuses("SCHEMA", self.p.call, "discover", 1))
+        self.assertEqual(self.p.call("discover", 1, schema=(1, 7)), [])
+        for tag in (self.p, self.sem):
+            tag.cmd("SET", "g", SCHEMA[0])
+
+    def test_two_stores_on_one_server(self):
+        other = Store(lambda tag: self.client, ns="other")
+        other.install()
+        self.put("a.example")
+        self.assertEqual(other.parts[0].call("discover", 1), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,107 @@
+/* tests/unit/cli/test_cli.c — command lines and what they exit with; the verb table holds together. */
+#include "cli/cli.h"
+#include "tests/unit/check.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Runs a command line with its output thrown away. */
+static int run(const char *line)
+{
+    char text[512];
+    char *argv[32] = {text};
+    int argc = 0, saved[2] = {dup(1), dup(2)}, null = open("/dev/null", O_WRONLY);
+    (void)snprintf(text, sizeof text, "bridgehead %s", line);
+    for (char *p = text; *p != '\0' && argc < 31; argc++) {
+        argv[argc] = p;
+        p += strcspn(p, " ");
+        if (*p == ' ')
+            *p++ = '\0';
+    }
+    (void)fflush(NULL);
+    (void)dup2(null, 1);
+    (void)dup2(null, 2);
+    int code = cli_main(argc, argv);
+    (void)fflush(NULL);
+    for (int i = 0; i < 2; i++) {
+        (void)dup2(saved[i], i + 1);
+        (void)close(saved[i]);
+    }
+    (void)close(null);
+    return code;
+}
+
+static void test_cli__exit_codes_say_what_was_wrong(void **state)
+{
+    static const struct {
+        const char *line;
+        int code;
+    } cases[] = {
+        {"", CLI_USAGE},
+        {"version", CLI_OK},
+        {"version --help", CLI_OK},
+        {"help", CLI_OK},
+        {"help config", CLI_OK},
+        {"help config check", CLI_OK},
+        {"help nothing", CLI_NOTFOUND},
+        {"versoin", CLI_USAGE},
+        {"version too many", CLI_USAGE},
+        {"version --unknown", CLI_USAGE},
+        {"version -o", CLI_USAGE},
+        {"version -o xml", CLI_USAGE},
+        {"version --output=json", CLI_OK},
+        {"-ojson version", CLI_OK},
+        {"config", CLI_USAGE},
+        {"config chek", CLI_USAGE},
+        {"-c /nonexistent/bridgehead.yaml config check", CLI_CONFIG},
+        {"config check /nonexistent/bridgehead.yaml", CLI_CONFIG},
+        {"completion bash", CLI_OK},
+        {"completion tcsh", CLI_USAGE},
+        {"docs cli", CLI_OK},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        int code = run(c->line);
+        if (code != c->code)
+            fail_msg("'%s' exits with %d, not %d", c->line, code, c->code);
+    }
+}
+
+static void test_cli__rows_are_complete_and_families_stand_together(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < cli_verb_count; i++) {
+        const struct verb *v = &cli_verbs[i];
+        assert_true(v->name[0] != '\0' && v->group[0] != '\0' && v->help[0] != '\0' && v->run != NULL);
+        assert_true(v->min_args <= v->max_args && v->max_args <= CLI_ARGS_MAX);
+        assert_true((v->max_args == 0) == (v->args[0] == '\0'));
+        size_t nopts = 0;
+        while (v->opts != NULL && v->opts[nopts].name != NULL)
+            nopts++;
+        assert_true(nopts <= CLI_OPTS_MAX);
+        for (size_t k = i + 1; k < cli_verb_count; k++)
+            assert_string_not_equal(v->name, cli_verbs[k].name);
+    }
+}
+
+static void test_cli__the_reference_names_every_command(void **state)
+{
+    (void)state;
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    assert_int_equal(cli_docs(&out), ERR_OK);
+    for (size_t i = 0; i < cli_verb_count; i++) {
+        char heading[128];
+        (void)snprintf(heading, sizeof heading, "### bridgehead %s", cli_verbs[i].name);
+        assert_non_null(strstr(buf_cstr(&out), heading));
+    }
+    buf_done(&out);
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_cli__exit_codes_say_what_was_wrong),
+                     cmocka_unit_test(test_cli__rows_are_complete_and_families_stand_together),
+                     cmocka_unit_test(test_cli__the_reference_names_every_command));
+}
