@@ -1,0 +1,41 @@
+/* cli/table.h — rows under columns that are declared once: a table for people, JSON for programs.
+ *
+ * Tables show ages and sizes as people say them ("3m12s", "4.0K"); JSON has numbers, in the unit that the
+ * column's kind says. Foreign text is escaped in tables; JSON escapes by itself. */
+#pragma once
+#include "cli/cli.h"
+#include "common/clock.h"
+
+enum column_kind {
+    COLUMN_TEXT,
+    COLUMN_COUNT,
+    COLUMN_BYTES,
+    COLUMN_AGE,  /* milliseconds */
+    COLUMN_TIME, /* milliseconds since 1970; 0: none. JSON: RFC 3339 */
+    COLUMN_BOOL,
+};
+struct column {
+    const char *key;   /* JSON */
+    const char *title; /* heading; NULL: JSON alone */
+    enum column_kind kind;
+    unsigned width; /* longest text shown; 0: no limit */
+};
+enum { TABLE_ROWS_MAX = 1000000 };
+
+struct table;
+struct table *table_new(const struct column *columns,
+                        size_t n);            /* NULL: out of memory; columns are borrowed */
+void table_free(struct table *t);             /* NULL is a no-op */
+enum err table_row(struct table *t) MUST_USE; /* begins a row; ERR_TOOBIG, ERR_NOMEM */
+size_t table_rows(const struct table *t);
+/* Cells of the row that was begun last. A cell that is never set is empty, in JSON null. */
+enum err table_text(struct table *t, size_t column, struct span text) MUST_USE;
+void table_number(struct table *t, size_t column, uint64_t value); /* counts, bytes, ages, times, bools */
+/* A table with headings; `empty` (a sentence) when there are no rows; JSON: an array of objects. */
+int table_print(const struct table *t, enum cli_output how, const char *empty);
+/* One row as an object, or as lines "title  value". */
+int table_print_one(const struct table *t, enum cli_output how);
+
+/* "850ms" "12s" "3m12s" "5h02m" "3d04h"; "512" "4.0K" "1.5G". */
+void age_text(uint64_t ms, char out[24]);
+void bytes_text(uint64_t bytes, char out[24]);

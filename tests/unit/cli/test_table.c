@@ -1,0 +1,93 @@
+/* tests/unit/cli/test_table.c — the same rows as a table and as JSON. */
+#include "cli/table.h"
+#include "tests/unit/check.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static const struct column columns[] = {
+    {"queue", "QUEUE", COLUMN_TEXT, 12}, {"messages", "MESSAGES", COLUMN_COUNT, 0},
+    {"bytes", "SIZE", COLUMN_BYTES, 0},  {"oldest_ms", "OLDEST", COLUMN_AGE, 0},
+    {"since", NULL, COLUMN_TIME, 0},     {"frozen", "FROZEN", COLUMN_BOOL, 0},
+};
+
+/* What print() writes to standard output. */
+static void captured(const struct table *t, enum cli_output how, char *out, size_t size)
+{
+    int ends[2], saved = dup(1);
+    assert_int_equal(pipe(ends), 0);
+    (void)fflush(stdout);
+    (void)dup2(ends[1], 1);
+    int code = table_print(t, how, "No queues.");
+    (void)fflush(stdout);
+    (void)dup2(saved, 1);
+    (void)close(saved);
+    (void)close(ends[1]);
+    ssize_t n = read(ends[0], out, size - 1);
+    (void)close(ends[0]);
+    assert_true(n >= 0);
+    out[n] = '\0';
+    assert_int_equal(code, CLI_OK);
+}
+
+static void test_table__prints_for_people_and_for_programs(void **state)
+{
+    (void)state;
+    char out[4096];
+    struct table *t = table_new(columns, ARRAY_LEN(columns));
+    captured(t, CLI_TABLE, out, sizeof out);
+    assert_string_equal(out, "No queues.\n");
+    captured(t, CLI_JSON, out, sizeof out);
+    assert_string_equal(out, "[]\n");
+    assert_int_equal(table_row(t), ERR_OK);
+    assert_int_equal(table_text(t, 0, SPAN("a.example\x1b[2J.much.longer")), ERR_OK);
+    table_number(t, 1, 12);
+    table_number(t, 2, 4096);
+    table_number(t, 3, 192000);
+    table_number(t, 4, 0);
+    table_number(t, 5, 1);
+    assert_int_equal(table_row(t), ERR_OK);
+    captured(t, CLI_TABLE, out, sizeof out);
+    assert_string_equal(out, "QUEUE        MESSAGES SIZE OLDEST FROZEN\n"
+                             "a.example...       12 4.0K  3m12s yes\n"
+                             "                                  \n");
+    captured(t, CLI_JSON, out, sizeof out);
+    assert_non_null(strstr(out, "\"queue\": \"a.example\\u001B[2J.much.longer\""));
+    assert_non_null(strstr(out, "\"oldest_ms\": 192000"));
+    assert_non_null(strstr(out, "\"since\": null"));
+    assert_non_null(strstr(out, "\"frozen\": true"));
+    table_free(t);
+}
+
+static void test_table__ages_and_sizes_as_people_say_them(void **state)
+{
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } ages[] = {{0, "0ms"},
+                {850, "850ms"},
+                {12000, "12s"},
+                {192000, "3m12s"},
+                {5u * 3600000 + 120000, "5h02m"},
+                {76u * 3600000, "3d04h"}};
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } sizes[] = {{0, "0"}, {1023, "1023"}, {4096, "4.0K"}, {1610612736, "1.5G"}};
+    (void)state;
+    char out[24];
+    CHECK_EACH (ages, a) {
+        age_text(a->ms, out);
+        assert_string_equal(out, a->text);
+    }
+    CHECK_EACH (sizes, s) {
+        bytes_text(s->bytes, out);
+        assert_string_equal(out, s->text);
+    }
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_table__prints_for_people_and_for_programs),
+                     cmocka_unit_test(test_table__ages_and_sizes_as_people_say_them));
+}
