@@ -43,5 +43,5 @@ for k, home in ipairs(homes) do
 end
 call('UNLINK', m, p .. 'b:' .. id)
 remember(now, {id, 'x'})
-bump({canceled = 1, gone = 1, ended = n})
+bump({canceled = 1, gone = 1, early = n - 1})
 return 1

@@ -27,7 +27,7 @@ if known[1] then
   call('HINCRBY', key, 'r', 1)
   return 0
 end
-local now = clock()
+local now, text = clock()
 local ended = remembered(now, m.id, -retry)
 if ended then
   remember(now, {m.id, ended})
@@ -65,5 +65,5 @@ if retry == 1 and m.staged == 0 then
     return 0
   end
 end
-local _, wake = admit(m, FIRST_JOB, njobs, skip, now, history)
+local _, wake = admit(m, FIRST_JOB, njobs, skip, now, text, history)
 return wake and 2 or 1

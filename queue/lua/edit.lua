@@ -12,7 +12,7 @@
 
 local history, text = int(ARGV[3], 1e8, 'history'), str(ARGV[5], 0, 256, 'text')
 local budget = 1000
-local counters = {ended = 0, gone = 0, deleted = 0}
+local counters = {early = 0, gone = 0, deleted = 0}
 local records = {}
 local now, event
 
@@ -66,7 +66,7 @@ verbs['delete'] = function(id, k, place, bucket, q)
     count_age(q, bucket, -1)
   end
   local jobs, messages = leave(id, k)
-  counters.ended, counters.gone = counters.ended + jobs, counters.gone + messages
+  counters.early, counters.gone = counters.early + jobs - messages, counters.gone + messages
   counters.deleted = counters.deleted + 1
   records[r + 1] = messages == 1 and id or id .. '.' .. k
   records[r + 2] = messages == 1 and k .. '.0.admin' or '0.admin'

@@ -13,9 +13,9 @@
 
 local FIRST_RECORD, RECORD_ARGS, MESSAGE_ARGS = 6, 12, 8
 local history, worker, redo = int(ARGV[3], 1e8, 'history'), worker_of(ARGV[4]), int(ARGV[5], 1, 'redo')
-local counters = {ghosts = 0, ended = 0, gone = 0, delivered = 0, bounced = 0, deferred = 0, badmail = 0}
+local counters = {ghosts = 0, early = 0, gone = 0, delivered = 0, bounced = 0, deferred = 0, badmail = 0}
 local in_hand, records = {}, {}
-local now
+local now, now_text
 
 -- Checks the record at ARGV[i]; returns where the next one begins, and its report.
 local function check_record(i)
@@ -68,7 +68,7 @@ function verbs.d(i, bucket, q)
   local id, k = ARGV[i], ARGV[i + 1]
   local r, mine = #records, ARGV[i + 2] .. '.' .. worker
   local jobs, messages = leave(id, k)
-  counters.ended, counters.gone = counters.ended + jobs, counters.gone + messages
+  counters.early, counters.gone = counters.early + jobs - messages, counters.gone + messages
   if bucket ~= '0' then
     count_age(q, bucket, -1)
   end
@@ -166,7 +166,7 @@ local function finish(i, report)
   end
   local _, wake
   if report then
-    _, wake = admit(report, report.first, report.njobs, nil, now, history)
+    _, wake = admit(report, report.first, report.njobs, nil, now, now_text, history)
   end
   verbs[ARGV[i + 3]](i, bucket, q)
   counters.delivered = counters.delivered + tonumber(ARGV[i + 6])
@@ -184,7 +184,7 @@ end
 if at ~= #ARGV + 1 or #starts > 100 then
   fail('BADARG records')
 end
-now = clock()
+now, now_text = clock()
 local reply = {}
 for n, i in ipairs(starts) do
   reply[n] = finish(i, reports[n])

@@ -11,7 +11,7 @@
 local SECOND_TIME_MS, INTERRUPTED_MAX, SPREAD = 60000, 3, 500
 local budget = int(ARGV[3], 1000, 'max')
 local now = clock()
-local counters = {interrupted = 0, quarantined = 0, ghosts = 0, ended = 0, gone = 0}
+local counters = {interrupted = 0, quarantined = 0, ghosts = 0, early = 0, gone = 0}
 
 -- The first time a job goes back to its place; the second time it steps aside, so that those who were
 -- merely near the one that kills workers get through; the third time it is kept for an operator.
@@ -70,7 +70,7 @@ local function spread(id, from)
     local bucket, q = split_home(home)
     if q and remembered(now, job, -1) then
       local jobs, messages = leave(id, k)
-      counters.ended, counters.gone = counters.ended + jobs, counters.gone + messages
+      counters.early, counters.gone = counters.early + jobs - messages, counters.gone + messages
     elseif q then
       delay = tonumber(delay) or 0
       local t = tonumber(call('HGET', m, 't')) or now

@@ -33,9 +33,10 @@ local function count(who)
   counted[who] = true
   for i = 1, #held, 2 do
     local n = tonumber(held[i + 1]) or 0
-    links[held[i]] = (links[held[i]] or 0) + n
-    total = total + n
-    if n < 1 then
+    if n > 0 then
+      links[held[i]] = (links[held[i]] or 0) + n
+      total = total + n
+    else
       found(who, 'holds ' .. n .. ' slots of ' .. held[i], function()
         call('HDEL', p .. 'h:' .. who, held[i])
       end)

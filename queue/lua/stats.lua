@@ -2,10 +2,16 @@
 -- queue/lua/stats.lua: counters of a partition. Returns {name, value}*.
 -- include "lib/head.lua"
 
-local reply = call('HGETALL', p .. 'st')
-local function add(name, value)
-  reply[#reply + 1], reply[#reply + 2] = name, value
+local reply, have = call('HGETALL', p .. 'st'), {}
+for i = 1, #reply, 2 do
+  have[reply[i]] = tonumber(reply[i + 1])
 end
+local function add(name, value)
+  local r = #reply
+  reply[r + 1], reply[r + 2] = name, value
+end
+add('jobs', (have.accepted or 0) + (have.extra or 0))
+add('ended', (have.gone or 0) + (have.early or 0))
 add('schema', schema)
 add('queues', call('ZCARD', p .. 'dom'))
 add('frozen', call('HLEN', p .. 'fz'))

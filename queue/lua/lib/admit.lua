@@ -9,7 +9,7 @@ local function read_message(i)
     kind = ARGV[i + 3],
     length = int(ARGV[i + 4], 2 ^ 40, 'length'),
     z = str(ARGV[i + 5], 0, 256, 'body descriptor'),
-    bytes = int(ARGV[i + 6], 2 ^ 50, 'bytes'),
+    bytes = int(ARGV[i + 6], 2 ^ 50, 'bytes') and ARGV[i + 6],
   }
   if m.kind ~= 's' and m.kind ~= 'l' then
     fail('BADARG kind')
@@ -35,12 +35,12 @@ local function body_there(m)
   return m.length > 0 or call('EXISTS', key) == 1
 end
 
--- Writes message and jobs. Jobs first: a queue entry without a message is dropped by claim, a message
+-- Writes message and jobs; text is now, printed. Jobs first: a queue entry without a message is dropped by claim, a message
 -- without a queue entry would wait for check. m.staged jobs are there already; skip[k]: leave it out.
 -- Returns the number of jobs and whether workers should be woken.
-local function admit(m, i, njobs, skip, now, history)
+local function admit(m, i, njobs, skip, now, text, history)
   local key = p .. 'm:' .. m.id
-  local fields, live, wake = {'e', m.e, 't', now, 'z', m.z}, m.staged, false
+  local fields, live, wake = {'e', m.e, 't', text, 'z', m.z}, m.staged, false
   local first_queue = ''
   for n = 1, njobs do
     local at = i + (n - 1) * 3
@@ -51,7 +51,7 @@ local function admit(m, i, njobs, skip, now, history)
         bucket = string.format('%.0f', math.floor(now / BUCKET_MS))
         count_age(q, bucket, 1)
       end
-      if enqueue(q, m.id .. '.' .. k, now + delay, now) then
+      if enqueue(q, m.id .. '.' .. k, now + delay, now, delay == 0 and text) then
         wake = true
       end
       local f = #fields
@@ -67,9 +67,11 @@ local function admit(m, i, njobs, skip, now, history)
     call('ZADD', p .. 'sp', 1, m.id)
   end
   call('PERSIST', p .. 'b:' .. m.id)
-  call('HINCRBY', p .. 'st', 'accepted', 1)
+  call('HINCRBY', p .. 'st', 'accepted', '1')
   call('HINCRBY', p .. 'st', 'bytes', m.bytes)
-  call('HINCRBY', p .. 'st', 'jobs', live)
+  if live > 1 then
+    call('HINCRBY', p .. 'st', 'extra', live - 1)
+  end
   track(history, m.id, 'accepted', first_queue, m.text)
   return live, wake
 end

@@ -4,8 +4,9 @@ local BUCKET_MS = 600000
 local DELAY_MAX = 315360000000  -- ten years
 
 -- Puts a job into its queue. True when the queue is to be looked at earlier than was known, and now.
-local function enqueue(q, job, score, now)
-  call('ZADD', p .. 'q:' .. q, score, job)
+-- text: the score printed, when the caller has it.
+local function enqueue(q, job, score, now, text)
+  call('ZADD', p .. 'q:' .. q, text or score, job)
   local due = score >= BAND and score - BAND or score
   local hold = call('HGET', p .. 'hold', q)
   if hold then
@@ -13,8 +14,9 @@ local function enqueue(q, job, score, now)
       return false
     end
     due = math.max(due, tonumber(hold) or 0)
+    text = nil
   end
-  return call('ZADD', p .. 'dom', 'LT', 'CH', due, q) == 1 and due <= now
+  return call('ZADD', p .. 'dom', 'LT', 'CH', text or due, q) == 1 and due <= now
 end
 
 -- Sets when to look at a queue next, after jobs have left it or its hold has changed. A queue that

@@ -2,7 +2,7 @@
 local EPOCH_MS = 150000
 
 local function fin_key(now, ago)
-  return p .. 'fin:' .. string.format('%.0f', math.floor(now / EPOCH_MS) - ago)
+  return p .. 'fin:' .. math.floor(now / EPOCH_MS) - ago
 end
 
 -- Keeps fields and values in this epoch's record: 150 to 300 s.

@@ -108,7 +108,7 @@ class Listing(StoreTest):
         self.put("a.example", "b.example", body=b"x" * 100)
         job, = self.p.claim("a.example")
         self.p.finish(self.p.record(job, delivered=3, bounced=1))
-        st = {k: int(v) for k, v in self.p.stats().items()}
+        st = {k: int(v) for k, v in self.p.stats().items() if k != "schema"}
         self.assertEqual([st[k] for k in ("accepted", "bytes", "jobs", "ended", "delivered", "bounced", "queues", "workers")],
                          [1, 100, 2, 1, 3, 1, 1, 1])
 

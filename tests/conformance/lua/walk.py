@@ -57,7 +57,7 @@ class Walk:
         st = self.counters
         self.bad_if(st.get("accepted", 0) - st.get("gone", 0) != len(committed), "I9",
                     "%d messages, counters say %s" % (len(committed), st))
-        self.bad_if(st.get("jobs", 0) - st.get("ended", 0) != sum(int(m["n"]) for m in committed.values()), "I9",
+        self.bad_if(st.get("accepted", 0) + st.get("extra", 0) - st.get("gone", 0) - st.get("early", 0) != sum(int(m["n"]) for m in committed.values()), "I9",
                     "jobs: counters say %s" % st)
         return self.problems
 

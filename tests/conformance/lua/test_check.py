@@ -1,0 +1,255 @@
+"""Each invariant broken on purpose: both walkers must see it, and check must mend what can be mended."""
+import unittest
+
+from base import StoreTest
+from walk import Walk, check, check_sem, walk_sem
+
+
+class Planted(StoreTest):
+    def setUp(self):
+        super().setUp()
+        self.damaged = True
+        self.p.hello()
+        self.fresh = self.put("a.example", "b.example")
+        self.late = self.put(("a.example", 3600000))
+        self.put("c.example")
+        self.held, = self.p.claim("c.example")
+        self.put("d.example")
+        job, = self.p.claim("d.example")
+        self.p.finish(self.p.record(job, verb="b"))
+        self.kept = job["id"]
+        self.assertEqual(Walk(self.p).run() + check(self.p), [])
+
+    def seen(self, invariant, mended=True, counters=False):
+        """Both see it (check.lua does not count I9); afterwards it is mended, or still seen."""
+        walked = Walk(self.p).run()
+        self.assertTrue([f for f in walked if f.startswith(invariant + " ")], walked)
+        found = check(self.p)
+        self.assertTrue([f for f in found if f.startswith(invariant + " ")], found)
+        self.assertEqual(check(self.p), found, "looking changes nothing")
+        check(self.p, repair=1)
+        check(self.p, repair=1)
+        left = check(self.p)
+        if mended:
+            self.assertEqual(left, [])
+            self.assertEqual([f for f in Walk(self.p).run() if not f.startswith("I9")], [])
+        else:
+            self.assertTrue(left)
+        if not counters:
+            self.assertEqual([f for f in Walk(self.p).run() if f.startswith("I9")], [])
+
+    def home(self, mid, k, bucket, q):
+        self.p.cmd("HSET", "m:" + mid, "q%d" % k, "%s:%s" % (bucket, q))
+
+    def test_I1_body_gone(self):
+        self.p.cmd("DEL", "b:" + self.fresh)
+        self.seen("I1", mended=False)
+
+    def test_I1_body_expires(self):
+        self.p.cmd("PEXPIRE", "b:" + self.fresh, 900000)
+        self.seen("I1")
+
+    def test_I1_message_expires(self):
+        self.p.cmd("PEXPIRE", "m:" + self.fresh, 900000)
+        self.seen("I1")
+
+    def test_I1_body_without_message(self):
+        self.p.cmd("SET", "b:" + self.mid(), "x")
+        self.seen("I1")
+
+    def test_I1_staged_for_ever(self):
+        self.p.cmd("HSET", "m:" + self.mid(), "s", "1", "j1", "job", "q1", "0:a.example")
+        self.seen("I1")
+
+    def test_I2_job_nowhere(self):
+        self.p.cmd("ZREM", "q:b.example", self.fresh + ".2")
+        self.p.cmd("ZREM", "dom", "b.example")
+        self.seen("I2")
+        self.assertEqual([j["id"] for j in self.p.claim("b.example")], [self.fresh])
+
+    def test_I2_delayed_job_nowhere(self):
+        self.p.cmd("ZREM", "q:a.example", self.late + ".1")
+        self.p.call("check", 1, "a", "a.example")
+        self.seen("I2")
+
+    def test_I2_job_in_hand_and_queued(self):
+        self.p.cmd("ZADD", "q:c.example", 1, self.held["id"] + ".1")
+        self.seen("I2")
+        self.assertEqual(self.p.finish(self.p.record(self.held)), [1])
+
+    def test_I2_job_in_two_hands(self):
+        self.p.hello("w2")
+        self.p.cmd("HSET", "c:w2", self.held["id"] + ".1", "1:1:0:c.example")
+        self.seen("I2", mended=False)
+
+    def test_I2_badmail_and_queued(self):
+        self.p.cmd("ZADD", "q:d.example", 1, self.kept + ".1")
+        self.seen("I2")
+
+    def test_I2_entry_without_message(self):
+        self.p.cmd("ZADD", "q:a.example", 1, self.mid() + ".1")
+        self.seen("I2")
+
+    def test_I2_entry_in_a_foreign_queue(self):
+        self.p.cmd("ZADD", "q:x.example", 1, self.fresh + ".1")
+        self.p.cmd("ZADD", "dom", 1, "x.example")
+        self.seen("I2")
+
+    def test_I2_quarantine_without_message(self):
+        self.p.cmd("ZADD", "qz", 1, self.mid() + ".1")
+        self.seen("I2")
+
+    def test_I2_hand_without_message(self):
+        self.p.cmd("HSET", "c:w1", self.mid() + ".1", "2:1:0:c.example")
+        self.p.cmd("HINCRBY", "inf", "c.example", 1)
+        self.seen("I2")
+
+    def test_I2_nothing_staged(self):
+        self.p.cmd("ZADD", "sp", 1, self.mid())
+        self.assertTrue([f for f in check(self.p) if f.startswith("I2")])
+        check(self.p, repair=1)
+        self.assertEqual(check(self.p), [])
+
+    def test_I3_wrong_count(self):
+        self.p.cmd("HSET", "m:" + self.fresh, "n", "7")
+        self.seen("I3", counters=True)
+
+    def test_I3_job_without_content(self):
+        self.p.cmd("HDEL", "m:" + self.fresh, "j2")
+        self.seen("I3", counters=True)
+
+    def test_I3_strange_field(self):
+        self.p.cmd("HSET", "m:" + self.fresh, "j9", "job")
+        self.seen("I3", mended=False)
+
+    def test_I4_hand_without_lease(self):
+        self.p.cmd("ZREM", "wk", "w1")
+        self.seen("I4")
+        self.assertEqual(self.p.call("reap", 10), 1)
+
+    def test_I4_token_never_given(self):
+        self.p.cmd("DEL", "tok")
+        self.seen("I4")
+
+    def test_I4_token_twice(self):
+        self.put("e.example")
+        job, = self.p.claim("e.example")
+        token, rest = self.p.cmd("HGET", "c:w1", job["id"] + ".1").split(b":", 1)
+        self.p.cmd("HSET", "c:w1", job["id"] + ".1", self.held["token"].encode() + b":" + rest)
+        self.assertNotEqual(token, self.held["token"].encode())
+        self.seen("I4", mended=False)
+
+    def test_I5_never_looked_at(self):
+        self.p.cmd("ZREM", "dom", "a.example")
+        self.seen("I5")
+
+    def test_I5_looked_at_in_vain(self):
+        self.p.cmd("ZADD", "dom", 1, "empty.example")
+        self.seen("I5")
+
+    def test_I5_looked_at_too_late(self):
+        self.p.cmd("ZADD", "dom", self.now() + 10000000, "a.example")
+        self.seen("I5")
+        self.put(("late.example", 60000))
+        self.p.cmd("ZADD", "dom", self.now() + 10000000, "late.example")
+        self.seen("I5")
+
+    def test_I5_frozen_and_looked_at(self):
+        self.p.call("freeze", "a.example", "root", "")
+        self.p.cmd("ZADD", "dom", 1, "a.example")
+        self.seen("I5")
+
+    def test_I6_wrong_counts(self):
+        for value in ("5", None):
+            if value:
+                self.p.cmd("HSET", "inf", "c.example", value)
+            else:
+                self.p.cmd("HDEL", "inf", "c.example")
+            self.seen("I6")
+        self.p.cmd("HSET", "inf", "x.example", 1)
+        self.seen("I6")
+
+    def test_I7_here_and_ended(self):
+        epoch = "fin:%d" % (self.now() // 150000)
+        self.p.cmd("HSET", epoch, self.fresh, "1.1.w1")
+        self.p.cmd("PEXPIRE", epoch, 300000)
+        self.seen("I7")
+
+    def test_I7_record_for_ever(self):
+        self.p.cmd("HSET", "fin:1", self.mid(), "1.1.w1")
+        self.seen("I7")
+
+    def test_I8_ages(self):
+        self.p.cmd("HINCRBY", "a:a.example", "n", 1)
+        self.seen("I8")
+        self.p.cmd("DEL", "a:a.example")
+        self.seen("I8")
+        self.p.cmd("HSET", "a:x.example", "5", 1, "n", 1)
+        self.seen("I8")
+        self.p.cmd("HSET", "a:a.example", "77", 1)
+        self.seen("I8")
+
+    def test_I8_fresh_job_out_of_order(self):
+        self.p.cmd("ZADD", "q:a.example", 5, self.fresh + ".1")
+        self.seen("I8")
+
+    def test_I8_badmail_counted(self):
+        self.home(self.kept, 1, 77, "d.example")
+        self.seen("I8")
+
+    def test_I9_counters(self):
+        self.p.cmd("HINCRBY", "st", "accepted", 1)
+        self.p.cmd("HINCRBY", "st", "early", 2)
+        found = [f for f in Walk(self.p).run() if f.startswith("I9")]
+        self.assertEqual(len(found), 2)
+
+    def test_I10_frozen(self):
+        self.p.call("freeze", "a.example", "root", "")
+        self.p.cmd("HDEL", "hold", "a.example")
+        self.seen("I10")
+        self.p.cmd("HDEL", "fz", "a.example")
+        self.seen("I10")
+
+    def test_holds_that_are_over_are_dropped(self):
+        self.p.cmd("HSET", "hold", "x.example", 5)
+        self.assertEqual(check(self.p), [])
+        check(self.p, repair=1)
+        self.assertEqual(self.p.cmd("HEXISTS", "hold", "x.example"), 0)
+
+    def test_large_messages_are_checked_in_parts(self):
+        mid = self.mid()
+        self.p.body(mid)
+        for first in range(1, 2001, 500):
+            self.p.call("stage", mid, 0, first, *["x.example", 0, b"job"] * 500)
+        self.p.commit(mid, ["x.example"], staged=2000)
+        while self.p.cmd("ZCARD", "sp"):
+            self.assertEqual(check(self.p), [])
+            self.p.call("reap", 1)
+        self.assertEqual(check(self.p), [])
+        self.p.cmd("ZREM", "q:x.example", mid + ".1999")
+        self.assertEqual(check(self.p), ["I2 %s.1999 is nowhere" % mid])
+
+
+class PlantedSlots(StoreTest):
+    def setUp(self):
+        super().setUp()
+        self.damaged = True
+        self.sem.call("sem", "hello", "a", 30000, "")
+        self.sem.call("sem", "get", "a", "x", 3, 10, 10)
+
+    def seen(self):
+        self.assertTrue(walk_sem(self.sem))
+        self.assertTrue(check_sem(self.sem))
+        check_sem(self.sem, repair=1)
+        self.assertEqual(check_sem(self.sem) + walk_sem(self.sem), [])
+
+    def test_I11(self):
+        for damage in (("INCRBY", "t", 1), ("HINCRBY", "d", "x", 1), ("HDEL", "d", "x"), ("HSET", "d", "y", 2),
+                       ("HSET", "h:a", "y", 2), ("HSET", "h:a", "z", 0), ("ZREM", "w", "a"), ("DEL", "t")):
+            with self.subTest(damage=damage):
+                self.sem.cmd(*damage)
+                self.seen()
+
+
+if __name__ == "__main__":
+    unittest.main()
