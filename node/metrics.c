@@ -1,0 +1,3 @@
+#include "node/metrics.h"
+
+METRICS_DEFINE(node_metrics, NODE_METRICS)
