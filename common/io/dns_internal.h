@@ -28,6 +28,7 @@ size_t dns_hosts_find(const struct dns_hosts *h, const char *name, struct ip_add
 
 enum dns_type {
     DNS_TYPE_A = 1,
+    DNS_TYPE_NS = 2,
     DNS_TYPE_CNAME = 5,
     DNS_TYPE_SOA = 6,
     DNS_TYPE_PTR = 12,

@@ -230,22 +230,27 @@ static bool read_answers(const struct sections *s, enum dns_type type, const str
     return true;
 }
 
-/* RFC 2308 5: how long "no" is good for. */
-static void read_negative_ttl(const struct sections *s, struct dns_records *r)
+/* RFC 2308: how long "no" is good for (5), and whether it is one: an empty answer with name servers but
+ * no SOA sends us elsewhere (2.2), which a server that we ask to recurse must not do. */
+static bool read_authority(const struct sections *s, struct dns_records *r)
 {
     struct rd at = s->authority;
     struct record rec;
     struct wire_name ignored;
+    bool servers = false, soa = false;
     for (unsigned i = 0; i < s->authority_count && read_record(s->packet, &at, &rec); i++) {
+        servers = servers || rec.type == DNS_TYPE_NS;
         if (rec.type != DNS_TYPE_SOA || !read_name(s->packet, &rec.data, &ignored) ||
             !read_name(s->packet, &rec.data, &ignored))
             continue;
+        soa = true;
         (void)rd_bytes(&rec.data, 16); /* serial, refresh, retry, expire */
         uint32_t minimum = rd_u32(&rec.data);
         uint32_t ttl = rec.data.bad || rec.ttl_s < minimum ? rec.ttl_s : minimum;
         if (ttl < r->ttl_s)
             r->ttl_s = ttl;
     }
+    return soa || !servers;
 }
 
 static bool open_packet(struct span packet, enum dns_type type, struct sections *s, struct wire_name *name,
@@ -293,8 +298,8 @@ enum err dns_packet_read(struct span packet, enum dns_type type, struct dns_reco
         if (alias)
             name = next;
     }
-    if (r->n == before)
-        read_negative_ttl(&s, r);
+    if (r->n == before && r->unusable == 0 && !read_authority(&s, r) && code == 0)
+        return err_set(ec, ERR_DNS, "the name server knows only other name servers");
     if (code == 0)
         r->exists = true;
     return ERR_OK;

@@ -177,6 +177,30 @@ static void test_dns_packet__no_comes_in_three_kinds(void **state)
     }
 }
 
+static void test_dns_packet__a_referral_is_no_answer(void **state)
+{
+    struct packet p;
+    struct dns_records r;
+    struct errctx ec;
+    (void)state;
+    packet_init(&p, ANSWER, "no.example.org", 15, 0, 1);
+    put_named(&p.w, "example.org", 2, 300, "ns.example.org");
+    assert_int_equal(read_packet(&p, DNS_TYPE_MX, &r, &ec), ERR_DNS);
+    assert_false(r.exists);
+    buf_done(&p.b);
+    packet_init(&p, ANSWER, "no.example.org", 15, 0, 2);
+    put_named(&p.w, "example.org", 2, 300, "ns.example.org");
+    put_soa(&p.w, "example.org", 3600, 60);
+    assert_int_equal(read_packet(&p, DNS_TYPE_MX, &r, &ec), ERR_OK);
+    assert_true(r.exists);
+    buf_done(&p.b);
+    packet_init(&p, ANSWER, "no.example.org", 15, 0, 0);
+    assert_int_equal(read_packet(&p, DNS_TYPE_MX, &r, &ec), ERR_OK);
+    assert_true(r.exists);
+    assert_int_equal(r.ttl_s, UINT32_MAX);
+    buf_done(&p.b);
+}
+
 static void test_dns_packet__reverse_takes_the_first_name(void **state)
 {
     struct packet p;
@@ -271,6 +295,7 @@ int main(void)
                      cmocka_unit_test(test_dns_packet__aliases_are_followed_in_any_order),
                      cmocka_unit_test(test_dns_packet__addresses_merge_ipv6_first),
                      cmocka_unit_test(test_dns_packet__no_comes_in_three_kinds),
+                     cmocka_unit_test(test_dns_packet__a_referral_is_no_answer),
                      cmocka_unit_test(test_dns_packet__reverse_takes_the_first_name),
                      cmocka_unit_test(test_dns_packet__compression),
                      cmocka_unit_test(test_dns_packet__pointers_only_go_back),
