@@ -11,3 +11,5 @@ int cmd_config_check(struct cli *cli);
 /* cmd_daemons.c */
 int cmd_run(struct cli *cli);
 int cmd_reload(struct cli *cli);
+/* cmd_send.c */
+int cmd_send(struct cli *cli);

@@ -4,14 +4,26 @@
 
 /* clang-format off */
 static const char running[]  = "Running it";
+static const char mail[]     = "Mail";
 static const char settings[] = "Configuration";
 static const char other[]    = "Other";
+
+static const struct cli_optdesc send_opts[] = {
+    {"from", 'f', "ADDRESS", "envelope sender; default: the null sender"},
+    {"subject", 's', "TEXT", "subject of the message"},
+    {"body", 'b', "TEXT", "its text"},
+    {"file", 0, "FILE", "the whole message, headers included; - reads standard input"},
+    {"server", 0, "ADDRESS:PORT", "where to send to; default: the first listener of the configuration"},
+    {NULL, 0, NULL, NULL},
+};
 
 const struct verb cli_verbs[] = {
     {"run", running, "", 0, 0, "everything on this machine: Redis, node, worker",
      "Starts what redis.url asks for (`embedded`: a redis-server child), the node and the worker, and starts again\n"
      "what dies. SIGTERM stops node, worker and Redis in this order; SIGHUP reads the configuration again.", NULL, cmd_run},
     {"reload", running, "", 0, 0, "let what runs on this machine read its configuration again", NULL, NULL, cmd_reload},
+
+    {"send", mail, "ADDRESS...", 1, CLI_ARGS_MAX, "send a test message over SMTP; prints what the server answered", NULL, send_opts, cmd_send},
 
     {"config check", settings, "[FILE]", 0, 1, "check the configuration; every problem with its line", NULL, NULL, cmd_config_check},
 
