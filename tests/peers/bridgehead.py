@@ -8,7 +8,9 @@ import subprocess
 import urllib.error
 import urllib.request
 
+from .mail import report_of
 from .process import ROOT, Failed, Process, Skip, can_connect, wait_for
+from .smtp import send
 
 
 def executable():
@@ -151,6 +153,14 @@ class Bridgehead:
         wait_for(lambda: f"{count} messages for {user}@{domain}; log:\n{self.process.tail()}",
                  lambda: len(self.mailbox(user, domain)) >= count, timeout)
         return self.mailbox(user, domain)
+
+    def send(self, recipients, content, sender="a@local.example", parameters=""):
+        """One message in a session of its own; the id that the server gave it."""
+        return send(self.smtp, sender, recipients, content, parameters).text.split()[1]
+
+    def wait_report(self, user="a", timeout=30):
+        """The delivery report that came to the mailbox of a local sender."""
+        return report_of(self.wait_mail(user, timeout=timeout)[0])
 
     def redis_socket(self):
         found = [p for p in (self.dir / "var").rglob("*") if p.is_socket()]

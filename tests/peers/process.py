@@ -50,7 +50,9 @@ def wait_for(what, check, timeout=30.0, pause=0.02):
 
 def can_connect(address):
     """True if something listens at (host, port) or at the unix socket with this path."""
-    family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
+    family = socket.AF_UNIX
+    if isinstance(address, tuple):
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as s:
         s.settimeout(2)
         try:
@@ -108,6 +110,10 @@ class Sandbox:
         path.write_text(text)
         path.chmod(mode)
         return path
+
+    def other_host(self, number):
+        """Further loopback addresses of this sandbox, 0 to 99."""
+        return f"127.{128 + number}." + self.host.split(".", 2)[2]
 
     def port(self, host=None):
         """A port that is free at this moment."""

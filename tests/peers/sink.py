@@ -5,7 +5,7 @@ import pathlib
 import socket
 import subprocess
 
-from .process import ROOT, Process, Skip, need_program
+from .process import ROOT, Process, Skip, can_connect, need_program
 
 
 def tool(name):
@@ -137,8 +137,8 @@ class Load(Process):
 class PostfixSink(Process):
     """Postfix's smtp-sink, which needs no configuration; `options` as in smtp-sink(1)."""
 
-    def __init__(self, sandbox, *options, name="smtp-sink"):
-        from .process import can_connect
-        self.address = (sandbox.host, sandbox.port())
-        super().__init__(sandbox, name, [need_program("smtp-sink"), "-u", "nobody", *options, "{}:{}".format(*self.address), "1000"],
+    def __init__(self, sandbox, *options, name="smtp-sink", address=None):
+        self.address = address or (sandbox.host, sandbox.port())
+        listen = ("[{}]:{}" if ":" in self.address[0] else "{}:{}").format(*self.address)
+        super().__init__(sandbox, name, [need_program("smtp-sink"), "-u", "nobody", *options, listen, "1000"],
                          ready=lambda: can_connect(self.address))

@@ -1,0 +1,108 @@
+"""Real clients bring mail in; it arrives in a maildir as they sent it."""
+import smtplib
+
+from peers.bridgehead import Bridgehead
+from peers.mail import added, field, message
+from peers.process import Failed, need_program, wait_for
+from peers.smtp import Client
+
+TEXT = message("client", b"first\r\n.second\r\n..third\r\n\r\nlast\r\n")
+
+
+def arrived(bridgehead, user, count=1):
+    return bridgehead.wait_mail(user, count)[0]
+
+
+def test_swaks(box):
+    """swaks, with a file as the message."""
+    bridgehead = box.add(Bridgehead(box))
+    file = box.write("message", TEXT.replace(b"\r\n", b"\n").decode().rstrip("\n"))
+    box.run(need_program("swaks"), "--server", bridgehead.smtp[0], "--port", bridgehead.smtp[1], "--from",
+            "a@client.example", "--to", "b@local.example", "--data", f"@{file}", "--ehlo", "client.example")
+    trace = added(arrived(bridgehead, "b"), TEXT)
+    received = next(line for line in trace if line.startswith("Received:"))
+    assert "from client.example" in received and "by mx.example.org" in received and "ESMTP" in received, received
+
+
+def test_swaks_pipelining(box):
+    """swaks with pipelined commands and several recipients."""
+    bridgehead = box.add(Bridgehead(box))
+    box.run(need_program("swaks"), "--server", bridgehead.smtp[0], "--port", bridgehead.smtp[1], "--from",
+            "a@client.example", "--to", "b@local.example,c@local.example,d@local.example", "--pipeline", "--body", "hello")
+    for user in "bcd":
+        assert b"hello" in arrived(bridgehead, user)
+
+
+def test_curl(box):
+    """curl uploads a message."""
+    bridgehead = box.add(Bridgehead(box))
+    file = box.path("message")
+    file.write_bytes(TEXT)
+    box.run(need_program("curl"), "--silent", "--show-error", "--url", "smtp://{}:{}/client.example".format(*bridgehead.smtp),
+            "--mail-from", "a@client.example", "--mail-rcpt", "b@local.example", "--upload-file", file)
+    added(arrived(bridgehead, "b"), TEXT)
+
+
+def test_msmtp(box):
+    """msmtp sends from standard input."""
+    bridgehead = box.add(Bridgehead(box))
+    box.run(need_program("msmtp"), "--host", bridgehead.smtp[0], "--port", str(bridgehead.smtp[1]), "--from",
+            "a@client.example", "--tls=off", "--auth=off", "b@local.example", input=TEXT.replace(b"\r\n", b"\n"))
+    assert arrived(bridgehead, "b").endswith(b"first\r\n.second\r\n..third\r\n\r\nlast\r\n")
+
+
+def test_smtplib(box):
+    """Python's smtplib: several messages in a session, refusals told apart."""
+    bridgehead = box.add(Bridgehead(box))
+    with smtplib.SMTP(*bridgehead.smtp, local_hostname="client.example") as client:
+        client.ehlo()
+        for extension in ("pipelining", "size", "8bitmime", "enhancedstatuscodes", "chunking", "binarymime", "dsn",
+                          "smtputf8", "limits", "help"):
+            if not client.has_extn(extension):
+                raise Failed(f"EHLO does not offer {extension}: {client.esmtp_features}")
+        for n in range(5):
+            client.sendmail("a@client.example", ["b@local.example"], message(f"number {n}"))
+        assert client.noop()[0] == 250 and client.vrfy("b@local.example")[0] == 252
+        assert client.expn("staff")[0] == 502 and client.docmd("BOGUS")[0] == 500
+    subjects = {field(one, "subject") for one in bridgehead.wait_mail("b", 5)}
+    assert subjects == {f"number {n}" for n in range(5)}, subjects
+
+
+def test_smtp_source(box):
+    """Postfix's smtp-source: 200 messages over 10 sessions at a time."""
+    bridgehead = box.add(Bridgehead(box))
+    box.run(need_program("smtp-source"), "-m", "200", "-s", "10", "-f", "a@client.example", "-t", "b@local.example",
+            "-l", "5000", "{}:{}".format(*bridgehead.smtp))
+    assert len(bridgehead.wait_mail("b", 200, timeout=60)) == 200
+
+
+def test_null_sender_and_postmaster(box):
+    """MAIL FROM:<>, RCPT TO:<postmaster>, a quoted local part, a source route: RFC 5321's odd ones."""
+    bridgehead = box.add(Bridgehead(box))
+    with Client(bridgehead.smtp) as client:
+        client.ehlo()
+        client.command("MAIL FROM:<>", 250)
+        client.command("RCPT TO:<postmaster>", 250)
+        client.command('RCPT TO:<"odd one"@local.example>', 250)
+        client.command("RCPT TO:<@relay.example:routed@local.example>", 250)
+        reply = client.data(message("odd"))
+        assert "2.6.0" in reply.text, reply
+    arrived(bridgehead, "postmaster")
+    arrived(bridgehead, "routed")
+    wait_for("the quoted local part", lambda: len(list((bridgehead.dir / "mail" / "local.example").iterdir())) == 3)
+
+
+def test_no_traversal_by_address(box):
+    """A recipient cannot name a directory outside the mail directory."""
+    bridgehead = box.add(Bridgehead(box))
+    with Client(bridgehead.smtp) as client:
+        client.ehlo()
+        client.command("MAIL FROM:<a@client.example>", 250)
+        client.command('RCPT TO:<"../../../escaped"@local.example>', 250)
+        client.command('RCPT TO:<"..\\\\x/../../y"@local.example>')
+        client.command("RCPT TO:<plain@local.example>", 250)
+        client.data(message("traversal"))
+    arrived(bridgehead, "plain")
+    wait_for("the others", lambda: len(list(bridgehead.dir.rglob("new/*"))) >= 2)
+    outside = [p for p in box.dir.rglob("new/*") if bridgehead.dir / "mail" / "local.example" not in p.parents]
+    assert not outside, outside

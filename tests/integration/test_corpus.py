@@ -1,0 +1,141 @@
+"""What goes in comes out byte for byte, below the trace headers that were added."""
+import hashlib
+
+from peers.bridgehead import Bridgehead
+from peers.mail import added, binary_corpus, message, noise, text_corpus
+from peers.process import Failed, wait_for
+from peers.sink import Sink
+from peers.smtp import Client
+
+
+def send_all(address, corpus, way, parameters=""):
+    """Sends each message of a corpus to <numbered>@..., in one session."""
+    with Client(address) as client:
+        client.ehlo()
+        for number, content in enumerate(corpus.values()):
+            client.envelope("a@client.example", f"n{number}@{way['domain']}", parameters=parameters)
+            client.bdat(content, way.get("chunk")) if "chunk" in way else client.data(content)
+
+
+def compare(corpus, found):
+    """found(number) is the delivered message with that number."""
+    problems = []
+    for number, (name, content) in enumerate(corpus.items()):
+        try:
+            added(found(number), content)
+        except Failed as why:
+            problems.append(f"{name}: {why}")
+    if problems:
+        raise Failed("\n".join(problems))
+
+
+def stored(sink, count):
+    """{recipient number: content} of a sink that has got `count` messages."""
+    wait_for(lambda: f"{count} messages at the sink: {sink.stats()}", lambda: sink.stats()["messages"] >= count, 60)
+    return {int(commands.split("RCPT TO:<n")[1].split("@")[0]): content for commands, content in sink.messages()}
+
+
+def test_text_to_maildir(box):
+    """DATA to a maildir."""
+    bridgehead, corpus = box.add(Bridgehead(box)), text_corpus()
+    send_all(bridgehead.smtp, corpus, {"domain": "local.example"})
+    compare(corpus, lambda n: bridgehead.wait_mail(f"n{n}")[0])
+
+
+def test_text_by_bdat_to_maildir(box):
+    """BDAT in chunks of 7 octets and of 100,000, to a maildir."""
+    bridgehead, corpus = box.add(Bridgehead(box)), text_corpus()
+    small = {name: content for name, content in corpus.items() if len(content) < 2000}
+    send_all(bridgehead.smtp, small, {"domain": "local.example", "chunk": 7})
+    compare(small, lambda n: bridgehead.wait_mail(f"n{n}")[0])
+    send_all(bridgehead.smtp, {f"again {name}": content for name, content in corpus.items()},
+             {"domain": "local.example", "chunk": 100000})
+    compare(small, lambda n: bridgehead.wait_mail(f"n{n}")[0])
+
+
+def test_binary_to_maildir(box):
+    """BODY=BINARYMIME, NUL and bare line ends included, to a maildir."""
+    bridgehead, corpus = box.add(Bridgehead(box)), binary_corpus()
+    send_all(bridgehead.smtp, corpus, {"domain": "local.example", "chunk": 1000}, " BODY=BINARYMIME")
+    compare(corpus, lambda n: bridgehead.wait_mail(f"n{n}")[0])
+
+
+def test_text_to_server_with_chunking(box):
+    """To a server that offers everything."""
+    sink, corpus = box.add(Sink(box, store=True)), text_corpus()
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
+    send_all(bridgehead.smtp, corpus, {"domain": "far.example"}, " BODY=8BITMIME")
+    found = stored(sink, len(corpus))
+    compare(corpus, found.get)
+
+
+def test_text_to_plain_server(box):
+    """To a server without CHUNKING and PIPELINING: dot-stuffing on the way out."""
+    sink, corpus = box.add(Sink(box, store=True,
+                              hide=["CHUNKING", "BINARYMIME", "PIPELINING", "DSN"])), text_corpus()
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
+    send_all(bridgehead.smtp, corpus, {"domain": "far.example"}, " BODY=8BITMIME")
+    found = stored(sink, len(corpus))
+    compare(corpus, found.get)
+
+
+def test_binary_to_server_with_binarymime(box):
+    """Binary content goes on by BDAT."""
+    sink, corpus = box.add(Sink(box, store=True)), binary_corpus()
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
+    send_all(bridgehead.smtp, corpus, {"domain": "far.example", "chunk": 1000}, " BODY=BINARYMIME")
+    found = stored(sink, len(corpus))
+    compare(corpus, found.get)
+
+
+def test_fifty_megabytes(box):
+    """50 MB through DATA to a maildir and through BDAT to a server; memory does not grow with it."""
+    sink = box.add(Sink(box, store=True))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
+    content = message("large", noise(49 << 20))
+    with Client(bridgehead.smtp, timeout=120) as client:
+        client.ehlo()
+        client.envelope("a@client.example", "n0@local.example")
+        client.data(content)
+        client.envelope("a@client.example", "n0@far.example")
+        client.bdat(content, 1 << 20)
+    added(bridgehead.wait_mail("n0", timeout=120)[0], content)
+    delivered = stored(sink, 1)[0]
+    assert hashlib.sha256(delivered[-len(content):]).digest() == hashlib.sha256(content).digest()
+
+
+def test_too_large(box):
+    """More than max_message_size is refused: by SIZE at once, else at the end."""
+    bridgehead = box.add(Bridgehead(box))
+    bridgehead.stop()
+    servers = bridgehead.config["virtual_servers"]
+    servers[0]["max_message_size"] = "1M"
+    bridgehead.write({"virtual_servers": servers})
+    bridgehead.start()
+    with Client(bridgehead.smtp) as client:
+        assert client.ehlo()["SIZE"] == [str(1 << 20)]
+        client.command("MAIL FROM:<a@client.example> SIZE=1048577", 552)
+        client.envelope("a@client.example", "b@local.example")
+        client.data(message("large", noise(2 << 20)), 552)
+        client.envelope("a@client.example", "b@local.example")
+        client.data(message("small"))
+    bridgehead.wait_mail("b")
+
+
+def test_bare_line_ends_refused(box):
+    """Bare CR or LF in DATA is refused (strict), and nothing after it is taken for commands."""
+    bridgehead = box.add(Bridgehead(box))
+    for smuggled in (b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\n", b"\r.\r\n", b"\r\n\x00.\r\n", b"\r\n.\r"):
+        with Client(bridgehead.smtp) as client:
+            client.ehlo()
+            client.envelope("a@client.example", "outer@local.example")
+            client.command("DATA", 354)
+            client.send(message("outer") + b"text" + smuggled +
+                        b"MAIL FROM:<evil@client.example>\r\nRCPT TO:<inner@local.example>\r\nDATA\r\n" +
+                        message("inner") + b"\r\n.\r\n")
+            reply = client.reply()
+            client.command("RSET")
+            if smuggled != b"\r\n\x00.\r\n":
+                assert reply.code == 554, (smuggled, reply)
+    bridgehead.cli("status")
+    assert not bridgehead.mailbox("inner"), "a smuggled message was delivered"

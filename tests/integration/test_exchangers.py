@@ -1,0 +1,149 @@
+"""Mail exchangers found in DNS, good and bad ones."""
+from peers.bridgehead import Bridgehead
+from peers.dns import Dns
+from peers.mail import message
+from peers.process import Failed, wait_for
+from peers.sink import PostfixSink, Sink, load
+
+QUICK = {"glitch": ["1s", "1s", "1s"], "schedule": ["1s"], "jitter_percent": 0}
+TEXT = message("dns")
+
+
+def world(box, records, sinks=1, delivery=None):
+    """Bridgehead, a name server and sinks that share a port; in records {0}, {1} are the sinks' addresses."""
+    port = box.port(box.other_host(0))
+    hosts = [box.other_host(n) for n in range(sinks)]
+    servers = [box.add(Sink(box, f"sink{n}", listen=f"{host}:{port}")) for n, host in enumerate(hosts)]
+    dns = box.add(Dns(box, [record.format(*hosts) for record in records]))
+    bridgehead = box.add(Bridgehead(box, resolver=dns.address, config={
+        "delivery": {"port": port, "retry": QUICK, "timeouts": {"connect": "2s"}, **(delivery or {})}}))
+    return bridgehead, servers
+
+
+def arrives(sink, count=1, timeout=30):
+    wait_for(lambda: f"{count} messages: {sink.stats()}", lambda: sink.stats()["messages"] >= count, timeout)
+
+
+def returned(bridgehead, *status):
+    _, recipients, _ = bridgehead.wait_report()
+    report = dict(recipients[0])
+    assert report["action"] == "failed" and report["status"] in status, report
+
+
+def test_mx_preference(box):
+    """The lowest preference is used; the next one when it refuses connections."""
+    bridgehead, (first, second) = world(box, ["far.example. IN MX 20 b.far.example.", "far.example. IN MX 10 a.far.example.",
+                                              "a.far.example. IN A {0}", "b.far.example. IN A {1}"], 2)
+    for n in range(5):
+        bridgehead.send(f"b{n}@far.example", TEXT)
+    arrives(first, 5)
+    assert second.stats()["connections"] == 0
+    first.control("refuse")
+    for n in range(5):
+        bridgehead.send(f"c{n}@far.example", TEXT)
+    arrives(second, 5)
+
+
+def test_mx_equal_spread(box):
+    """Equal preferences share the connections."""
+    bridgehead, sinks = world(box, [f"far.example. IN MX 10 m{n}.far.example." for n in range(3)] +
+                              [f"m{n}.far.example. IN A {{{n}}}" for n in range(3)], 3, {"messages_per_connection": 1})
+    results = load(bridgehead.smtp, messages=150, sessions=5, per_connection=30, domain="far.example")
+    wait_for(lambda: [s.stats() for s in sinks], lambda: sum(s.stats()["unique"] for s in sinks) == results["acked"])
+    assert all(s.stats()["messages"] >= 15 for s in sinks), [s.stats() for s in sinks]
+
+
+def test_address_fallback(box):
+    """No MX: the domain's own address."""
+    bridgehead, (sink,) = world(box, ["bare.example. IN A {0}"])
+    bridgehead.send("b@bare.example", TEXT)
+    arrives(sink)
+
+
+def test_several_addresses(box):
+    """One exchanger with two addresses, the first of which refuses."""
+    bridgehead, (dead, live) = world(box, ["far.example. IN MX 10 m.far.example.", "m.far.example. IN A {0}",
+                                           "m.far.example. IN A {1}"], 2)
+    dead.control("refuse")
+    for n in range(4):
+        bridgehead.send(f"b{n}@far.example", TEXT)
+    arrives(live, 4)
+
+
+def test_ipv6(box):
+    """An exchanger with nothing but an IPv6 address."""
+    port = box.port(box.other_host(0))
+    sink = box.add(PostfixSink(box, address=("::1", port)))
+    dns = box.add(Dns(box, ["six.example. IN MX 10 m.six.example.", "m.six.example. IN AAAA ::1"]))
+    bridgehead = box.add(Bridgehead(box, resolver=dns.address, config={"delivery": {"port": port, "retry": QUICK}}))
+    number = bridgehead.send("b@six.example", TEXT)
+    wait_for(lambda: bridgehead.cli("message", "track", number, check=False).stdout,
+             lambda: "delivered" in bridgehead.cli("message", "track", number, check=False).stdout)
+    assert sink.running()
+
+
+def test_address_literal(box):
+    """A recipient at an address literal."""
+    bridgehead, (sink,) = world(box, [])
+    bridgehead.send(f"b@[{box.other_host(0)}]", TEXT)
+    arrives(sink)
+
+
+def test_null_mx(box):
+    """RFC 7505: the domain takes no mail."""
+    bridgehead, _ = world(box, ["null.example. IN MX 0 ."])
+    bridgehead.send("b@null.example", TEXT)
+    returned(bridgehead, "5.1.10")
+
+
+def test_no_such_domain(box):
+    """NXDOMAIN."""
+    bridgehead, _ = world(box, [])
+    bridgehead.send("b@nowhere.example", TEXT)
+    returned(bridgehead, "5.1.2", "5.4.4")
+
+
+def test_domain_without_addresses(box):
+    """The name exists and has neither MX nor address."""
+    bridgehead, _ = world(box, ['text.example. IN TXT "nothing here"'])
+    bridgehead.send("b@text.example", TEXT)
+    returned(bridgehead, "5.1.2", "5.4.4")
+
+
+def test_exchanger_does_not_exist(box):
+    """MX to a name that does not exist."""
+    bridgehead, _ = world(box, ["broken.example. IN MX 10 gone.broken.example."])
+    bridgehead.send("b@broken.example", TEXT)
+    returned(bridgehead, "5.1.2", "5.4.4")
+
+
+def test_broken_and_good_exchanger(box):
+    """One MX does not exist, the other one does."""
+    bridgehead, (sink,) = world(box, ["half.example. IN MX 10 gone.half.example.", "half.example. IN MX 20 m.half.example.",
+                                      "m.half.example. IN A {0}"])
+    bridgehead.send("b@half.example", TEXT)
+    arrives(sink)
+
+
+def test_server_failure(box):
+    """SERVFAIL: the message waits."""
+    bridgehead, _ = world(box, ["lame.example. IN NS ns.lame.test.", "ns.lame.test. IN A 127.0.0.9"])
+    bridgehead.send("b@lame.example", TEXT)
+    wait_for(lambda: bridgehead.cli("queue", "list").stdout, lambda: "Retry" in bridgehead.cli("queue", "list").stdout, 60)
+    assert not bridgehead.mailbox("a")
+
+
+def test_internationalised_domain(box):
+    """A U-label domain is looked up as an A-label."""
+    bridgehead, (sink,) = world(box, ["xn--bcher-kva.example. IN MX 10 m.example.", "m.example. IN A {0}"])
+    bridgehead.send("b@bücher.example", TEXT, parameters=" SMTPUTF8")
+    arrives(sink)
+
+
+def test_many_domains(box):
+    """300 domains at a time, a few messages each."""
+    domains = 300
+    bridgehead, (sink,) = world(box, [f"d{n}.example. IN MX 10 m.example." for n in range(domains)] + ["m.example. IN A {0}"])
+    results = load(bridgehead.smtp, messages=900, sessions=10, per_connection=30, domains=domains, domain="d%u.example")
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["unique"] == results["acked"] == 900, 90)
+    assert sink.stats()["duplicates"] == 0

@@ -1,0 +1,380 @@
+"""Running it: policy, reload, shutdown, limits, commands, metrics, health."""
+import json
+import os
+import re
+import signal
+import socket
+import time
+
+from peers.bridgehead import Bridgehead, executable, merge
+from peers.mail import message
+from peers.process import ROOT, Failed, children, wait_for
+from peers.sink import Load, Sink, load
+from peers.smtp import Client, send
+
+TEXT = message("operations")
+QUICK = {"delivery": {"retry": {"glitch": ["1s", "1s", "1s"], "schedule": ["1s"], "jitter_percent": 0}}}
+
+
+def server(bridgehead, **change):
+    """Changes settings of the virtual server in the configuration file."""
+    bridgehead.write({"virtual_servers": [merge(bridgehead.config["virtual_servers"][0], change)]})
+    return bridgehead
+
+
+def test_relay_denied(box):
+    """Strangers reach local domains and allow_relay connectors, nothing else."""
+    sink = box.add(Sink(box))
+    host = "{}:{}".format(*sink.address)
+    bridgehead = server(Bridgehead(box, config={"connectors": [
+        {"name": "lab", "type": "smtp", "address_spaces": [{"space": "*.lab.example"}], "smart_hosts": [host],
+         "allow_relay": True},
+        {"name": "rest", "type": "smtp", "address_spaces": [{"space": "*.far.example"}], "smart_hosts": [host]}]}),
+        relay_from=["10.0.0.0/8"])
+    box.add(bridgehead)
+    with Client(bridgehead.smtp) as client:
+        client.ehlo()
+        client.command("MAIL FROM:<a@client.example>", 250)
+        client.command("RCPT TO:<b@local.example>", 250)
+        client.command("RCPT TO:<b@x.lab.example>", 250)
+        assert "5.7.1" in client.command("RCPT TO:<b@x.far.example>", 550).text
+        assert client.command("RCPT TO:<b@elsewhere.test>", 550).text[:5] in ("5.7.1", "5.4.4")
+        client.command("RCPT TO:<b%x.far.example@local.example>", 250)
+        client.data(TEXT)
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 1)
+
+
+def test_no_route(box):
+    """Even a friend cannot send where no connector leads."""
+    bridgehead = box.add(Bridgehead(box, config={"connectors": []}))
+    with Client(bridgehead.smtp) as client:
+        client.ehlo()
+        client.command("MAIL FROM:<a@client.example>", 250)
+        assert "5.4.4" in client.command("RCPT TO:<b@far.example>", 550).text
+        client.command("DATA", 554)
+
+
+def test_several_virtual_servers(box):
+    """Each virtual server has its own listeners and settings."""
+    bridgehead = Bridgehead(box)
+    second = (box.host, box.port())
+    bridgehead.write({"virtual_servers": bridgehead.config["virtual_servers"] + [
+        {"name": "second", "listen": ["{}:{}".format(*second)], "hostname": "second.example.org", "max_recipients": 2,
+         "relay_from": []}]})
+    box.add(bridgehead)
+    with Client(second) as client:
+        assert client.greeting.text.startswith("second.example.org"), client.greeting
+        client.ehlo()
+        client.command("MAIL FROM:<a@client.example>", 250)
+        client.command("RCPT TO:<b@local.example>", 250)
+        client.command("RCPT TO:<c@local.example>", 250)
+        client.command("RCPT TO:<d@local.example>", 452)
+        client.command("RSET", 250)
+    with Client(bridgehead.smtp) as client:
+        assert client.greeting.text.startswith("mx.example.org"), client.greeting
+
+
+def test_reload(box):
+    """SIGHUP applies what can be applied, keeps sessions, and says what needs a restart."""
+    bridgehead = box.add(Bridgehead(box))
+    with Client(bridgehead.smtp) as client:
+        client.ehlo()
+        server(bridgehead, banner="ESMTP changed", max_recipients=1)
+        bridgehead.write({"redis": {"history": 12345}})
+        bridgehead.reload()
+
+        def greeting():
+            with Client(bridgehead.smtp) as other:
+                return other.greeting.text
+        wait_for(lambda: f"the new banner, instead of {greeting()}", lambda: greeting().endswith("ESMTP changed"))
+        client.envelope("a@client.example", "b@local.example")
+        client.data(TEXT)
+    bridgehead.wait_mail("b")
+    log = bridgehead.process.log.read_text()
+    assert re.search(r"restart.*history|history.*restart", log), log
+
+
+def test_reload_command_and_broken_file(box):
+    """`bridgehead reload`; a broken file changes nothing and is reported."""
+    bridgehead = box.add(Bridgehead(box))
+    server(bridgehead, banner="ESMTP by command")
+    bridgehead.cli("reload")
+    wait_for("the new banner", lambda: Client(bridgehead.smtp).greeting.text.endswith("by command"))
+    good = bridgehead.file.read_text()
+    bridgehead.file.write_text(good + "\nbogus_key: 1\n")
+    bridgehead.reload()
+    wait_for(lambda: bridgehead.process.tail(), lambda: "bogus_key" in bridgehead.process.log.read_text())
+    bridgehead.file.write_text(good)
+    bridgehead.send("b@local.example", TEXT)
+    bridgehead.wait_mail("b")
+
+
+CONFIG_ERRORS = [  # (text put at the end of a good file, what the message must name)
+    ("connectorz: []\n", "connectors"),
+    ("data_dir: /tmp\ndata_dir: /tmp\n", "data_dir"),
+    ("delivery: {max_connections: lots}\n", "max_connections"),
+    ("delivery: {max_connections: 0}\n", "max_connections"),
+    ("delivery: {retry: {expire: 1s}}\n", "expire"),
+    ("log: {level: loud}\n", "loud"),
+    ("log: [level\n", "line"),
+    ("redis: {url: 'ftp://x'}\n", "url"),
+    ("redis: {durability: 'sometimes'}\n", "durability"),
+    ("virtual_servers: [{name: a, listen: ['nonsense']}]\n", "nonsense"),
+    ("virtual_servers: [{listen: ['127.0.0.1:0']}]\n", "name"),
+    ("virtual_servers: [{name: a, relay_from: ['300.0.0.0/8']}]\n", "300.0.0.0/8"),
+    ("local_domains: [{domain: x.example, deliver: 'carrier pigeon'}]\n", "deliver"),
+    ("connectors: [{name: a, adress_spaces: []}]\n", "address_spaces"),
+    ("\tdata_dir: x\n", "line"),
+]
+
+
+def test_config_errors(box):
+    """Every wrong file is refused with a line number and a useful word; exit code 3."""
+    bridgehead = Bridgehead(box)
+    problems = []
+    for text, word in CONFIG_ERRORS:
+        key = text.split(":")[0].strip()
+        config = {k: v for k, v in bridgehead.config.items() if k != key or key == "data_dir" and text.count(key) == 1}
+        bridgehead.file.write_text("".join(f"{k}: {json.dumps(v)}\n" for k, v in config.items()) + text)
+        for verb in (("config", "check"), ("run",)):
+            done = bridgehead.cli(*verb, check=False, timeout=20)
+            said = done.stderr + done.stdout
+            if done.returncode != 3 or word not in said or not re.search(r":\d+|line \d+", said):
+                problems.append(f"{text!r}: {verb} gave {done.returncode}: {said[:300]!r}")
+    assert not problems, "\n".join(problems)
+
+
+def test_config_commands(box):
+    """config check, show and schema; the sample file is in order."""
+    bridgehead = Bridgehead(box)
+    bridgehead.cli("config", "check")
+    done = box.run(executable(), "config", "check", "-c", ROOT / "deploy" / "bridgehead.yaml")
+    shown = bridgehead.cli("config", "show").stdout
+    assert "max_connections_per_domain" in shown and "mx.example.org" in shown, shown
+    schema = json.loads(bridgehead.cli("config", "schema").stdout)
+    assert "virtual_servers" in schema["properties"], list(schema)
+
+
+def test_environment_override(box):
+    """BRIDGEHEAD_… overrides the file."""
+    bridgehead = Bridgehead(box)
+    done = bridgehead.cli("config", "show", env={**os.environ, "BRIDGEHEAD_DELIVERY_MAX_CONNECTIONS": "77"})
+    assert re.search(r"max_connections: \"?77\b", done.stdout), done.stdout
+
+
+def test_shutdown_finishes_what_is_in_flight(box):
+    """SIGTERM during deliveries: exit 0, nothing lost, nothing twice after a restart."""
+    sink = box.add(Sink(box, rules=["dot:delay=300"]))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
+    results = load(bridgehead.smtp, messages=600, sessions=10, per_connection=20)
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] > 50)
+    assert bridgehead.stop() == 0, bridgehead.process.tail()
+    left = children(bridgehead.pid)
+    bridgehead.start()
+    sink.rules()
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["unique"] == results["acked"] == 600, 60)
+    assert sink.stats()["duplicates"] == 0, sink.stats()
+
+
+def test_shutdown_with_open_sessions(box):
+    """SIGTERM: no new sessions, an open transaction may finish, idle sessions get 421."""
+    bridgehead = box.add(Bridgehead(box))
+    with Client(bridgehead.smtp) as busy, Client(bridgehead.smtp) as idle:
+        busy.ehlo()
+        busy.envelope("a@client.example", "b@local.example")
+        busy.command("DATA", 354)
+        busy.send(TEXT)
+        idle.ehlo()
+        bridgehead.process.signal(signal.SIGTERM)
+        assert idle.reply().code == 421
+        busy.send(b".\r\n")
+        busy.reply(250)
+    assert bridgehead.process.wait(40) == 0, bridgehead.process.tail()
+    bridgehead.start()
+    bridgehead.wait_mail("b")
+
+
+def test_connection_limits(box):
+    """Limits in total and per client address: 421, and recovery."""
+    bridgehead = server(Bridgehead(box), max_connections=5, max_connections_per_client=3)
+    bridgehead.write({"node": {"threads": 1}})
+    box.add(bridgehead)
+    open_sessions = [Client(bridgehead.smtp) for _ in range(3)]
+    with Client(bridgehead.smtp, greeting=421) as refused:
+        assert refused.closed()
+    for one in open_sessions:
+        one.command("QUIT", 221)
+        one.__exit__()
+    wait_for("the slots", lambda: Client(bridgehead.smtp, greeting=None).reply().code == 220)
+
+
+def test_error_limit_and_timeouts(box):
+    """Too many errors: 421. A silent client: 421."""
+    bridgehead = server(Bridgehead(box), max_errors=5, timeouts={"command": "2s"})
+    box.add(bridgehead)
+    with Client(bridgehead.smtp) as client:
+        codes = [client.command("BOGUS").code for _ in range(5)]
+        assert codes[-1] == 421 or client.reply().code == 421, codes
+        assert client.closed()
+    with Client(bridgehead.smtp) as client:
+        client.ehlo()
+        assert client.reply().code == 421 and client.closed()
+
+
+def frozen_world(box):
+    """Ten messages wait in a frozen queue for far.example."""
+    sink = box.add(Sink(box, refuse=True))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address, config=QUICK))
+    ids = [bridgehead.send(f"b{n}@far.example", TEXT) for n in range(10)]
+    return sink, bridgehead, ids
+
+
+def delivered_nothing_for(sink, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if sink.stats()["messages"]:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_queue_freeze_thaw(box):
+    """freeze stops a destination, thaw starts it again."""
+    sink, bridgehead, _ = frozen_world(box)
+    bridgehead.cli("queue", "freeze", "far.example")
+    sink.control("accept")
+    assert "Frozen" in bridgehead.cli("queue", "list").stdout
+    assert delivered_nothing_for(sink, 4)
+    bridgehead.cli("queue", "thaw", "far.example")
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 10)
+
+
+def test_queue_retry_now(box):
+    """retry does not wait for the schedule."""
+    sink = box.add(Sink(box, refuse=True))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
+    bridgehead.send("b@far.example", TEXT)
+    wait_for("the first failure", lambda: "Retry" in bridgehead.cli("queue", "list").stdout)
+    sink.control("accept")
+    bridgehead.cli("queue", "retry", "--all")
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 1, 20)
+
+
+def test_queue_delete_and_dry_run(box):
+    """delete by sender, with --dry-run first."""
+    sink, bridgehead, _ = frozen_world(box)
+    bridgehead.send("c@far.example", TEXT, sender="spam@client.example")
+    said = bridgehead.cli("queue", "delete", "--sender", "spam@client.example", "--dry-run").stdout
+    assert "1" in said, said
+    bridgehead.cli("queue", "delete", "--sender", "spam@client.example")
+    sink.control("accept")
+    bridgehead.cli("queue", "retry", "--all")
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 10)
+    assert delivered_nothing_for(sink, 0) is False and sink.stats()["messages"] == 10
+
+
+def test_queue_bounce(box):
+    """bounce returns messages to their senders."""
+    _, bridgehead, _ = frozen_world(box)
+    bridgehead.cli("queue", "bounce", "far.example")
+    bridgehead.wait_mail("a", 10)
+    assert dict(bridgehead.wait_report()[1][0])["action"] == "failed"
+
+
+def test_message_commands(box):
+    """message show, track and export."""
+    _, bridgehead, ids = frozen_world(box)
+    shown = bridgehead.cli("message", "show", ids[3]).stdout
+    assert "a@local.example" in shown and "b3@far.example" in shown, shown
+    exported = bridgehead.cli("message", "export", ids[3]).stdout
+    assert exported.replace("\r\n", "\n").endswith(TEXT.decode().replace("\r\n", "\n")), exported
+    assert ids[3] in bridgehead.cli("message", "track", ids[3]).stdout
+    assert bridgehead.cli("message", "show", "00-0000000000000000", check=False).returncode == 5
+
+
+def test_badmail_commands(box):
+    """badmail: list, show, requeue, delete."""
+    sink = box.add(Sink(box, rules=["rcpt:550 5.1.1 no such user"]))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address, config=QUICK))
+    ids = [bridgehead.send(f"b{n}@far.example", TEXT, sender="") for n in range(2)]
+    wait_for("badmail", lambda: all(i in bridgehead.cli("badmail", "list").stdout for i in ids))
+    assert "no such user" in bridgehead.cli("badmail", "show", ids[0]).stdout
+    bridgehead.cli("badmail", "delete", ids[1])
+    sink.rules()
+    bridgehead.cli("badmail", "requeue", ids[0])
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 1)
+    wait_for("an empty list", lambda: not any(i in bridgehead.cli("badmail", "list").stdout for i in ids))
+
+
+def test_status_and_json(box):
+    """status and queue list, as tables and as JSON."""
+    _, bridgehead, _ = frozen_world(box)
+    table = bridgehead.cli("status").stdout
+    for word in ("node", "worker", "redis"):
+        assert word in table.lower(), table
+    status = bridgehead.json("status")
+    assert status, status
+    queues = bridgehead.json("queue", "list")
+    assert "far.example" in json.dumps(queues) and "10" in json.dumps(queues), queues
+
+
+def test_send_command(box):
+    """`bridgehead send` injects a message."""
+    bridgehead = box.add(Bridgehead(box))
+    bridgehead.cli("send", "--from", "a@client.example", "--to", "b@local.example", "--subject", "by hand")
+    assert b"by hand" in bridgehead.wait_mail("b")[0]
+
+
+def test_help_and_usage(box):
+    """help for everything; wrong command lines give exit code 2 and say what would be right."""
+    bridgehead = Bridgehead(box)
+    overview = bridgehead.cli("help").stdout
+    for word in ("run", "node", "worker", "status", "queue list", "config check"):
+        assert word in overview, (word, overview)
+    assert bridgehead.cli("queue", "lsit", check=False).returncode == 2
+    assert bridgehead.cli("status", "--bogus", check=False).returncode == 2
+    assert "complete" in bridgehead.cli("completion", "bash").stdout
+
+
+def test_metrics_and_health(box):
+    """/metrics counts what happened; health pages answer."""
+    sink = box.add(Sink(box))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
+    load(bridgehead.smtp, messages=30, sessions=3, per_connection=10)
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["unique"] == 30)
+    for part in ("node", "worker"):
+        assert bridgehead.get("/healthz/live", part)[0] == 200
+        assert bridgehead.get("/healthz/ready", part)[0] == 200
+        status, text = bridgehead.get("/metrics", part)
+        assert status == 200 and "# HELP" in text and "# TYPE" in text, text[:300]
+        assert bridgehead.get("/nothing", part)[0] == 404
+    text = bridgehead.get("/metrics", "node")[1]
+    assert re.search(r"^bridgehead_\w+(\{.*\})? 30(\.0)?$", text, re.M), text
+
+
+def test_log_lines(box):
+    """One line per fact, the id first; JSON on request."""
+    bridgehead = box.add(Bridgehead(box, config={"log": {"format": "json"}}))
+    number = bridgehead.send("b@local.example", TEXT, sender="a@client.example")
+    bridgehead.wait_mail("b")
+    lines = wait_for(lambda: bridgehead.process.tail(),
+                     lambda: [x for x in bridgehead.process.log.read_text().splitlines() if number in x])
+    for line in lines:
+        json.loads(line)
+
+
+def test_children_are_restarted(box):
+    """`bridgehead run` starts again what dies, and leaves nothing behind when it ends."""
+    bridgehead = box.add(Bridgehead(box))
+    before = [pid for pid in children(bridgehead.pid) if pid != bridgehead.pid]
+    assert len(before) >= 3, before
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: bridgehead.process.tail(),
+             lambda: len(children(bridgehead.pid)) > len(before) and bridgehead.smtp_ready(), 60)
+    bridgehead.send("b@local.example", TEXT, sender="a@client.example")
+    bridgehead.wait_mail("b")
+    remembered = children(bridgehead.pid)[1:]
+    assert bridgehead.stop() == 0
+    left = [pid for pid in remembered if os.path.exists(f"/proc/{pid}") and pid in children(1)]
+    assert not left, left

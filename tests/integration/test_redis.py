@@ -1,0 +1,220 @@
+"""A Redis that refuses, is gone, or is not what it should be: clients get 4xx, people get told what to do."""
+import os
+import signal
+
+from peers.bridgehead import Bridgehead
+from peers.mail import message, noise
+from peers.process import Failed, wait_for
+from peers.redis import Redis
+from peers.sink import Load, Sink
+from peers.smtp import Client
+
+TEXT = message("redis")
+
+
+def with_redis(box, redis, url=None, ready=True, **config):
+    return Bridgehead(box, config={"redis": {"url": url or redis.url, **config}}, ready=ready)
+
+
+def end_of_data(bridgehead, content=TEXT):
+    """The reply to a whole message, or whatever refused it before."""
+    with Client(bridgehead.smtp, greeting=None, timeout=90) as client:
+        greeting = client.reply()
+        if greeting.code != 220:
+            return greeting
+        client.ehlo()
+        for command in ("MAIL FROM:<a@client.example>", "RCPT TO:<b@local.example>"):
+            reply = client.command(command)
+            if reply.code != 250:
+                return reply
+        reply = client.command("DATA")
+        if reply.code != 354:
+            return reply
+        client.send(content + b".\r\n")
+        return client.reply()
+
+
+def says(bridgehead, *words):
+    """The log, or the end of the start, names the trouble and the remedy."""
+    text = lambda: bridgehead.process.log.read_text()
+    wait_for(lambda: f"{words} in:\n{text()[-3000:]}", lambda: any(word.lower() in text().lower() for word in words))
+
+
+def never_taken(bridgehead):
+    """It either refuses to start, or answers 4xx and is not ready."""
+    def refused():
+        if not bridgehead.process.running():
+            return True
+        try:
+            return end_of_data(bridgehead).code // 100 == 4
+        except (ConnectionError, Failed):
+            return False
+    wait_for(lambda: bridgehead.process.tail(), refused)
+    if bridgehead.process.running():
+        assert bridgehead.get("/healthz/live")[0] == 200 and bridgehead.get("/healthz/ready")[0] == 503
+
+
+def test_external_over_unix_socket(box):
+    """redis.url unix://"""
+    bridgehead = box.add(with_redis(box, box.add(Redis(box))))
+    assert end_of_data(bridgehead).code == 250
+    bridgehead.wait_mail("b")
+
+
+def test_external_over_tcp_with_password(box):
+    """redis.url redis:// and a password by reference."""
+    redis = box.add(Redis(box, tcp=True, password="secret sauce"))
+    password = box.write("password", "secret sauce\n", 0o600)
+    bridgehead = box.add(with_redis(box, redis, password_file=str(password)))
+    assert end_of_data(bridgehead).code == 250
+    bridgehead.wait_mail("b")
+    assert "secret sauce" not in bridgehead.process.log.read_text() + bridgehead.cli("config", "show").stdout
+
+
+def test_password_missing(box):
+    """NOAUTH names redis.password_file."""
+    bridgehead = box.add(with_redis(box, box.add(Redis(box, password="x")), ready=None))
+    never_taken(bridgehead)
+    says(bridgehead, "password_file")
+
+
+def test_password_wrong(box):
+    """WRONGPASS."""
+    redis = box.add(Redis(box, password="right"))
+    bridgehead = box.add(with_redis(box, redis, ready=None, password_file=str(box.write("password", "wrong", 0o600))))
+    never_taken(bridgehead)
+    says(bridgehead, "password_file", "WRONGPASS")
+
+
+def test_not_durable(box):
+    """appendonly no: durability: fsync cannot be promised."""
+    bridgehead = box.add(with_redis(box, box.add(Redis(box, settings={"appendonly": "no"})), ready=None))
+    never_taken(bridgehead)
+    says(bridgehead, "appendonly")
+
+
+def test_fsync_policy(box):
+    """appendfsync everysec: refused or warned about by name."""
+    bridgehead = box.add(with_redis(box, box.add(Redis(box, settings={"appendfsync": "everysec"})), ready=None))
+    says(bridgehead, "appendfsync")
+
+
+def test_eviction(box):
+    """maxmemory-policy allkeys-lru would throw mail away."""
+    bridgehead = box.add(with_redis(box, box.add(Redis(box, settings={"maxmemory-policy": "allkeys-lru"})), ready=None))
+    never_taken(bridgehead)
+    says(bridgehead, "maxmemory-policy", "noeviction")
+
+
+def test_no_replica(box):
+    """durability replicas:1 without a replica: 451, never 250."""
+    bridgehead = box.add(with_redis(box, box.add(Redis(box, tcp=True)), ready=None, durability="replicas:1"))
+    never_taken(bridgehead)
+    says(bridgehead, "replica")
+
+
+def test_read_only_replica(box):
+    """A replica in place of the primary: READONLY."""
+    primary = box.add(Redis(box, "primary", tcp=True))
+    replica = box.add(Redis(box, "replica", tcp=True, settings={"replicaof": f"{primary.host} {primary.port}"}))
+    wait_for("replication", lambda: replica.info("replication")["master_link_status"] == "up")
+    bridgehead = box.add(with_redis(box, replica, ready=None))
+    never_taken(bridgehead)
+    says(bridgehead, "replica", "READONLY")
+
+
+def test_out_of_memory(box):
+    """maxmemory reached: 452; when there is room again, 250. Waiting mail can still leave."""
+    redis = box.add(Redis(box, settings={"maxmemory": "40mb"}))
+    sink = box.add(Sink(box, refuse=True))
+    bridgehead = Bridgehead(box, smart_host=sink.address, config={
+        "redis": {"url": redis.url}, "delivery": {"retry": {"glitch": ["1s"], "schedule": ["1s"], "jitter_percent": 0}}})
+    box.add(bridgehead)
+    load = Load(box, bridgehead.smtp, sessions=8, per_connection=20, messages=1000, size=100000)
+    load.start()
+    results = load.results()
+    assert results["tempfail"] > 0 and results["permfail"] == 0 and results["last_code"] in (452, 451, 421), results
+    says(bridgehead, "maxmemory")
+    sink.control("accept")
+    wait_for(lambda: f"{results} {sink.stats()}", lambda: sink.stats()["unique"] >= results["acked"], 120)
+    wait_for("room again", lambda: end_of_data(bridgehead).code == 250)
+    assert sink.stats()["corrupt"] == 0 and load.acked() <= set(sink.ids())
+
+
+def test_wrong_schema(box):
+    """A store of another version is not touched."""
+    redis = box.add(Redis(box))
+    bridgehead = box.add(with_redis(box, redis))
+    bridgehead.stop()
+    changed = 0
+    for key in redis.ask("--scan").splitlines():
+        if key.endswith(":g"):
+            redis.ask("set", key, "999")
+            changed += 1
+    assert changed > 0
+    bridgehead.process.ready = None
+    bridgehead.start()
+    never_taken(bridgehead)
+    says(bridgehead, "schema", "version")
+
+
+def test_wrong_type(box):
+    """Keys of ours that hold something else: an error that names it, no crash, no 250."""
+    redis = box.add(Redis(box))
+    bridgehead = box.add(with_redis(box, redis))
+    bridgehead.stop()
+    for key in redis.ask("--scan").splitlines():
+        if redis.ask("type", key) != "string" or ":meta" in key:
+            redis.ask("del", key)
+            redis.ask("set", key, "not what you think")
+    bridgehead.process.ready = None
+    bridgehead.start()
+    never_taken(bridgehead)
+    says(bridgehead, "wrong type", "WRONGTYPE", "meta", "not a store")
+
+
+def test_redis_stops_and_comes_back(box):
+    """Redis gone: 451 or 421 at once, not ready, alive; back: everything goes on by itself."""
+    redis = box.add(Redis(box))
+    sink = box.add(Sink(box))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address, config={"redis": {"url": redis.url}}))
+    assert end_of_data(bridgehead).code == 250
+    bridgehead.wait_mail("b")
+    with Client(bridgehead.smtp) as early:
+        early.ehlo()
+        redis.kill()
+        wait_for("not ready", lambda: bridgehead.get("/healthz/ready")[0] == 503)
+        assert bridgehead.get("/healthz/live")[0] == 200
+        assert end_of_data(bridgehead).code in (451, 421)
+        assert bridgehead.cli("status", check=False).returncode == 4
+        redis.start()
+        wait_for("ready again", lambda: bridgehead.get("/healthz/ready")[0] == 200)
+        early.envelope("a@client.example", "c@local.example")
+        early.data(TEXT)
+    bridgehead.wait_mail("c")
+
+
+def test_redis_freezes(box):
+    """Redis answers nothing for a while (SIGSTOP): no 250 meanwhile, nothing lost after."""
+    redis = box.add(Redis(box))
+    bridgehead = box.add(with_redis(box, redis))
+    assert end_of_data(bridgehead).code == 250
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        wait_for("not ready", lambda: bridgehead.get("/healthz/ready")[0] == 503)
+        assert bridgehead.get("/healthz/live")[0] == 200
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
+    wait_for("250 again", lambda: end_of_data(bridgehead).code == 250)
+
+
+def test_unreachable_at_start(box):
+    """No Redis at start: it waits for one instead of giving up."""
+    redis = Redis(box)
+    bridgehead = box.add(with_redis(box, redis, ready=None))
+    never_taken(bridgehead)
+    if not bridgehead.process.running():
+        raise Failed(f"it ended instead of waiting: {bridgehead.process.tail()}")
+    box.add(redis)
+    wait_for("ready", bridgehead.smtp_ready)
+    assert end_of_data(bridgehead).code == 250
