@@ -1,0 +1,531 @@
+/* mirrors worker/worker.c and everything below it: mail in a queue in memory, servers that misbehave */
+#include "tests/unit/check.h"
+
+#include "tests/unit/worker/bench.h"
+
+#include <dirent.h>
+
+#define COMMON                                                                                               \
+    "organization: test\n"                                                                                   \
+    "virtual_servers: [{name: default, listen: [\"127.0.0.1:2525\"], hostname: mx.own.example}]\n"           \
+    "worker: {poll: 20ms}\n"
+#define DELIVERY(more)                                                                                       \
+    "delivery:\n"                                                                                            \
+    "  idle_timeout: 100ms\n"                                                                                \
+    "  retry: {glitch: [300ms, 300ms], schedule: [1s], jitter_percent: 0}\n"                                 \
+    "  timeouts: {connect: 500ms, greeting: 500ms, helo: 500ms, mail: 500ms, rcpt: 500ms, data: 500ms, "     \
+    "end_of_data: 2s}\n" more
+#define LAB(hosts)                                                                                           \
+    "connectors: [{name: lab, type: smtp, address_spaces: [{space: \"*\"}], smart_hosts: [" hosts "]}]\n"
+#define ONE_HOST COMMON DELIVERY("") LAB("\"@a@\"")
+
+static const struct bench_mail plain = {
+    .from = "s@src.example", .domain = "x.example", .rcpts = {"a@x.example"}};
+
+static bool queue_empty(struct bench *b)
+{
+    return fake_store_messages(b->db) == 0;
+}
+
+static bool got_goal(struct bench *b)
+{
+    return b->peer[0]->mails + b->peer[1]->mails >= b->goal;
+}
+
+static bool got_goal_and_empty(struct bench *b)
+{
+    return got_goal(b) && queue_empty(b);
+}
+
+static void test_worker__delivers_byte_for_byte(void **state)
+{
+    struct bench *b = bench_new(ONE_HOST);
+    struct buf big;
+    (void)state;
+    buf_init(&big, 1u << 20);
+    for (unsigned i = 0; i < 4000; i++)
+        assert_int_equal(buf_addf(&big, "%sline %u \xff of a large body\r\n", i % 7 == 0 ? "." : "", i),
+                         ERR_OK);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\n.dot\r\n..\r\nhello\r\n"));
+    (void)bench_put(b, &plain, buf_span(&big));
+    b->goal = 2;
+    bench_until(b, got_goal_and_empty);
+    for (unsigned i = 0; i < 2; i++) {
+        struct peer_mail *m = &b->peer[0]->mail[i];
+        bool large = m->body_len > 1000;
+
+        check_span(span_cstr(m->from), SPAN("s@src.example"));
+        check_span(span_cstr(m->rcpts), SPAN("a@x.example"));
+        check_span(span_of(m->body, m->body_len),
+                   large ? buf_span(&big) : SPAN("Subject: x\r\n\r\n.dot\r\n..\r\nhello\r\n"));
+    }
+    assert_int_equal(fake_store_counts(b->db)->delivered, 2);
+    buf_done(&big);
+    bench_end(b);
+}
+
+static bool cap_kept(struct bench *b)
+{
+    assert_true(b->peer[0]->open <= 5);
+    assert_true(fake_store_slots(b->db, SPAN("connector:lab")) <= 5);
+    return got_goal_and_empty(b);
+}
+
+static void test_worker__keeps_the_cap_and_closes_after_so_many_messages(void **state)
+{
+    struct bench *b = bench_new(COMMON DELIVERY("  max_connections_per_domain: 5\n"
+                                                "  messages_per_connection: 20\n") LAB("\"@a@\""));
+    (void)state;
+    b->peer[0]->delay_ms = 2;
+    for (unsigned i = 0; i < 600; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 600;
+    bench_until(b, cap_kept);
+    assert_int_equal(b->peer[0]->mails, 600);
+    assert_int_equal(b->peer[0]->peak, 5);
+    assert_true(b->peer[0]->accepted >= 600 / 20);
+    bench_end(b);
+}
+
+static bool seen_failure(struct bench *b)
+{
+    return metric_get(&worker_counters(b->worker)->link_failures) >= b->goal;
+}
+
+static void test_worker__claims_nothing_for_a_link_that_does_not_work(void **state)
+{
+    struct bench *b = bench_new(ONE_HOST);
+    struct fake_job_view v;
+    (void)state;
+    listener_close(b->peer[0]->listener); /* refuses */
+    b->peer[0]->listener = NULL;
+    (void)bench_put(b, &plain, SPAN("x\r\n"));
+    b->goal = 2;
+    bench_until(b, seen_failure);
+    assert_int_equal(fake_store_jobs(b->db), 1);
+    assert_true(fake_store_job(b->db, 0, &v));
+    assert_int_equal(fake_store_counts(b->db)->retried, 0);
+    assert_int_equal(fake_store_slots(b->db, SPAN("connector:lab")), 0);
+    bench_end(b);
+}
+
+static void test_worker__tries_the_next_target(void **state)
+{
+    static const struct {
+        const char *verb, *answer;
+    } cases[] = {
+        {"CONNECT", "close"}, {"CONNECT", "421 busy"}, {"CONNECT", "554 no"}, {"CONNECT", "hang"},
+        {"EHLO", "close"},    {"EHLO", "421 no"},      {"MAIL", "421 no"},    {"MAIL", "close"},
+        {"MAIL", "hang"},     {"RCPT", "close"},       {"DATA", "close"},     {"DATA", "421 bye"},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b = bench_new(COMMON DELIVERY("") LAB("\"@a@\", \"@b@\""));
+
+        peer_add_rule(b->peer[0], c->verb, NULL, c->answer, 0);
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        b->goal = 1;
+        bench_until(b, got_goal_and_empty);
+        assert_int_equal(b->peer[1]->mails, 1);
+        bench_end(b);
+    }
+}
+
+static void test_worker__waits_and_tries_again(void **state)
+{
+    static const struct {
+        const char *verb, *answer;
+        bool retried; /* by a job of its own, else by its link */
+    } cases[] = {
+        {"CONNECT", "421 busy", false}, {"CONNECT", "close", false}, {"EHLO", "hang", false},
+        {"MAIL", "450 later", true},    {"RCPT", "450 later", true}, {"DATA", "451 later", true},
+        {"END", "451 later", true},     {"END", "drop", true},       {"END", "421 bye", true},
+        {"END", "hang", true},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b = bench_new(ONE_HOST);
+
+        peer_add_rule(b->peer[0], c->verb, NULL, c->answer, 1);
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        b->goal = 1;
+        bench_until(b, got_goal_and_empty);
+        assert_int_equal(b->peer[0]->mails, 1);
+        if (c->retried)
+            assert_int_equal(fake_store_counts(b->db)->retried, 1);
+        assert_int_equal(fake_store_counts(b->db)->delivered, 1);
+        assert_int_equal(fake_store_counts(b->db)->bounced, 0);
+        bench_end(b);
+    }
+}
+
+static bool contains(const struct peer_mail *m, const char *text)
+{
+    struct span body = span_of(m->body, m->body_len);
+
+    for (; body.len > 0; body = span_from(body, 1))
+        if (span_has_prefix(body, span_cstr(text)))
+            return true;
+    return false;
+}
+
+static void test_worker__returns_what_is_refused_for_good(void **state)
+{
+    static const struct {
+        const char *verb, *answer, *in_report;
+    } cases[] = {
+        {"RCPT", "550 5.1.1 no such user", "Status: 5.1.1"},
+        {"MAIL", "550 5.7.1 not you", "Status: 5.7.1"},
+        {"END", "554 5.6.0 spam", "554 5.6.0 spam"},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b = bench_new(ONE_HOST);
+
+        peer_add_rule(b->peer[0], c->verb, "a@x.example", c->answer, 0);
+        if (strcmp(c->verb, "RCPT") != 0) {
+            peer_forget_rules(b->peer[0]);
+            peer_add_rule(b->peer[0], c->verb, "s@src.example", c->answer, 0);
+        }
+        (void)bench_put(b, &plain, SPAN("Subject: original\r\n\r\nbody\r\n"));
+        b->goal = 1;
+        bench_until(b, got_goal_and_empty); /* the report goes to the sender, over the same connector */
+        check_span(span_cstr(b->peer[0]->mail[0].from), SPAN(""));
+        check_span(span_cstr(b->peer[0]->mail[0].rcpts), SPAN("s@src.example"));
+        assert_true(contains(&b->peer[0]->mail[0], c->in_report));
+        assert_true(contains(&b->peer[0]->mail[0], "Subject: original"));
+        assert_true(contains(&b->peer[0]->mail[0], "postmaster@mx.own.example"));
+        assert_int_equal(fake_store_counts(b->db)->bounced, 1);
+        bench_end(b);
+    }
+}
+
+static bool has_badmail(struct bench *b)
+{
+    return fake_store_counts(b->db)->badmail == 1;
+}
+
+static void test_worker__never_reports_about_a_report(void **state)
+{
+    static const struct bench_mail report = {.from = "", .domain = "x.example", .rcpts = {"a@x.example"}};
+    struct bench *b = bench_new(ONE_HOST);
+    struct fake_job_view v;
+    (void)state;
+    peer_add_rule(b->peer[0], "RCPT", NULL, "550 5.1.1 no such user", 0);
+    (void)bench_put(b, &report, SPAN("Subject: report\r\n\r\nbody\r\n"));
+    bench_until(b, has_badmail);
+    assert_true(fake_store_job(b->db, 0, &v));
+    check_span(v.reason, SPAN("550 5.1.1 no such user"));
+    bench_end(b);
+}
+
+static void test_worker__settles_each_recipient_alone(void **state)
+{
+    static const struct bench_mail three = {.from = "s@src.example",
+                                            .domain = "x.example",
+                                            .rcpts = {"a@x.example", "no@x.example", "slow@x.example"}};
+    struct bench *b = bench_new(ONE_HOST);
+    (void)state;
+    peer_add_rule(b->peer[0], "RCPT", "no@x.example", "550 5.1.1 no such user", 0);
+    peer_add_rule(b->peer[0], "RCPT", "slow@x.example", "450 4.2.1 later", 1);
+    (void)bench_put(b, &three, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 3; /* a; the report; slow */
+    bench_until(b, got_goal_and_empty);
+    check_span(span_cstr(b->peer[0]->mail[0].rcpts), SPAN("a@x.example"));
+    check_span(span_cstr(b->peer[0]->mail[1].rcpts), SPAN("s@src.example"));
+    check_span(span_cstr(b->peer[0]->mail[2].rcpts), SPAN("slow@x.example"));
+    assert_int_equal(fake_store_counts(b->db)->delivered, 3);
+    assert_int_equal(fake_store_counts(b->db)->bounced, 1);
+    assert_int_equal(fake_store_counts(b->db)->retried, 1);
+    bench_end(b);
+}
+
+static void test_worker__sends_the_rest_after_too_many_recipients(void **state)
+{
+    static const struct bench_mail many = {.from = "s@src.example",
+                                           .domain = "x.example",
+                                           .rcpts = {"a@x.example", "b@x.example", "c@x.example"}};
+    struct bench *b = bench_new(ONE_HOST);
+    (void)state;
+    peer_add_rule(b->peer[0], "RCPT", "c@x.example", "452 4.5.3 too many", 1);
+    (void)bench_put(b, &many, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 2;
+    bench_until(b, got_goal_and_empty);
+    check_span(span_cstr(b->peer[0]->mail[0].rcpts), SPAN("a@x.example,b@x.example"));
+    check_span(span_cstr(b->peer[0]->mail[1].rcpts), SPAN("c@x.example"));
+    assert_int_equal(b->peer[0]->accepted, 1);
+    assert_int_equal(fake_store_counts(b->db)->retried, 0);
+    bench_end(b);
+}
+
+static void test_worker__returns_old_mail_of_a_dead_link(void **state)
+{
+    static const struct bench_mail old = {.from = "s@alive.example",
+                                          .domain = "dead.example",
+                                          .rcpts = {"a@dead.example"},
+                                          .age_ms = 3 * UINT64_C(86400000)};
+    struct bench *b = bench_new(
+        COMMON DELIVERY("") "connectors: [{name: dead, address_spaces: [{space: dead.example}], "
+                            "smart_hosts: [\"@a@\"]},\n"
+                            "  {name: lab, address_spaces: [{space: \"*\"}], smart_hosts: [\"@b@\"]}]\n");
+    (void)state;
+    listener_close(b->peer[0]->listener);
+    b->peer[0]->listener = NULL;
+    (void)bench_put(b, &old, SPAN("Subject: old\r\n\r\nbody\r\n"));
+    b->goal = 1;
+    bench_until(b, got_goal_and_empty);
+    check_span(span_cstr(b->peer[1]->mail[0].rcpts), SPAN("s@alive.example"));
+    assert_true(contains(&b->peer[1]->mail[0], "Status: 4.4.7"));
+    bench_end(b);
+}
+
+static void test_worker__tells_of_a_delay_once(void **state)
+{
+    static const struct bench_mail late = {.from = "s@alive.example",
+                                           .domain = "dead.example",
+                                           .rcpts = {"a@dead.example"},
+                                           .age_ms = UINT64_C(13) * 3600000};
+    struct bench *b = bench_new(
+        COMMON DELIVERY("") "connectors: [{name: dead, address_spaces: [{space: dead.example}], "
+                            "smart_hosts: [\"@a@\"]},\n"
+                            "  {name: lab, address_spaces: [{space: \"*\"}], smart_hosts: [\"@b@\"]}]\n");
+    (void)state;
+    peer_add_rule(b->peer[0], "CONNECT", NULL, "421 not now", 3);
+    (void)bench_put(b, &late, SPAN("Subject: late\r\n\r\nbody\r\n"));
+    b->goal = 2;
+    bench_until(b, got_goal_and_empty); /* the notice, and in the end the message */
+    assert_int_equal(b->peer[1]->mails, 1);
+    assert_true(contains(&b->peer[1]->mail[0], "Action: delayed"));
+    assert_int_equal(b->peer[0]->mails, 1);
+    bench_end(b);
+}
+
+static void test_worker__returns_what_has_no_route(void **state)
+{
+    struct bench *b =
+        bench_new(COMMON DELIVERY("") "connectors: [{name: lab, address_spaces: [{space: src.example}], "
+                                      "smart_hosts: [\"@a@\"]}]\n");
+    (void)state;
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 1;
+    bench_until(b, got_goal_and_empty);
+    assert_true(contains(&b->peer[0]->mail[0], "Status: 5.4.4"));
+    bench_end(b);
+}
+
+static void test_worker__returns_what_an_operator_wants_returned(void **state)
+{
+    struct bench *b = bench_new(ONE_HOST);
+    struct msgid id = bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    (void)state;
+    assert_true(fake_store_bounce(b->db, &id, 1, "not wanted here"));
+    b->goal = 1;
+    bench_until(b, got_goal_and_empty);
+    check_span(span_cstr(b->peer[0]->mail[0].rcpts), SPAN("s@src.example"));
+    assert_true(contains(&b->peer[0]->mail[0], "not wanted here"));
+    bench_end(b);
+}
+
+/* --- Maildirs ---------------------------------------------------------------------------------------- */
+
+static void read_only_file(const char *dir, struct buf *out)
+{
+    char path[512] = "", bytes[4096];
+    DIR *d = opendir(dir);
+    size_t n;
+    FILE *f;
+
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        if (e->d_name[0] == '.')
+            continue;
+        assert_string_equal(path, ""); /* one file alone */
+        (void)snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+    }
+    (void)closedir(d);
+    f = fopen(path, "re");
+    assert_non_null(f);
+    while ((n = fread(bytes, 1, sizeof bytes, f)) > 0)
+        assert_int_equal(buf_add(out, span_of(bytes, n)), ERR_OK);
+    (void)fclose(f);
+}
+
+static void test_worker__delivers_into_maildirs(void **state)
+{
+    static const struct bench_mail local = {
+        .from = "s@src.example", .domain = "example.org", .rcpts = {"Bob@example.org", "al@example.org"}};
+    struct bench *b = bench_new(COMMON DELIVERY("") "local_domains: [{domain: example.org, "
+                                                    "deliver: \"maildir:@d@/mail/%d/%u\"}]\n");
+    struct buf body, want, got;
+    char dir[256];
+    (void)state;
+    buf_init(&body, 1u << 20);
+    buf_init(&want, 1u << 20);
+    buf_init(&got, 1u << 20);
+    for (unsigned i = 0; i < 9000; i++)
+        assert_int_equal(buf_addf(&body, "line %u\r\n", i), ERR_OK);
+    (void)bench_put(b, &local, buf_span(&body));
+    bench_until(b, queue_empty);
+    assert_int_equal(buf_addf(&want,
+                              "Return-Path: <s@src.example>\r\nDelivered-To: Bob@example.org\r\n" SPAN_FMT,
+                              SPAN_ARG(buf_span(&body))),
+                     ERR_OK);
+    (void)snprintf(dir, sizeof dir, "%s/mail/example.org/bob/new", b->dir);
+    read_only_file(dir, &got);
+    assert_true(span_eq(buf_span(&got), buf_span(&want)));
+    (void)snprintf(dir, sizeof dir, "%s/mail/example.org/al/new", b->dir);
+    read_only_file(dir, &want);
+    assert_int_equal(fake_store_counts(b->db)->delivered, 2);
+    buf_done(&body);
+    buf_done(&want);
+    buf_done(&got);
+    bench_end(b);
+}
+
+static void test_worker__waits_when_a_mailbox_cannot_be_written(void **state)
+{
+    static const struct bench_mail local = {
+        .from = "s@src.example", .domain = "example.org", .rcpts = {"bob@example.org"}};
+    struct bench *b = bench_new(COMMON DELIVERY("") "local_domains: [{domain: example.org, "
+                                                    "deliver: \"maildir:@d@/file/%u\"}]\n");
+    char path[256];
+    FILE *f;
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/file", b->dir);
+    f = fopen(path, "we"); /* a file where a directory should be */
+    assert_non_null(f);
+    (void)fclose(f);
+    (void)bench_put(b, &local, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 1;
+    while (fake_store_counts(b->db)->retried == 0) {
+        b->goal = 0;
+        bench_until(b, got_goal);
+    }
+    assert_int_equal(unlink(path), 0);
+    bench_until(b, queue_empty);
+    assert_int_equal(fake_store_counts(b->db)->delivered, 1);
+    bench_end(b);
+}
+
+/* --- Ends --------------------------------------------------------------------------------------------- */
+
+static void test_worker__drains_without_losing_or_doubling(void **state)
+{
+    struct bench *b = bench_new(ONE_HOST);
+    size_t left;
+    (void)state;
+    b->peer[0]->delay_ms = 5;
+    for (unsigned i = 0; i < 200; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 20;
+    bench_until(b, got_goal);
+    worker_drain(b->worker);
+    bench_until(b, bench_drained);
+    left = fake_store_messages(b->db);
+    assert_true(left > 0);
+    assert_int_equal(left + b->peer[0]->mails, 200);
+    assert_int_equal(fake_store_open_claims(b->db), 0);
+    assert_int_equal(fake_store_slots(b->db, SPAN("connector:lab")), 0);
+    bench_free(b);
+}
+
+static void test_worker__can_be_ended_at_any_moment(void **state)
+{
+    (void)state;
+    for (unsigned goal = 0; goal < 12; goal++) {
+        struct bench *b = bench_new(ONE_HOST);
+
+        b->peer[0]->delay_ms = 1;
+        peer_add_rule(b->peer[0], "RCPT", "bad@", "550 no", 0);
+        for (unsigned i = 0; i < 40; i++) {
+            struct bench_mail m = plain;
+
+            m.rcpts[0] = i % 3 == 0 ? "bad@x.example" : "a@x.example";
+            (void)bench_put(b, &m, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        }
+        b->goal = goal;
+        bench_until(b, got_goal);
+        worker_stop(b->worker);
+        store_free(b->store);
+        worker_free(b->worker);
+        b->worker = NULL;
+        b->store = fake_store_open(b->db);
+        bench_free(b);
+    }
+}
+
+static bool goal_not_doubled(struct bench *b)
+{
+    return got_goal_and_empty(b);
+}
+
+static void test_worker__takes_new_settings_without_dropping_mail(void **state)
+{
+    struct bench *b = bench_new(ONE_HOST);
+    struct config *next;
+    (void)state;
+    b->peer[0]->delay_ms = 2;
+    for (unsigned i = 0; i < 200; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 20;
+    bench_until(b, got_goal);
+    bench_config(b, COMMON DELIVERY("") LAB("\"@b@\""), &next);
+    worker_reload(b->worker, next);
+    config_unref(next);
+    b->goal = 200;
+    bench_until(b, goal_not_doubled);
+    assert_int_equal(b->peer[0]->mails + b->peer[1]->mails, 200);
+    assert_true(b->peer[1]->mails > 0);
+    bench_end(b);
+}
+
+static bool first_is_sending(struct bench *b)
+{
+    return b->peer[0]->open > 0;
+}
+
+static void test_worker__a_dead_link_does_not_delay_another(void **state)
+{
+    struct bench *b = bench_new(
+        COMMON DELIVERY("") "connectors: [{name: dead, address_spaces: [{space: dead.example}], "
+                            "smart_hosts: [\"@a@\"]},\n"
+                            "  {name: lab, address_spaces: [{space: \"*\"}], smart_hosts: [\"@b@\"]}]\n");
+    struct bench_mail dead = plain;
+    (void)state;
+    dead.domain = "dead.example";
+    dead.rcpts[0] = "a@dead.example";
+    peer_add_rule(b->peer[0], "CONNECT", NULL, "hang", 0);
+    for (unsigned i = 0; i < 100; i++)
+        (void)bench_put(b, &dead, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, first_is_sending);
+    for (unsigned i = 0; i < 100; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 100;
+    bench_until(b, got_goal);
+    assert_int_equal(b->peer[1]->mails, 100);
+    assert_int_equal(b->peer[0]->peak, 1); /* one lane tries, not one a message */
+    bench_end(b);
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_worker__delivers_byte_for_byte),
+                     cmocka_unit_test(test_worker__keeps_the_cap_and_closes_after_so_many_messages),
+                     cmocka_unit_test(test_worker__claims_nothing_for_a_link_that_does_not_work),
+                     cmocka_unit_test(test_worker__tries_the_next_target),
+                     cmocka_unit_test(test_worker__waits_and_tries_again),
+                     cmocka_unit_test(test_worker__returns_what_is_refused_for_good),
+                     cmocka_unit_test(test_worker__never_reports_about_a_report),
+                     cmocka_unit_test(test_worker__settles_each_recipient_alone),
+                     cmocka_unit_test(test_worker__sends_the_rest_after_too_many_recipients),
+                     cmocka_unit_test(test_worker__returns_old_mail_of_a_dead_link),
+                     cmocka_unit_test(test_worker__tells_of_a_delay_once),
+                     cmocka_unit_test(test_worker__returns_what_has_no_route),
+                     cmocka_unit_test(test_worker__returns_what_an_operator_wants_returned),
+                     cmocka_unit_test(test_worker__delivers_into_maildirs),
+                     cmocka_unit_test(test_worker__waits_when_a_mailbox_cannot_be_written),
+                     cmocka_unit_test(test_worker__drains_without_losing_or_doubling),
+                     cmocka_unit_test(test_worker__can_be_ended_at_any_moment),
+                     cmocka_unit_test(test_worker__takes_new_settings_without_dropping_mail),
+                     cmocka_unit_test(test_worker__a_dead_link_does_not_delay_another));
+}

@@ -1,0 +1,289 @@
+/* worker/core.h — the parts of a worker and how they hold on to each other. Internal to worker/.
+ *
+ *   discover ──due queue──> links ──route──> link ──slot, targets──> lane ──claim──> parcel ──settle──>
+ * finish
+ *
+ *   due      a destination queue (partition, domain, class) with due mail: a hint, taken from the store
+ *   link     all due queues that share a next hop at this moment; backoff and caps are decided per link
+ *   lane     one connection of a link, or one writer into maildirs; holds at most one parcel
+ *   parcel   one claimed job, from the claim until its finish or release
+ *
+ * Everything belongs to one loop. A link outlives its lanes, parcels and open requests to the store (it
+ * counts them); lanes and parcels know their link; a lane owns the parcel it holds. Nothing is freed
+ * inside a callback from below: what ended is put on the link's list and freed in the link's turn
+ * (struct deferred), so a pointer is good until the end of the turn.
+ *
+ * Life of a link (link.c; link_enter() is the only writer of link->phase):
+ *
+ *              store_link_get()          no backoff                    targets known
+ *    (new) ──────────────────> ASKING ──────────────> OPEN ─────────────────────────> OPEN, lanes grow
+ *                                │                     ^ │  a lane found no target that
+ *              a worker says:    │    until passed     │ │  works, and no other lane works
+ *              not before `until`└───────> HELD ───────┘ │
+ *                                           ^────────────┤  retry_delay(), store_link_failed(), holds
+ *                                                        │  the answer is final: null MX, no domain, no route
+ *                                       RETURNING <──────┘  claims, returns; ASKING again after its time
+ *
+ *    L1  OPEN: claims are taken only for lanes that can send now, or will have sent what they hold within
+ *        moments (connect first, then claim), at most CLAIMS_AHEAD batches.
+ *    L2  HELD: no lane is begun. Due queues are swept: a few jobs are claimed; those too old, or due for a
+ *        notice of delay, are settled, the others go back; then the queue is hidden until the link's next
+ * try. L3  a lane exists only with a slot (maildirs need none); the slot is given back when the lane's
+ *        connection is closed on both sides.
+ *    L4  no transaction begins while store_worker_valid() is below a third of the lease; none passes its
+ *        final dot below a sixth.
+ *
+ * Life of a lane (smtp_lane.c, local_lane.c):
+ *
+ *    CONNECTING ──session is ready──> IDLE <──link gives a parcel / it is settled──> SENDING
+ *       │  ^                           │ │                                              │
+ *       │  └─next target───────────────┼─┼───────────────the session ended before <─────┘
+ *       │                              │ │ messages_per_connection, idle, drain     the end of the data
+ *       └─no target left───> ENDED <───┴─┴─> QUITTING ──closed by both──> ENDED
+ *
+ *    N1  a lane that has never been IDLE on any target and runs out of targets is a failure of its link.
+ *    N2  a parcel whose session ended before the end of data goes on with the lane's next target. */
+#pragma once
+#include "common/io/conn.h"
+#include "common/io/dns.h"
+#include "common/rng.h"
+#include "linkstate/route.h"
+#include "queue/store.h"
+#include "worker/body.h"
+#include "worker/deliver.h"
+#include "worker/filepool.h"
+#include "worker/maildir.h"
+#include "worker/metrics.h"
+#include "worker/settle.h"
+#include "worker/targets.h"
+
+enum {
+    LINK_NAME_MAX = 320,
+    LINK_ERROR_MAX = 256,
+    DUE_BUCKETS = 1024,
+    DUE_MAX = 20000, /* due queues remembered */
+    LINKS_MAX = 20000,
+    CLAIMS_MAX = 2000, /* parcels in hand of a worker */
+    LOCAL_LANES = 8,   /* maildir writers of a link */
+    FILE_THREADS = 8,
+    CLAIMS_AHEAD = 2, /* batches waiting for a lane, at most */
+    LINK_LINGER_MS =
+        10000, /* a link without work is forgotten after that, its backoff state is in the store */
+};
+
+struct worker;
+struct link;
+struct lane;
+
+/* --- Settings that links copy, counted: a reload makes new ones ------------------------------------ */
+
+struct settings {
+    unsigned refs;
+    struct config *conf;
+    const struct conf_root *root;
+    struct route_table *routes;
+    struct tls_context *tls_plain, *tls_verify; /* encryption alone; with the name checked */
+    struct span self[65];                       /* own names: borrow from conf, or from hostname */
+    size_t nself;
+    char hostname[256], postmaster[320], base_dir[1024];
+    struct ip_addr sources[16];
+    size_t nsources;
+};
+enum err settings_new(struct config *conf, const char *config_path, struct settings **ret,
+                      struct errctx *ec) MUST_USE;
+struct settings *settings_ref(struct settings *s);
+void settings_unref(struct settings *s);
+
+/* --- Parcels (parcel.c, report.c) ------------------------------------------------------------------- */
+
+struct parcel {
+    struct parcel *next;
+    struct link *link;
+    struct claim *claim;
+    struct attempt attempt;
+    struct body *body;                                /* NULL: not read yet */
+    ms_t claimed_ms;                                  /* monotonic */
+    char relay[DNS_NAME_MAX + ENDPOINT_TEXT_MAX + 4]; /* who was asked last, for the log */
+    bool damaged;                                     /* its body is not in the store any more: badmail */
+    /* while it is being settled */
+    struct settle_input input;
+    struct settlement settlement;
+    struct report *report;
+    struct deferred gone;
+};
+/* NULL: out of memory; the claim was released. */
+struct parcel *parcel_new(struct link *link, struct claim *c);
+/* Every recipient is settled, or nothing more is tried now: decides, reports, finishes, frees. */
+void parcel_settle(struct parcel *p);
+/* Back to its queue untouched. */
+void parcel_release(struct parcel *p, ms_t delay_ms);
+/* Reads the body unless somebody does already. ERR_NOMEM. */
+enum err parcel_open_body(struct parcel *p, body_fn *ready, void *arg) MUST_USE;
+void parcel_close_body(struct parcel *p); /* nobody is told of it any more */
+/* Makes the report of p->settlement and finishes with it; calls parcel_finish(). */
+struct report *report_start(struct parcel *p);
+/* At the end of the worker, before the store is freed: gives up all reports and their parcels. */
+void reports_stop(struct worker *w);
+/* f: everything but what follows from p->settlement. */
+void parcel_finish(struct parcel *p, struct upload *report, const struct envelope *env,
+                   const struct commit_job *jobs, size_t njobs);
+void parcel_discard(struct parcel *p);   /* at the end of the worker: frees it, the store keeps the claim */
+ms_t parcel_now(const struct parcel *p); /* Redis's wall clock, as far as we know it */
+
+/* --- Lanes (lane.c, smtp_lane.c, local_lane.c) ------------------------------------------------------ */
+
+enum lane_state { LANE_CONNECTING, LANE_IDLE, LANE_SENDING, LANE_QUITTING, LANE_ENDED };
+struct lane_ops {
+    void (*start)(struct lane *lane);
+    void (*give)(struct lane *lane);  /* lane->parcel is new */
+    void (*quit)(struct lane *lane);  /* only when IDLE */
+    void (*abort)(struct lane *lane); /* now; the parcel goes back; what passed its final dot stays */
+    void (*free)(struct lane *lane);
+};
+struct lane { /* first member of its kinds */
+    const struct lane_ops *ops;
+    struct link *link;
+    struct lane *next;
+    enum lane_state state;
+    struct parcel *parcel;
+    bool slot; /* holds one, of incarnation `epoch` */
+    uint64_t epoch;
+    bool was_ready; /* N1 */
+    ms_t idle_since_ms, sent_at_ms;
+    unsigned messages; /* transactions of this connection */
+};
+struct lane *smtp_lane_new(struct link *link); /* NULL: out of memory */
+struct lane *local_lane_new(struct link *link);
+/* The lanes' side of the link; each arms the link's turn. */
+void lane_enter(struct lane *lane, enum lane_state next); /* the only writer of lane->state */
+void lane_idle(struct lane *lane);                        /* can take a parcel */
+/* The parcel in hand is over: settle it. usable: the transaction reached an answer of its own. */
+void lane_settled(struct lane *lane, bool usable);
+void lane_ended(struct lane *lane); /* nothing of it is left but memory */
+/* N1, or the same for a session that ended with its first message unanswered. */
+void lane_failed(struct lane *lane, const struct verdict *v, const char *why);
+bool lane_may_send(const struct lane *lane); /* L4, and not draining */
+bool lane_may_end(const struct lane *lane);  /* L4: may the final dot go out */
+
+/* --- Links (link.c, link_claim.c, link_grow.c, links.c) ------------------------------------------------ */
+
+struct due {
+    struct due *next_hash, *next, *prev; /* in the table; in its link's ring */
+    struct link *link;
+    unsigned partition;
+    uint32_t klass;
+    uint64_t depth;
+    bool claiming, dropped; /* dropped: free it when the claim has answered */
+    size_t domain_len;
+    char domain[];
+};
+
+enum link_kind { LINK_SMTP, LINK_LMTP, LINK_MAILDIR, LINK_NOROUTE, LINK_UNREACHABLE };
+enum link_phase { LINK_ASKING, LINK_OPEN, LINK_HELD, LINK_RETURNING };
+struct link {
+    struct worker *w;
+    struct settings *set; /* as of its creation */
+    struct link *next_hash, *next;
+    char name[LINK_NAME_MAX];
+    enum link_kind kind;
+    enum link_phase phase;
+    bool stale;                             /* settings have changed: no new work, freed when empty */
+    bool listed;                            /* in the table of names */
+    bool asked;                             /* store_link_get() under way */
+    const struct conf_connector *connector; /* of set; NULL: local, or no way */
+    /* next hop */
+    struct targets_spec spec;
+    char domain[256];
+    struct deliver deliver; /* MAILDIR: template */
+    char *lmtp_host[1];
+    char lmtp_text[256];
+    enum conf_delivery_tls tls;
+    unsigned messages_per_connection;
+    struct targets_plan *plan; /* NULL: not asked yet */
+    struct resolve *resolve;
+    ms_t plan_until_ms;
+    /* backoff */
+    uint32_t failures;
+    ms_t until_ms;          /* monotonic; HELD, RETURNING */
+    struct verdict verdict; /* RETURNING */
+    enum failure failure;   /* RETURNING */
+    uint16_t code;
+    char error[LINK_ERROR_MAX]; /* why it does not work; "" : it does */
+    /* work */
+    struct due *due; /* ring; the next to be claimed from */
+    size_t ndue;
+    struct parcel *pending, **pending_tail;
+    unsigned npending, nparcels; /* waiting for a lane; all that exist */
+    unsigned claiming;           /* jobs asked for and not answered */
+    struct lane *lanes;
+    unsigned nlanes, nconnecting, nidle, nsending, nleaving; /* all; by state, see lane_enter() */
+    bool slots_asked;
+    unsigned requests;       /* callbacks of the store awaited */
+    ms_t grow_at_ms;         /* no more lanes before */
+    uint32_t transaction_ms; /* smoothed */
+    ms_t busy_ms;            /* last time there was work */
+    struct deferred turn;
+};
+/* Found or made. NULL: no memory, or too many. */
+struct link *links_get(struct worker *w, const struct route *route, struct span domain);
+void link_add_due(struct link *link, unsigned partition, const struct dmq *q);
+struct due *due_find(struct worker *w, unsigned partition, struct span domain, uint32_t klass);
+void due_drop(struct due *d);
+void link_enter(struct link *link, enum link_phase next);
+void link_fail(struct link *link, const char *why); /* backoff */
+void link_return(struct link *link, const struct verdict *v, enum failure failure, uint16_t code,
+                 const char *why, ms_t ttl_ms);
+void link_works(struct link *link); /* a server answered for a message: the backoff ends */
+void link_wake(struct link *link);  /* arms its turn */
+ms_t link_delay(struct link *link); /* until it is tried again, or would be after one more failure */
+void link_claim(struct link *link); /* L1, L2 */
+void link_grow(struct link *link);  /* L3 */
+void link_take(struct link *link,
+               struct claim *c); /* a claimed job, into pending of the link it belongs to */
+void link_hide_dues(struct link *link, ms_t delay_ms); /* from every worker, for a while */
+struct parcel *link_next_parcel(struct link *link);
+void link_set_kind(struct link *link, const struct route *route, struct span domain);
+void links_tick(struct worker *w);  /* a few times a second */
+void links_stale(struct worker *w); /* settings have changed */
+void links_drain(struct worker *w); /* nothing new is begun */
+void links_abort(struct worker *w); /* the lease is gone, or nearly */
+void links_stop(struct worker *w);  /* at the end, before the store is freed ... */
+void links_free(struct worker *w);  /* ... and after it */
+
+/* --- The worker (worker.c, discover.c) ---------------------------------------------------------------- */
+
+struct partition {
+    struct worker *w;
+    unsigned number;
+    bool asking, again, reaping;
+    ms_t due_ms; /* next look */
+    ms_t reap_ms;
+    ms_t busy_ms; /* last time something was found */
+};
+struct worker {
+    struct loop *loop;
+    struct store *store; /* owned unless handed in */
+    struct dns *dns;
+    struct filepool *pool;
+    struct settings *set;
+    struct rng rng;
+    struct worker_metrics m;
+    struct partition *partitions;
+    unsigned npartitions;
+    struct timer *tick, *poll;
+    struct link *links, *by_name[DUE_BUCKETS];
+    struct due *dues[DUE_BUCKETS];
+    size_t nlinks, ndues;
+    unsigned nparcels, nlanes;
+    uint64_t epoch;             /* incarnation: slots of older ones are gone */
+    uint64_t unique;            /* of files in tmp/ */
+    ms_t slots_wanted_until_ms; /* a link met a cap: idle connections are closed until then */
+    bool draining, stopping, abort_done, closed, closing;
+    struct report *reports; /* being made */
+    char name[64];
+    const char *config_path;
+};
+bool worker_may_claim(const struct worker *w); /* L4 */
+ms_t worker_lease(const struct worker *w);
+void discover_tick(struct worker *w);
+void discover_wake(struct worker *w, unsigned partition);

@@ -1,0 +1,310 @@
+/* worker/link_claim.c — due queues of a link, and the claims taken from them (L1, L2). */
+#include "common/log.h"
+#include "worker/core.h"
+
+enum { FAST_TRANSACTION_MS = 100, SETTLING_MAX = 64, SWEEP_HOLD_MIN_MS = 100 };
+
+/* --- Due queues ------------------------------------------------------------------------------------- */
+
+static size_t due_bucket(unsigned partition, struct span domain, uint32_t klass)
+{
+    uint32_t h = UINT32_C(2166136261) ^ partition * 31 ^ klass * 131;
+
+    for (size_t i = 0; i < domain.len; i++)
+        h = (h ^ (uint8_t)domain.ptr[i]) * UINT32_C(16777619);
+    return h % DUE_BUCKETS;
+}
+
+static struct due **due_at(struct worker *w, unsigned partition, struct span domain, uint32_t klass)
+{
+    struct due **at = &w->dues[due_bucket(partition, domain, klass)];
+
+    while (*at != NULL && ((*at)->partition != partition || (*at)->klass != klass ||
+                           !span_eq(span_of((*at)->domain, (*at)->domain_len), domain)))
+        at = &(*at)->next_hash;
+    return at;
+}
+
+static struct span due_domain(const struct due *d)
+{
+    return span_of(d->domain, d->domain_len);
+}
+
+static void ring_add(struct link *link, struct due *d)
+{
+    if (link->due == NULL) {
+        d->next = d->prev = d;
+        link->due = d;
+    } else { /* last in turn */
+        d->next = link->due;
+        d->prev = link->due->prev;
+        d->prev->next = d;
+        d->next->prev = d;
+    }
+    link->ndue++;
+}
+
+static void ring_remove(struct due *d)
+{
+    struct link *link = d->link;
+
+    if (link->due == d)
+        link->due = d->next == d ? NULL : d->next;
+    d->prev->next = d->next;
+    d->next->prev = d->prev;
+    link->ndue--;
+}
+
+struct due *due_find(struct worker *w, unsigned partition, struct span domain, uint32_t klass)
+{
+    return *due_at(w, partition, domain, klass);
+}
+
+void link_add_due(struct link *link, unsigned partition, const struct dmq *q)
+{
+    struct worker *w = link->w;
+    struct due **at = due_at(w, partition, q->domain, q->klass), *d = *at;
+
+    if (d == NULL) {
+        if (w->ndues >= DUE_MAX)
+            return; /* found again with a later look */
+        d = calloc(1, sizeof *d + q->domain.len);
+        if (d == NULL)
+            return;
+        *d = (struct due){
+            .link = link, .partition = partition, .klass = q->klass, .domain_len = q->domain.len};
+        memcpy(d->domain, q->domain.ptr, q->domain.len);
+        d->next_hash = *at;
+        *at = d;
+        w->ndues++;
+        ring_add(link, d);
+    }
+    d->depth = q->depth > 0 ? q->depth : 1;
+    link_wake(d->link);
+}
+
+void due_drop(struct due *d)
+{
+    struct worker *w = d->link->w;
+
+    if (d->claiming) {
+        d->dropped = true;
+        return;
+    }
+    *due_at(w, d->partition, due_domain(d), d->klass) = d->next_hash;
+    w->ndues--;
+    ring_remove(d);
+    free(d);
+}
+
+static void hide(struct due *d, ms_t delay_ms)
+{
+    struct worker *w = d->link->w;
+
+    (void)!store_hold(w->store, d->partition, due_domain(d), d->klass, delay_ms);
+    due_drop(d);
+}
+
+void link_hide_dues(struct link *link, ms_t delay_ms)
+{
+    struct due *d = link->due;
+
+    for (size_t n = link->ndue; n > 0; n--) {
+        struct due *next = d->next;
+
+        if (!d->claiming)
+            hide(d, delay_ms);
+        d = next;
+    }
+}
+
+/* --- Pending parcels -------------------------------------------------------------------------------- */
+
+static void pend(struct link *link, struct parcel *p)
+{
+    p->next = NULL;
+    *link->pending_tail = p;
+    link->pending_tail = &p->next;
+    link->npending++;
+    link_wake(link);
+}
+
+struct parcel *link_next_parcel(struct link *link)
+{
+    struct parcel *p = link->pending;
+
+    if (p == NULL)
+        return NULL;
+    link->pending = p->next;
+    if (link->pending == NULL)
+        link->pending_tail = &link->pending;
+    link->npending--;
+    p->next = NULL;
+    return p;
+}
+
+/* An operator's wish goes before every try. */
+static void return_by_wish(struct link *link, struct claim *c)
+{
+    struct parcel *p = parcel_new(link, c);
+    struct attempt_result r = {
+        .verdict = {.action = VERDICT_BOUNCE, .scope = VERDICT_MESSAGE, .status = "5.7.0"},
+        .step = STEP_ROUTE,
+        .text = c->reason.len > 0 ? c->reason : SPAN("returned by the operator of this system"),
+    };
+
+    if (p == NULL)
+        return;
+    attempt_record_all(&p->attempt, &r);
+    parcel_settle(p);
+}
+
+/* The queue was routed by the class it was named after; the message is routed by what it is now, so a
+ * changed restriction never misroutes it. */
+static struct link *link_of_message(struct link *link, const struct claim *c)
+{
+    struct worker *w = link->w;
+    struct route_message m = {.size_bytes = c->body.size_bytes,
+                              .priority = c->env.priority,
+                              .system = c->env.system,
+                              .sender = c->env.sender};
+    uint32_t klass = route_class(w->set->routes, &m);
+    struct route route;
+    struct link *other;
+
+    if (klass == c->job.klass || link->stale)
+        return link;
+    route_lookup(w->set->routes, c->job.domain, klass, &route);
+    other = links_get(w, &route, c->job.domain);
+    return other == NULL ? link : other;
+}
+
+void link_take(struct link *link, struct claim *c)
+{
+    struct parcel *p;
+
+    if (c->bounce) {
+        return_by_wish(link, c);
+        return;
+    }
+    p = parcel_new(link_of_message(link, c), c);
+    if (p != NULL)
+        pend(p->link, p);
+}
+
+/* --- Claiming --------------------------------------------------------------------------------------- */
+
+struct claiming {
+    struct due *due;
+    unsigned max;
+};
+
+/* L2: settles what is too old or due for a notice; true if there was any. */
+static bool sweep(struct link *link, struct claim *const *claims, size_t n)
+{
+    uint64_t released = metric_get(&link->w->m.released);
+
+    for (size_t i = 0; i < n; i++)
+        link_take(link, claims[i]);
+    while (link->npending > 0) {
+        struct parcel *p = link_next_parcel(link);
+
+        attempt_exhausted(&p->attempt);
+        parcel_settle(p);
+    }
+    return metric_get(&link->w->m.released) - released < n;
+}
+
+static void on_claim(void *arg, enum err e, struct claim *const *claims, size_t n)
+{
+    struct claiming *c = arg;
+    struct due *d = c->due;
+    struct link *link = d->link;
+    bool more = e == ERR_OK && n >= c->max;
+
+    link->requests--;
+    link->claiming -= c->max;
+    d->claiming = false;
+    if (e != ERR_OK && e != ERR_CANCELED && e != ERR_STALE && e != ERR_AGAIN)
+        log_warn("queue.claim", "link='%s' partition=%u err=%s", link->name, d->partition, err_name(e));
+    if (e == ERR_OK && link->phase == LINK_HELD) {
+        bool old = sweep(link, claims, n);
+        ms_t delay = link_delay(link);
+
+        if (d->dropped)
+            due_drop(d);
+        else if (!old || !more)
+            hide(d, delay < SWEEP_HOLD_MIN_MS ? SWEEP_HOLD_MIN_MS : delay);
+    } else {
+        for (size_t i = 0; i < n && e == ERR_OK; i++)
+            link_take(link, claims[i]);
+        d->depth = d->depth > n ? d->depth - n : 1;
+        if (!more || d->dropped)
+            due_drop(d);
+    }
+    free(c);
+    link_wake(link);
+}
+
+static bool claim_from(struct link *link, unsigned max)
+{
+    struct claiming *c;
+    struct due *d = link->due;
+
+    for (size_t i = 0; i < link->ndue && d->claiming; i++)
+        d = d->next;
+    if (d == NULL || d->claiming)
+        return false;
+    link->due = d->next; /* everyone in turn */
+    c = malloc(sizeof *c);
+    if (c == NULL)
+        return false;
+    *c = (struct claiming){.due = d, .max = max};
+    if (store_claim(link->w->store, d->partition, due_domain(d), d->klass, max, on_claim, c) != ERR_OK) {
+        free(c);
+        return false;
+    }
+    d->claiming = true;
+    link->claiming += max;
+    link->requests++;
+    return true;
+}
+
+/* How many jobs should be at hand for the lanes there are. A slow next hop gets only what can be sent
+ * now, so that what waits stays with everybody; a fast one has the next batch before it asks. */
+static unsigned wanted(const struct link *link, unsigned batch)
+{
+    unsigned want = link->nidle;
+
+    if (link->transaction_ms / 8 < FAST_TRANSACTION_MS && link->nidle + link->nsending > 0) {
+        unsigned ahead = batch / 2 + link->nsending * 2;
+
+        want += ahead < CLAIMS_AHEAD * batch ? ahead : CLAIMS_AHEAD * batch;
+    }
+    return want;
+}
+
+static void claim_for_lanes(struct link *link, unsigned batch)
+{
+    unsigned want = wanted(link, batch);
+
+    while (link->w->nparcels < CLAIMS_MAX && link->npending + link->claiming < want) {
+        unsigned gap = want - link->npending - link->claiming;
+        bool fast = link->transaction_ms / 8 < FAST_TRANSACTION_MS;
+
+        if (!claim_from(link, fast || gap > batch ? batch : gap))
+            break;
+    }
+}
+
+void link_claim(struct link *link)
+{
+    unsigned batch = (unsigned)link->set->root->worker.claim_batch;
+
+    if (link->ndue == 0 || link->stale || link->w->draining || !worker_may_claim(link->w))
+        return;
+    if (link->phase == LINK_OPEN)
+        claim_for_lanes(link, batch);
+    else if (link->claiming == 0 && link->nparcels < SETTLING_MAX && link->w->nparcels < CLAIMS_MAX)
+        (void)claim_from(link, batch);
+}

@@ -1,0 +1,155 @@
+/* worker/link_grow.c — how many lanes a link has (L3). One lane tries first; when it works the number may
+ * double with every look, as far as the waiting mail needs it and the cluster's caps grant slots. */
+#include "common/log.h"
+#include "worker/core.h"
+
+enum { GROW_STEP_MAX = 32, DENIED_MS = 200, DENIED_JITTER_MS = 300, HIDE_MS = 1000, WORK_WINDOW_MS = 500 };
+
+static uint64_t waiting(const struct link *link)
+{
+    uint64_t n = link->npending + link->nsending;
+    const struct due *d = link->due;
+
+    for (size_t i = 0; i < link->ndue && n < 1000000; i++, d = d->next)
+        n += d->depth;
+    return n;
+}
+
+static uint64_t ceil_div(uint64_t a, uint64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Enough to send a connection's worth each, and enough to be done in half a second. */
+static unsigned needed(const struct link *link, unsigned cap)
+{
+    uint64_t work = waiting(link);
+    uint64_t by_count = ceil_div(work, link->messages_per_connection > 0 ? link->messages_per_connection : 1);
+    uint64_t by_time = ceil_div(work * (link->transaction_ms / 8), WORK_WINDOW_MS);
+    uint64_t n = by_count > by_time ? by_count : by_time;
+
+    n = n > work ? work : n;
+    return n > cap ? cap : (unsigned)n;
+}
+
+static unsigned working(const struct link *link)
+{
+    unsigned n = 0;
+
+    for (const struct lane *lane = link->lanes; lane != NULL; lane = lane->next)
+        n += lane->was_ready && (lane->state == LANE_IDLE || lane->state == LANE_SENDING) ? 1 : 0;
+    return n;
+}
+
+static unsigned alive(const struct link *link)
+{
+    return link->nconnecting + link->nidle + link->nsending;
+}
+
+static bool add_lane(struct link *link, bool slot)
+{
+    struct lane *lane = slot ? smtp_lane_new(link) : local_lane_new(link);
+
+    if (lane == NULL)
+        return false;
+    lane->slot = slot;
+    lane->epoch = link->w->epoch;
+    lane->state = LANE_CONNECTING; /* counted below */
+    lane->next = link->lanes;
+    link->lanes = lane;
+    link->nlanes++;
+    link->w->nlanes++;
+    link->nconnecting++;
+    metric_inc(&link->w->m.connections_now);
+    lane->ops->start(lane);
+    return true;
+}
+
+struct asking {
+    struct link *link;
+    uint64_t epoch;
+    unsigned want;
+};
+
+static void denied(struct link *link)
+{
+    struct worker *w = link->w;
+    ms_t now = loop_now(w->loop);
+
+    link->grow_at_ms = ms_after(now, DENIED_MS + rng_below(&w->rng, DENIED_JITTER_MS));
+    metric_inc(&w->m.slots_denied);
+    if (alive(link) > 0)
+        return;
+    w->slots_wanted_until_ms = ms_after(now, HIDE_MS);
+    link_hide_dues(link, HIDE_MS); /* others' queues come to the front of what is discovered */
+}
+
+static void on_slots(void *arg, enum err e, unsigned granted)
+{
+    struct asking *a = arg;
+    struct link *link = a->link;
+    unsigned used = 0;
+
+    link->requests--;
+    link->slots_asked = false;
+    if (e == ERR_OK && a->epoch == link->w->epoch) {
+        if (link->phase == LINK_OPEN && link->plan != NULL && !link->stale && !link->w->draining)
+            while (used < granted && add_lane(link, true))
+                used++;
+        if (used < granted)
+            store_slots_put(link->w->store, span_cstr(link->name), granted - used);
+        if (granted < a->want)
+            denied(link);
+    } else if (e != ERR_OK) {
+        link->grow_at_ms = ms_after(loop_now(link->w->loop), DENIED_MS);
+    }
+    free(a);
+    link_wake(link);
+}
+
+static void ask_slots(struct link *link, unsigned want)
+{
+    const struct conf_delivery *d = &link->set->root->delivery;
+    struct asking *a = malloc(sizeof *a);
+
+    if (a == NULL)
+        return;
+    *a = (struct asking){.link = link, .epoch = link->w->epoch, .want = want};
+    if (store_slots_get(link->w->store, span_cstr(link->name), want, (unsigned)d->max_connections_per_domain,
+                        (unsigned)d->max_connections, on_slots, a) != ERR_OK) {
+        free(a);
+        return;
+    }
+    link->slots_asked = true;
+    link->requests++;
+}
+
+static void grow_local(struct link *link)
+{
+    unsigned want = needed(link, LOCAL_LANES);
+
+    if (want == 0 && waiting(link) > 0)
+        want = 1;
+    while (alive(link) < want && add_lane(link, false))
+        continue;
+}
+
+void link_grow(struct link *link)
+{
+    unsigned works = working(link), limit = works == 0 ? 1 : works * 2, want, have = alive(link);
+
+    if (link->phase != LINK_OPEN || link->stale || link->w->draining)
+        return;
+    if (link->kind == LINK_MAILDIR) {
+        grow_local(link);
+        return;
+    }
+    if (link->plan == NULL || link->slots_asked || loop_now(link->w->loop) < link->grow_at_ms)
+        return;
+    want = needed(link, (unsigned)link->set->root->delivery.max_connections_per_domain);
+    want = want < limit ? want : limit;
+    if (want <= have)
+        return;
+    want -= have;
+    ask_slots(link, want < GROW_STEP_MAX ? want : GROW_STEP_MAX);
+}

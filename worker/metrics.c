@@ -1,0 +1,3 @@
+#include "worker/metrics.h"
+
+METRICS_DEFINE(worker_metrics, WORKER_METRICS)

@@ -1,0 +1,259 @@
+/* worker/parcel.c — a claimed job from the claim to its end; and the lines of the log about it. */
+#include "worker/core.h"
+
+#include "common/log.h"
+#include "queue/retry.h"
+
+enum { NO_REPORT_DELAY_MS = 60000 };
+
+struct parcel *parcel_new(struct link *link, struct claim *c)
+{
+    struct parcel *p = calloc(1, sizeof *p);
+
+    if (p != NULL && attempt_init(&p->attempt, c) != ERR_OK) {
+        free(p);
+        p = NULL;
+    }
+    if (p == NULL) {
+        (void)!store_release(link->w->store, c, NO_REPORT_DELAY_MS);
+        return NULL;
+    }
+    p->link = link;
+    p->claim = c;
+    p->claimed_ms = loop_now(link->w->loop);
+    link->nparcels++;
+    link->w->nparcels++;
+    metric_inc(&link->w->m.claimed);
+    metric_inc(&link->w->m.claims_now);
+    return p;
+}
+
+static void parcel_free(struct parcel *p)
+{
+    struct link *link = p->link;
+
+    link->nparcels--;
+    link->w->nparcels--;
+    metric_dec(&link->w->m.claims_now);
+    settlement_done(&p->settlement);
+    attempt_done(&p->attempt);
+    free(p);
+    if (!link->w->stopping)
+        link_wake(link);
+}
+
+void parcel_discard(struct parcel *p)
+{
+    if (p->body != NULL)
+        body_free(p->body, NULL, NULL);
+    parcel_free(p);
+}
+
+ms_t parcel_now(const struct parcel *p)
+{
+    return ms_after(p->claim->now_ms, loop_now(p->link->w->loop) - p->claimed_ms);
+}
+
+/* --- Body ------------------------------------------------------------------------------------------ */
+
+static void nobody_listens(void *arg)
+{
+    (void)arg;
+}
+
+enum err parcel_open_body(struct parcel *p, body_fn *ready, void *arg)
+{
+    if (p->body == NULL)
+        p->body = body_new(p->link->w->store, p->claim, ready, arg);
+    if (p->body == NULL)
+        return ERR_NOMEM;
+    body_listen(p->body, ready, arg);
+    return ERR_OK;
+}
+
+void parcel_close_body(struct parcel *p)
+{
+    if (p->body != NULL)
+        body_listen(p->body, nobody_listens, NULL);
+}
+
+/* The store may still be reading for us: the claim has to live until it is done. */
+static void after_body(struct parcel *p, body_fn *then)
+{
+    struct body *b = p->body;
+
+    p->body = NULL;
+    if (b == NULL)
+        then(p);
+    else
+        body_free(b, then, p);
+}
+
+/* --- Log ------------------------------------------------------------------------------------------- */
+
+static const char *status_word(const struct settlement *s, const struct outcome *o)
+{
+    if (o->tried && o->verdict.action == VERDICT_DONE)
+        return "delivered";
+    if (o->tried && o->verdict.action == VERDICT_BOUNCE)
+        return "bounced";
+    return s->verb == FINISH_RETRY ? "deferred" : "expired";
+}
+
+static void log_outcomes(const struct parcel *p)
+{
+    const struct settlement *s = &p->settlement;
+    char id[MSGID_TEXT_MAX];
+    ms_t now = parcel_now(p), since = p->claim->env.arrival_ms;
+
+    if (!log_enabled(LOG_LEVEL_INFO))
+        return;
+    msgid_text(&p->claim->id, id);
+    for (size_t i = 0; i < p->claim->job.nrcpts; i++) {
+        const struct outcome *o = &p->attempt.outcomes[i];
+        struct log_scratch to, text;
+
+        if (o->carried)
+            continue;
+        log_info("delivery", "msg=%s status=%s to=%s relay='%s' delay_ms=%llu dsn=%s attempts=%u text=%s", id,
+                 status_word(s, o), log_text(&to, p->claim->job.rcpts[i].address),
+                 p->relay[0] != '\0' ? p->relay : "none", (unsigned long long)(now > since ? now - since : 0),
+                 o->tried && o->verdict.status[0] != '\0' ? o->verdict.status : "4.4.7",
+                 (unsigned)(p->claim->job.attempts + 1),
+                 log_text(&text, o->tried ? span_cstr(o->text) : p->input.link_error));
+    }
+}
+
+/* --- The end --------------------------------------------------------------------------------------- */
+
+static void on_finish(void *arg, enum err e)
+{
+    struct link *link = arg;
+
+    link->requests--;
+    if (e == ERR_STALE)
+        metric_inc(&link->w->m.stale);
+    else if (e != ERR_OK && e != ERR_CANCELED)
+        log_error("queue.finish", "link='%s' err=%s", link->name, err_name(e));
+    link_wake(link);
+}
+
+static void count(const struct parcel *p)
+{
+    struct worker_metrics *m = &p->link->w->m;
+    const struct settlement *s = &p->settlement;
+    ms_t now = parcel_now(p), since = p->claim->env.arrival_ms;
+
+    metric_add(&m->delivered, s->delivered);
+    metric_add(&m->bounced, s->bounced);
+    metric_add(&m->deferred, s->verb == FINISH_RETRY ? 1 : 0);
+    metric_add(&m->badmail, s->verb == FINISH_BADMAIL ? 1 : 0);
+    if (s->delivered > 0)
+        metric_observe_ms(&m->delivery_ms, now > since ? now - since : 0);
+}
+
+void parcel_finish(struct parcel *p, struct upload *report, const struct envelope *env,
+                   const struct commit_job *jobs, size_t njobs)
+{
+    const struct settlement *s = &p->settlement;
+    struct finish f = {
+        .claim = p->claim,
+        .verb = s->verb,
+        .job = s->verb == FINISH_DONE || s->job.nrcpts == 0 ? NULL : &s->job,
+        .delay_ms = s->delay_ms,
+        .problem = s->problem,
+        .reason = s->reason,
+        .event = span_cstr(s->event),
+        .delivered = s->delivered,
+        .bounced = s->bounced,
+        .report = report,
+        .report_env = env,
+        .report_jobs = jobs,
+        .nreport_jobs = njobs,
+    };
+    struct link *link = p->link;
+    enum err e;
+
+    if (link->w->stopping) { /* called back by the store that is being freed */
+        parcel_free(p);
+        return;
+    }
+    log_outcomes(p);
+    count(p);
+    link->requests++;
+    e = store_finish(link->w->store, &f, on_finish, link);
+    if (e != ERR_OK) { /* a defect, or no memory: the job comes back after the lease, or at once */
+        link->requests--;
+        log_error("queue.finish", "link='%s' err=%s", link->name, err_name(e));
+        upload_abort(report);
+        (void)!store_release(link->w->store, p->claim, NO_REPORT_DELAY_MS);
+    }
+    parcel_free(p);
+}
+
+static void finish_plain(void *arg)
+{
+    parcel_finish(arg, NULL, NULL, NULL, 0);
+}
+
+static void release_now(void *arg)
+{
+    struct parcel *p = arg;
+
+    metric_inc(&p->link->w->m.released);
+    if (!p->link->w->stopping)
+        (void)!store_release(p->link->w->store, p->claim, p->settlement.delay_ms);
+    parcel_free(p);
+}
+
+void parcel_release(struct parcel *p, ms_t delay_ms)
+{
+    p->settlement.delay_ms = delay_ms;
+    after_body(p, release_now);
+}
+
+/* Its body is gone or broken: nobody can deliver it, and a report could not show it. */
+static void make_badmail(struct settlement *s)
+{
+    s->verb = FINISH_BADMAIL;
+    s->event = "badmail";
+    s->reason = SPAN("the body of the message is missing in the queue or damaged");
+    s->ndsn = 0;
+}
+
+void parcel_settle(struct parcel *p)
+{
+    struct link *link = p->link;
+    enum err e;
+
+    p->input = (struct settle_input){
+        .attempt = &p->attempt,
+        .retry = &link->set->root->delivery.retry,
+        .local = link->kind == LINK_MAILDIR || link->kind == LINK_LMTP,
+        .link_delay_ms = link_delay(link),
+        .link_error = span_cstr(link->error),
+        .now_ms = parcel_now(p),
+    };
+    if (link->stale || link->w->draining || !worker_may_claim(link->w)) /* S5: not the link's fault */
+        p->input.link_delay_ms = link->phase == LINK_HELD ? p->input.link_delay_ms : 0;
+    parcel_close_body(p);
+    e = settle(&p->input, &link->w->rng, &p->settlement);
+    if (e != ERR_OK) {
+        log_error("worker.memory", "link='%s' err=%s", link->name, err_name(e));
+        parcel_release(p, NO_REPORT_DELAY_MS);
+        return;
+    }
+    if (p->damaged && !p->settlement.untouched)
+        make_badmail(&p->settlement);
+    if (p->settlement.untouched) {
+        parcel_release(p, p->settlement.delay_ms);
+        return;
+    }
+    if (p->settlement.ndsn > 0) {
+        p->report = report_start(p);
+        if (p->report != NULL)
+            return;
+        settle_without_report(&p->input, &p->settlement, NO_REPORT_DELAY_MS);
+    }
+    after_body(p, finish_plain);
+}

@@ -1,0 +1,210 @@
+#include "worker/worker.h"
+
+#include "common/log.h"
+#include "worker/core.h"
+
+#include <unistd.h>
+
+enum { TICK_MS = 200 };
+
+/* --- Lease (L4) ------------------------------------------------------------------------------------- */
+
+ms_t worker_lease(const struct worker *w)
+{
+    return w->set->root->worker.lease_ms;
+}
+
+bool worker_may_claim(const struct worker *w)
+{
+    return store_worker_valid(w->store) > worker_lease(w) / 3;
+}
+
+static void abort_all(struct worker *w, const char *why)
+{
+    w->abort_done = true;
+    log_error("worker.lease", "text='%s: what has not passed its final dot is stopped'", why);
+    links_abort(w);
+}
+
+static void on_expired(void *arg)
+{
+    struct worker *w = arg;
+
+    metric_inc(&w->m.lease_lost);
+    w->epoch++; /* its slots and claims are no longer ours */
+    abort_all(w, "the lease has ended");
+}
+
+static void watch_lease(struct worker *w)
+{
+    ms_t valid = store_worker_valid(w->store);
+
+    if (valid > worker_lease(w) / 3)
+        w->abort_done = false;
+    else if (valid <= worker_lease(w) / 6 && !w->abort_done && w->nlanes > 0)
+        abort_all(w, "the lease cannot be renewed");
+}
+
+/* --- Turning ---------------------------------------------------------------------------------------- */
+
+static void on_tick(void *arg)
+{
+    struct worker *w = arg;
+
+    watch_lease(w);
+    links_tick(w);
+    timer_set(w->tick, TICK_MS);
+}
+
+static void on_poll(void *arg)
+{
+    discover_tick(arg);
+}
+
+static void on_wake(void *arg, unsigned partition)
+{
+    discover_wake(arg, partition);
+}
+
+/* --- Life ------------------------------------------------------------------------------------------- */
+
+static enum err open_lease(struct worker *w, struct errctx *ec)
+{
+    struct worker_info info = {.name = w->name, .host = w->set->hostname, .version = BRIDGEHEAD_VERSION};
+    enum err e = store_worker_open(w->store, &info, on_expired, w);
+
+    if (e != ERR_OK)
+        return err_set(ec, e, "the worker cannot register with the queue: %s", err_text(e));
+    store_on_wake(w->store, on_wake, w);
+    return ERR_OK;
+}
+
+static enum err make_parts(struct worker *w, struct config *conf, struct errctx *ec)
+{
+    enum err e = settings_new(conf, w->config_path, &w->set, ec);
+
+    if (e != ERR_OK)
+        return e;
+    w->pool = filepool_new(w->loop, FILE_THREADS);
+    w->tick = timer_new(w->loop, on_tick, w);
+    w->poll = timer_new(w->loop, on_poll, w);
+    if (w->pool == NULL || w->tick == NULL || w->poll == NULL)
+        return err_set(ec, ERR_NOMEM, "out of memory or threads");
+    return open_lease(w, ec);
+}
+
+enum err worker_new(const struct worker_deps *deps, struct config *conf, struct worker **ret,
+                    struct errctx *ec)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    uint64_t seed = rng_system_seed();
+    enum err e;
+
+    if (w == NULL)
+        return err_set(ec, ERR_NOMEM, "out of memory");
+    w->loop = deps->loop;
+    w->store = deps->store;
+    w->dns = deps->dns;
+    w->config_path = deps->config_path;
+    rng_seed(&w->rng, seed);
+    w->unique = seed << 20;
+    (void)snprintf(w->name, sizeof w->name, "worker-%d-%06x", (int)getpid(), (unsigned)(seed & 0xffffff));
+    e = make_parts(w, conf, ec);
+    if (e != ERR_OK) {
+        worker_stop(w);
+        worker_free(w);
+        return e;
+    }
+    timer_set(w->tick, TICK_MS);
+    timer_set(w->poll, 0);
+    *ret = w;
+    return ERR_OK;
+}
+
+void worker_stop(struct worker *w)
+{
+    if (w == NULL || w->stopping)
+        return;
+    w->stopping = true;
+    timer_free(w->tick);
+    timer_free(w->poll);
+    w->tick = w->poll = NULL;
+    filepool_free(w->pool);
+    w->pool = NULL;
+    links_stop(w);
+}
+
+void worker_free(struct worker *w)
+{
+    if (w == NULL)
+        return;
+    links_free(w);
+    free(w->partitions);
+    settings_unref(w->set);
+    free(w);
+}
+
+void worker_reload(struct worker *w, struct config *next)
+{
+    struct settings *set;
+    struct errctx ec = {""};
+    struct log_scratch scratch;
+
+    if (settings_new(next, w->config_path, &set, &ec) != ERR_OK) {
+        log_error("config.reload", "text=%s", log_text(&scratch, span_cstr(ec.msg)));
+        return;
+    }
+    settings_unref(w->set);
+    w->set = set;
+    links_stale(w);
+}
+
+void worker_drain(struct worker *w)
+{
+    w->draining = true;
+    links_drain(w);
+}
+
+static void on_worker_closed(void *arg, enum err e)
+{
+    struct worker *w = arg;
+
+    w->closed = true;
+    if (e != ERR_OK && e != ERR_CANCELED)
+        log_warn("worker.close", "err=%s text='claims come back when the lease ends'", err_name(e));
+}
+
+static bool at_rest(const struct worker *w)
+{
+    if (w->nparcels > 0 || w->nlanes > 0)
+        return false;
+    for (const struct link *link = w->links; link != NULL; link = link->next)
+        if (link->requests > 0)
+            return false;
+    return true;
+}
+
+bool worker_drained(struct worker *w)
+{
+    if (w->draining && !w->closing && at_rest(w)) {
+        w->closing = true;
+        store_worker_close(w->store, on_worker_closed, w);
+    }
+    return w->closed;
+}
+
+bool worker_ready(struct worker *w, struct buf *ret_why)
+{
+    if (!store_ready(w->store, ret_why))
+        return false;
+    if (!worker_may_claim(w)) {
+        (void)!buf_addf(ret_why, "the lease of the worker is not renewed");
+        return false;
+    }
+    return true;
+}
+
+const struct worker_metrics *worker_counters(const struct worker *w)
+{
+    return &w->m;
+}
