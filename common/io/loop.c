@@ -134,6 +134,7 @@ void loop_run(struct loop *l)
     run_deferred(l); /* armed before the first turn */
     while (!atomic_exchange(&l->posts->stop, false)) {
         l->now_known = false;
+        l->turns++;
         (void)event_base_loop(l->base, EVLOOP_ONCE | (deferred_waiting(l) ? EVLOOP_NONBLOCK : 0));
         run_deferred(l);
     }

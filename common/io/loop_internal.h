@@ -12,6 +12,7 @@ struct loop {
     struct clock clock;
     ms_t now_ms; /* valid while now_known */
     bool now_known, running;
+    uint64_t turns; /* tests count them: what waits must not spin */
     struct deferred work, flush;
     struct post_queue *posts;
     /* Receive buffers, shared by all connections: a connection is never read inside another's callback. */

@@ -164,6 +164,9 @@ enum err tls_client_new(const char *ca_path, bool verify, struct tls_context **r
     if (e != ERR_OK)
         return e;
     t->verify = verify;
+    /* Encryption without a check of the name takes what it can get: the alternative is plain text. */
+    if (!verify)
+        SSL_CTX_set_security_level(t->ctx, 1);
     SSL_CTX_set_verify(t->ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     if (verify || ca_path[0] != '\0')
         e = load_authorities(t->ctx, ca_path, ec);
@@ -224,7 +227,7 @@ struct tls *tls_open(struct tls_context *ctx, bool server, const char *name)
     BIO_set_init(bio, 1);
     SSL_set_bio(t->ssl, bio, bio);
     bio = NULL; /* the session's */
-    if (name != NULL && !(t->named = set_name(t->ssl, name)))
+    if (name != NULL && name[0] != '\0' && !(t->named = set_name(t->ssl, name)))
         goto fail;
     if (server)
         SSL_set_accept_state(t->ssl);

@@ -9,7 +9,7 @@
 struct evbuffer;
 struct tls;
 
-/* name: SNI and name to verify of a client, or NULL. NULL: out of memory, or the name is no name. */
+/* name: SNI and name to verify of a client, or NULL or "". NULL: out of memory, or the name is no name. */
 struct tls *tls_open(struct tls_context *ctx, bool server, const char *name);
 void tls_free(struct tls *t);
 

@@ -3,7 +3,7 @@
  * An end's story reads like "opened;got hello;closed OK;". `on` makes it act at an event: see enum act. */
 #pragma once
 #include "common/buf.h"
-#include "common/io/conn.h"
+#include "common/io/conn_internal.h"
 #include "tests/unit/check.h"
 
 #include <fcntl.h>
@@ -147,6 +147,17 @@ static inline void run_turns(struct loop *l, int n)
         assert_int_equal(loop_post(l, end_turns_stop, l), ERR_OK);
         loop_run(l);
     }
+}
+
+/* The loop waits: nothing makes it turn over and over. */
+static inline void check_quiet(struct loop *l)
+{
+    struct timer *t = timer_new(l, end_turns_stop, l);
+    uint64_t before = l->turns;
+    timer_set(t, 20);
+    loop_run(l);
+    timer_free(t);
+    assert_true(l->turns - before < 10);
 }
 
 #define check_story(e, want) assert_string_equal(buf_cstr(&(e)->story), (want))

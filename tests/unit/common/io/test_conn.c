@@ -108,6 +108,7 @@ static void test_conn__pause_keeps_and_resume_offers(void **state)
     run_until(&h.e, "got ab");
     say(&h, "cd");
     run_turns(h.loop, 5);
+    check_quiet(h.loop);
     check_story(&h.e, "opened;got ab;");
     conn_resume(h.e.c);
     run_until(&h.e, "got b;");
@@ -173,6 +174,7 @@ static void test_conn__stops_reading_when_nothing_is_consumed(void **state)
     conn_resume(h.e.c);
     run_turns(h.loop, 5);
     assert_int_equal(h.e.bytes.len, CONN_INPUT_MAX);
+    check_quiet(h.loop);
     half_done(&h);
 }
 
@@ -298,6 +300,35 @@ static void test_conn__finish_does_not_wait_for_a_silent_peer(void **state)
     run_until(&h.e, "closed");
     check_story(&h.e, "opened;closed OK;");
     assert_string_equal(heard(&h), "bye");
+    half_done(&h);
+}
+
+static void test_conn__finish_lingers_briefly_whatever_the_timeout(void **state)
+{
+    struct half h;
+    (void)state;
+    half_init(&h);
+    run_until(&h.e, "opened");
+    conn_finish(h.e.c, 3600000);
+    run_turns(h.loop, 2);
+    assert_string_equal(heard(&h), "EOF");
+    assert_true(h.e.c->deadline.deadline_ms <= loop_now(h.loop) + 2000);
+    check_quiet(h.loop);
+    half_done(&h);
+}
+
+static void test_conn__a_full_kernel_is_waited_for(void **state)
+{
+    struct half h;
+    (void)state;
+    half_init(&h);
+    run_until(&h.e, "opened");
+    size_t total = overfill(&h, 2 << 20);
+    check_quiet(h.loop);
+    assert_int_equal(conn_write(h.e.c, SPAN("x")), ERR_OK);
+    check_quiet(h.loop);
+    assert_int_equal(drink(&h, total + 1), total + 1);
+    check_quiet(h.loop);
     half_done(&h);
 }
 
@@ -596,7 +627,7 @@ static void test_listener__survives_exhaustion(void **state)
         n++;
     assert_int_equal(errno, EMFILE);
     run_until(&s.client, "opened");
-    run_turns(s.loop, 3);
+    check_quiet(s.loop);
     assert_null(s.e.c);
     while (n > 0)
         close(hoard[--n]);
@@ -618,6 +649,8 @@ int main(void)
                      cmocka_unit_test(test_conn__finish_sends_everything_and_waits_for_the_peer),
                      cmocka_unit_test(test_conn__finish_gives_up_after_its_timeout),
                      cmocka_unit_test(test_conn__finish_does_not_wait_for_a_silent_peer),
+                     cmocka_unit_test(test_conn__finish_lingers_briefly_whatever_the_timeout),
+                     cmocka_unit_test(test_conn__a_full_kernel_is_waited_for),
                      cmocka_unit_test(test_conn__deadline_moves_and_passes),
                      cmocka_unit_test(test_conn__last_words_survive_a_failed_write),
                      cmocka_unit_test(test_conn__a_callback_may_free_its_connection),
