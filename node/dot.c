@@ -105,7 +105,7 @@ struct dot_piece dot_next(struct dot *d, struct span in)
 
 struct dot_piece dot_finish(struct dot *d)
 {
-    if (d->state == DOT_CR)
+    if (d->state == DOT_CR || d->state == DOT_DOT_CR)
         return bare(d, 0);
     return (struct dot_piece){.body = SPAN("")};
 }

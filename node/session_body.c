@@ -2,6 +2,8 @@
 
 #include "node/trace.h"
 
+#include <limits.h>
+
 /* How the octets of a body pass:
  *
  *   input -> dot scanner (or a chunk's count) -> header scanner, size -> ops->write()
@@ -13,16 +15,26 @@
 
 enum { OVERRUN_SLACK = 1 << 20 };
 
+/* A body may be wrong in several ways at once. Which one is answered must not depend on how the body was
+ * cut: it is looked at to its end, and the first of these wins; then what the queue had to say. */
+static unsigned rank(enum reply_id why)
+{
+    static const enum reply_id order[] = {REPLY_LINE_ENDINGS, REPLY_SIZE_EXCEEDED, REPLY_HEADER_SIZE,
+                                          REPLY_HOPS, REPLY_SESSION_SIZE};
+    for (unsigned i = 0; i < ARRAY_LEN(order); i++)
+        if (order[i] == why)
+            return i;
+    return why == REPLY_NONE ? UINT_MAX : ARRAY_LEN(order);
+}
+
 void session_refuse_body(struct session *s, enum reply_id why)
 {
     struct txn *t = s->txn;
-    if (t->refusal != REPLY_NONE)
-        return;
-    t->refusal = why;
+    if (rank(why) < rank(t->refusal))
+        t->refusal = why;
     if (t->open)
         s->ops->abort(s->arg);
     t->open = false;
-    t->plain = 0;
     buf_done(&t->lead);
     t->lead_at = 0;
     s->blocked = false;
@@ -86,12 +98,12 @@ static void account(struct session *s, struct span body)
     header_feed(&t->header, body);
     if (t->size > session_max_size(s))
         session_refuse_body(s, REPLY_SIZE_EXCEEDED);
-    else if (vs->max_session_size > 0 && t->size > vs->max_session_size - s->mail_bytes)
-        session_refuse_body(s, REPLY_SESSION_SIZE);
-    else if (t->header.size > vs->max_header_size)
+    if (t->header.size > vs->max_header_size)
         session_refuse_body(s, REPLY_HEADER_SIZE);
-    else if (t->header.received > vs->max_hops)
+    if (t->header.received > vs->max_hops)
         session_refuse_body(s, REPLY_HOPS); /* RFC 5321 6.3 */
+    if (vs->max_session_size > 0 && t->size > vs->max_session_size - s->mail_bytes)
+        session_refuse_body(s, REPLY_SESSION_SIZE);
 }
 
 static void write_lead(struct session *s)
@@ -109,8 +121,6 @@ static void write_lead(struct session *s)
 
 static void insert_crlf(struct session *s)
 {
-    if (s->txn->refusal != REPLY_NONE)
-        return;
     account(s, SPAN("\r\n"));
     if (s->txn->refusal == REPLY_NONE && buf_add(&s->txn->lead, SPAN("\r\n")) != ERR_OK)
         session_refuse_body(s, REPLY_NO_MEMORY);
@@ -121,13 +131,9 @@ static size_t write_plain(struct session *s, struct span in)
 {
     struct txn *t = s->txn;
     size_t n = t->plain < in.len ? t->plain : in.len;
-    size_t taken = n;
-    if (t->refusal == REPLY_NONE) {
-        taken = write_some(s, span_first(in, n));
-        if (t->refusal == REPLY_NONE)
-            account(s, span_first(in, taken));
-    }
-    t->plain -= t->plain < taken ? t->plain : taken; /* a refusal has set it to 0 */
+    size_t taken = t->refusal == REPLY_NONE ? write_some(s, span_first(in, n)) : n;
+    account(s, span_first(in, taken));
+    t->plain -= taken;
     return taken;
 }
 
@@ -238,8 +244,6 @@ static size_t text_some(struct session *s, struct span in, bool *ret_end)
         insert_crlf(s);
         return piece.consumed;
     }
-    if (t->refusal != REPLY_NONE)
-        return piece.consumed;
     t->plain = piece.body.len;
     return piece.consumed - piece.body.len;
 }
