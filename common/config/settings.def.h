@@ -49,7 +49,7 @@
     E(min_version, "min_version", "1.2", "1.2|1.3", RELOAD, "oldest protocol version accepted")
 
 #define CONF_SERVER_TIMEOUTS(V, E, S, L) \
-    V(command_ms, MS, "command", "5m", 1000, CONF_HOUR, RELOAD, "waiting for the next command (RFC 5321 4.5.3.2.7)") \
+    V(command_ms, MS, "command", "10m", 1000, CONF_HOUR, RELOAD, "waiting for the next command (RFC 5321 4.5.3.2.7)") \
     V(data_ms, MS, "data", "3m", 1000, CONF_HOUR, RELOAD, "waiting for the next piece of a body (RFC 5321 4.5.3.2.5)") \
     V(tls_ms, MS, "tls", "1m", 1000, CONF_HOUR, RELOAD, "TLS handshake") \
     V(session_ms, MS, "session", "2h", 1000, CONF_DAY, RELOAD, "whole session")

@@ -131,7 +131,7 @@ static void test_config__the_example_means_what_it_says(void **state)
     assert_int_equal(v->relay_from.items[0].bits, 8);
     assert_int_equal(v->max_message_size, 50 << 20);
     assert_int_equal(v->max_hops, 30);
-    assert_int_equal(v->timeouts.command_ms, 300000);
+    assert_int_equal(v->timeouts.command_ms, 600000);
     assert_int_equal(r->delivery.retry.glitch.count, 3);
     assert_int_equal(r->delivery.retry.schedule.items[3], 900000);
     assert_int_equal(r->delivery.retry.expire_ms, 2 * 86400000);
