@@ -62,11 +62,11 @@ int cmd_docs(struct cli *cli)
     static const struct {
         const char *name;
         text_fn *fn;
-    } docs[] = {{"cli", cli_docs}};
+    } docs[] = {{"cli", cli_docs}, {"settings", config_docs}};
     for (size_t i = 0; i < ARRAY_LEN(docs); i++)
         if (strcmp(cli->args[0], docs[i].name) == 0)
             return print_text(cli, docs[i].fn);
-    return cli_fail(cli, CLI_USAGE, "no document '%s'; there is: cli", cli->args[0]);
+    return cli_fail(cli, CLI_USAGE, "no document '%s'; there are: cli, settings", cli->args[0]);
 }
 
 int cmd_completion(struct cli *cli)
@@ -88,4 +88,22 @@ int cmd_config_check(struct cli *cli)
     if (cli_config(cli) == NULL)
         return CLI_CONFIG;
     return printf("%s is in order\n", cli->config_path) > 0 ? CLI_OK : CLI_FAILED;
+}
+
+int cmd_config_schema(struct cli *cli)
+{
+    return print_text(cli, config_schema);
+}
+
+int cmd_config_show(struct cli *cli)
+{
+    struct buf out;
+    struct config *c = cli_config(cli);
+    if (c == NULL)
+        return CLI_CONFIG;
+    buf_init(&out, 64 << 20);
+    enum err e = cli->output == CLI_JSON ? config_show_json(c, &out) : config_show(c, &out);
+    int code = e == ERR_OK ? cli_print(&out) : cli_fail(cli, CLI_FAILED, "%s", err_text(e));
+    buf_done(&out);
+    return code;
 }

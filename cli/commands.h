@@ -8,6 +8,8 @@ int cmd_version(struct cli *cli);
 int cmd_docs(struct cli *cli);
 int cmd_completion(struct cli *cli);
 int cmd_config_check(struct cli *cli);
+int cmd_config_show(struct cli *cli);
+int cmd_config_schema(struct cli *cli);
 /* cmd_daemons.c */
 int cmd_run(struct cli *cli);
 int cmd_reload(struct cli *cli);

@@ -25,10 +25,12 @@ const struct verb cli_verbs[] = {
 
     {"send", mail, "ADDRESS...", 1, CLI_ARGS_MAX, "send a test message over SMTP; prints what the server answered", NULL, send_opts, cmd_send},
 
+    {"config show", settings, "", 0, 0, "the settings in force, defaults included; of secrets the file's name", NULL, NULL, cmd_config_show},
+    {"config schema", settings, "", 0, 0, "the JSON schema of the configuration, for editors", NULL, NULL, cmd_config_schema},
     {"config check", settings, "[FILE]", 0, 1, "check the configuration; every problem with its line", NULL, NULL, cmd_config_check},
 
     {"help", other, "[COMMAND]", 0, 2, "this, or what a command does", NULL, NULL, cmd_help},
-    {"docs", other, "cli", 1, 1, "a generated reference, in Markdown", NULL, NULL, cmd_docs},
+    {"docs", other, "cli|settings", 1, 1, "a generated reference, in Markdown", NULL, NULL, cmd_docs},
     {"completion", other, "bash|zsh|fish", 1, 1, "completion for a shell: `source <(bridgehead completion bash)`", NULL, NULL, cmd_completion},
     {"version", other, "", 0, 0, "the version", NULL, NULL, cmd_version},
 };

@@ -94,7 +94,9 @@ void config_unref(struct config *c); /* NULL is a no-op */
 /* Names, one per line, the keys whose change needs a restart; empty when all can be applied. */
 enum err config_restart_needed(const struct config *running, const struct config *wanted,
                                struct buf *ret_keys) MUST_USE;
-/* Effective settings as YAML with secrets masked; the JSON schema; docs/settings.md. */
+/* Effective settings as YAML that loads again, or as JSON (sizes in bytes); of a secret the name of its
+ * file. The JSON schema; docs/settings.md. */
 enum err config_show(const struct config *c, struct buf *out) MUST_USE;
+enum err config_show_json(const struct config *c, struct buf *out) MUST_USE;
 enum err config_schema(struct buf *out) MUST_USE;
 enum err config_docs(struct buf *out) MUST_USE;

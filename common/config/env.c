@@ -146,10 +146,11 @@ static void put(struct loader *l, struct yaml_node **slot, const struct step *st
 
 /* --- names --------------------------------------------------------------------------------------- */
 
-/* Read by programs of ours, not settings. */
+/* Read by the command line and the tests, not settings. */
 static bool is_reserved(struct span name)
 {
-    return span_eq(name, SPAN("CONFIG")) || span_has_prefix(name, SPAN("TEST_"));
+    return span_eq(name, SPAN("CONFIG")) || span_eq(name, SPAN("BUILD")) ||
+           span_has_prefix(name, SPAN("TEST_"));
 }
 
 /* Kubernetes tells pods of a Service named bridgehead-x by BRIDGEHEAD_X_SERVICE_HOST, ..._PORT=tcp://..., and

@@ -54,6 +54,8 @@ const struct mark *conf_mark(const struct loader *l, const void *field);
 /* Whether any field inside [start, start + size) failed its own check. */
 bool conf_bad(const struct loader *l, const void *start, size_t size);
 
+/* The path that a secret was read from: what is shown instead of it; "" for none. */
+const char *conf_secret_path(const struct config *c, const char *value);
 /* Whether the walk ended early: fields may be unset. */
 bool conf_stopped(const struct loader *l);
 /* Fills the struct at base from a mapping; n NULL: with defaults alone. path NULL: the top level. */

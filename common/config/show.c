@@ -11,13 +11,12 @@ static enum err add_indent(struct buf *out, unsigned depth)
     return buf_addf(out, "%*s", (int)(depth * 2), "");
 }
 
-/* The path that a secret was read from: the one value that is not shown. */
-static enum err show_secret(const struct config *c, const char *value, struct buf *out)
+const char *conf_secret_path(const struct config *c, const char *value)
 {
     for (size_t i = 0; i < c->nsecrets; i++)
         if (c->secrets[i].value == value)
-            return conf_quote(span_cstr(c->secrets[i].path), out);
-    return conf_quote(SPAN(""), out);
+            return c->secrets[i].path;
+    return "";
 }
 
 static enum err show_value(const struct config *c, const struct conf_row *row, const char *field,
@@ -33,7 +32,7 @@ static enum err show_value(const struct config *c, const struct conf_row *row, c
         (void)conf_word(row->words, (size_t)index, &word);
         e = conf_quote(word, out);
     } else if (row->type == &conf_type_SECRET) {
-        e = show_secret(c, *(char *const *)(const void *)field, out);
+        e = conf_quote(span_cstr(conf_secret_path(c, *(char *const *)(const void *)field)), out);
     } else {
         e = conf_value_show(row, field, out);
     }

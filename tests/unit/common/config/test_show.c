@@ -57,6 +57,32 @@ static void test_show__is_a_fixed_point(void **state)
     }
 }
 
+/* JSON is YAML: what is shown as JSON loads to the same too. */
+static void test_show__json_loads_to_the_same(void **state)
+{
+    struct buf yaml, json, again;
+    json_error_t error;
+    (void)state;
+    buf_init(&yaml, 1 << 20);
+    buf_init(&json, 1 << 20);
+    buf_init(&again, 1 << 20);
+    struct config *c = parsed(rich);
+    assert_int_equal(config_show(c, &yaml), ERR_OK);
+    assert_int_equal(config_show_json(c, &json), ERR_OK);
+    json_t *root = json_loads(buf_cstr(&json), 0, &error);
+    if (root == NULL)
+        fail_msg("line %d: %s", error.line, error.text);
+    json_decref(root);
+    struct config *back = parsed(buf_cstr(&json));
+    assert_int_equal(config_show(back, &again), ERR_OK);
+    check_span(buf_span(&again), buf_span(&yaml));
+    config_unref(c);
+    config_unref(back);
+    buf_done(&yaml);
+    buf_done(&json);
+    buf_done(&again);
+}
+
 static void test_show__masks_secrets(void **state)
 {
     char path[] = "/tmp/bridgehead-secret-XXXXXX", yaml[256];
@@ -175,10 +201,10 @@ static void test_docs__have_every_section(void **state)
 
 int main(void)
 {
-    return CHECK_RUN(cmocka_unit_test(test_show__is_a_fixed_point),
-                     cmocka_unit_test(test_show__masks_secrets),
-                     cmocka_unit_test(test_restart__names_the_keys),
-                     cmocka_unit_test(test_exchange__names_existing_keys_or_says_why_not),
-                     cmocka_unit_test(test_schema__is_json_and_knows_every_key),
-                     cmocka_unit_test(test_docs__have_every_section));
+    return CHECK_RUN(
+        cmocka_unit_test(test_show__is_a_fixed_point), cmocka_unit_test(test_show__json_loads_to_the_same),
+        cmocka_unit_test(test_show__masks_secrets), cmocka_unit_test(test_restart__names_the_keys),
+        cmocka_unit_test(test_exchange__names_existing_keys_or_says_why_not),
+        cmocka_unit_test(test_schema__is_json_and_knows_every_key),
+        cmocka_unit_test(test_docs__have_every_section));
 }
