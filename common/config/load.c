@@ -234,8 +234,8 @@ static void read_value(struct loader *l, const struct conf_row *row, void *field
                        const struct conf_path *path)
 {
     struct errctx ec = {{0}};
-    struct span *texts;
-    size_t ntexts;
+    struct span *texts = NULL;
+    size_t ntexts = 0;
     enum err e = ERR_CONFIG;
     if (row->kind == ROW_ENUM) {
         if (n->kind == YAML_SCALAR)
