@@ -80,6 +80,11 @@ void conn_free(struct conn *c)
 void conn_established(struct conn *c)
 {
     void (*tell)(void *) = c->opened ? c->ops->secured : c->ops->opened;
+    if (c->finishing) {
+        conn_set_state(c, CONN_FINISHING);
+        deferred_arm_flush(c->loop, &c->flush);
+        return;
+    }
     conn_set_state(c, CONN_OPEN);
     c->opened = true;
     if (c->connect_deadline)
@@ -254,7 +259,7 @@ static enum err output_buffer(struct conn *c, struct evbuffer **ret)
 {
     struct evbuffer **b = c->tls == NULL ? &c->wire : &c->plain;
     *ret = NULL;
-    if (c->state >= CONN_FINISHING)
+    if (c->finishing || c->state == CONN_CLOSED)
         return ERR_STATE;
     if (c->send_errno != 0)
         return ERR_OK; /* the input will tell, see conn_flush() */
@@ -329,7 +334,7 @@ void conn_resume(struct conn *c)
 
 void conn_set_timeout(struct conn *c, ms_t after_ms)
 {
-    if (c->state >= CONN_FINISHING)
+    if (c->finishing || c->state == CONN_CLOSED)
         return;
     c->connect_deadline = false;
     if (after_ms == 0)
@@ -347,9 +352,10 @@ void conn_drop_input(struct conn *c)
 
 void conn_finish(struct conn *c, ms_t timeout_ms)
 {
-    if (c->state >= CONN_FINISHING)
+    if (c->finishing || c->state == CONN_CLOSED)
         return;
     conn_drop_input(c);
+    c->finishing = true;
     c->connect_deadline = false;
     timer_set(&c->deadline, timeout_ms);
     if (c->state == CONN_CONNECTING) {
@@ -359,11 +365,8 @@ void conn_finish(struct conn *c, ms_t timeout_ms)
         timer_set(&c->deadline, 0);
         return;
     }
-    if (c->state == CONN_SHAKING && c->plain != NULL) {
-        evbuffer_free(c->plain); /* no keys, no way to send it */
-        c->plain = NULL;
-    }
-    conn_set_state(c, CONN_FINISHING);
+    if (c->state == CONN_OPEN)
+        conn_set_state(c, CONN_FINISHING);
     conn_watch(c);
     if (!c->want_write)
         deferred_arm_flush(c->loop, &c->flush);

@@ -20,7 +20,8 @@
  *   CLOSED is reached from everywhere by an error, a time-out, or the end of the peer.
  *
  *   CONNECTING  nothing read or written; output waits.
- *   SHAKING     tls != NULL and not established; `wire` carries the handshake, `plain` waits.
+ *   SHAKING     tls != NULL and not established; `wire` carries the handshake, `plain` waits; it leads
+ *               to FINISHING instead when conn_finish() was called meanwhile.
  *   OPEN        received() is called. With TLS, output goes from `plain` through tls to `wire`.
  *   FINISHING   output leaves, input is dropped.
  *   LINGERING   output has been ended, input is dropped until the peer's end.
@@ -50,6 +51,7 @@ struct conn {
     bool opened; /* ops->opened was called */
     bool paused;
     bool offer;      /* conn_resume(): kept input is to be offered again */
+    bool finishing;  /* conn_finish(): in SHAKING the state follows when there are keys */
     bool want_write; /* the kernel's buffer is full */
     bool above_high; /* `drained` is owed */
     bool peer_ended;

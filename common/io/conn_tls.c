@@ -21,7 +21,7 @@ static bool shake(struct conn *c, struct span *cipher)
     if (e != ERR_OK)
         return false;
     conn_established(c);
-    return c->state == CONN_OPEN;
+    return c->state == CONN_OPEN; /* else what follows in cipher is of no interest */
 }
 
 void conn_tls_kick(struct conn *c)
