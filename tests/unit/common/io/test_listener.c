@@ -1,0 +1,95 @@
+/* tests/unit/common/io/test_listener.c — mirrors common/io/listener.c */
+#include "tests/unit/common/io/server.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+
+static void test_listener__pauses_and_resumes(void **state)
+{
+    struct server s;
+    (void)state;
+    server_init(&s, "127.0.0.1:0");
+    struct conn_target t = {.endpoint = s.at, .timeout_ms = 10000};
+    listener_pause(s.listener, true);
+    assert_int_equal(dial(&s, &t), ERR_OK);
+    run_until(&s.client, "opened"); /* by the kernel's backlog */
+    run_turns(s.loop, 3);
+    assert_null(s.e.c);
+    listener_pause(s.listener, false);
+    run_until(&s.e, "opened");
+    server_done(&s);
+}
+
+static void close_listener(void *arg, int fd, const struct ip_endpoint *peer)
+{
+    struct server *s = arg;
+    (void)peer;
+    close(fd);
+    listener_close(s->listener);
+    s->listener = NULL;
+    loop_stop(s->loop);
+}
+
+static void test_listener__may_be_closed_by_its_callback(void **state)
+{
+    struct server s;
+    struct errctx ec;
+    (void)state;
+    server_init(&s, "127.0.0.1:0");
+    listener_close(s.listener);
+    s.at.port = 0;
+    assert_int_equal(listener_open(s.loop, &s.at, true, close_listener, &s, &s.listener, &ec), ERR_OK);
+    assert_true(listener_address(s.listener, &s.at));
+    struct conn_target t = {.endpoint = s.at};
+    assert_int_equal(dial(&s, &t), ERR_OK);
+    loop_run(s.loop);
+    assert_null(s.listener);
+    server_done(&s);
+}
+
+static void test_listener__says_why_it_cannot_listen(void **state)
+{
+    struct server s;
+    struct listener *second;
+    struct errctx ec;
+    (void)state;
+    server_init(&s, "127.0.0.1:0");
+    assert_int_equal(listener_open(s.loop, &s.at, false, server_accepted, &s, &second, &ec), ERR_IO);
+    assert_non_null(strstr(ec.msg, ": Address already in use"));
+    server_done(&s);
+}
+
+/* Out of descriptors: waits instead of spinning, and accepts when there are some again. */
+static void test_listener__survives_exhaustion(void **state)
+{
+    struct server s;
+    struct rlimit before, few;
+    int hoard[64], n = 0;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){64, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    server_init(&s, "127.0.0.1:0");
+    struct conn_target t = {.endpoint = s.at, .timeout_ms = 10000};
+    assert_int_equal(dial(&s, &t), ERR_OK);
+    while (n < 64 && (hoard[n] = dup(0)) >= 0)
+        n++;
+    assert_int_equal(errno, EMFILE);
+    run_until(&s.client, "opened");
+    check_quiet(s.loop);
+    assert_null(s.e.c);
+    while (n > 0)
+        close(hoard[--n]);
+    run_until(&s.e, "opened");
+    server_done(&s);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+int main(void)
+{
+    alarm(60);
+    return CHECK_RUN(cmocka_unit_test(test_listener__pauses_and_resumes),
+                     cmocka_unit_test(test_listener__may_be_closed_by_its_callback),
+                     cmocka_unit_test(test_listener__says_why_it_cannot_listen),
+                     cmocka_unit_test(test_listener__survives_exhaustion));
+}
