@@ -30,7 +30,7 @@ const struct verb cli_verbs[] = {
     {"config check", settings, "[FILE]", 0, 1, "check the configuration; every problem with its line", NULL, NULL, cmd_config_check},
 
     {"help", other, "[COMMAND]", 0, 2, "this, or what a command does", NULL, NULL, cmd_help},
-    {"docs", other, "cli|settings", 1, 1, "a generated reference, in Markdown", NULL, NULL, cmd_docs},
+    {"docs", other, "cli|settings|metrics", 1, 1, "a generated reference, in Markdown", NULL, NULL, cmd_docs},
     {"completion", other, "bash|zsh|fish", 1, 1, "completion for a shell: `source <(bridgehead completion bash)`", NULL, NULL, cmd_completion},
     {"version", other, "", 0, 0, "the version", NULL, NULL, cmd_version},
 };

@@ -19,5 +19,5 @@
     X(bytes, COUNTER, "smtp_message_bytes_total", "octets of accepted messages")                             \
     X(memory, GAUGE, "smtp_memory_bytes", "memory of transactions and bodies in flight")                     \
     X(store_ready, GAUGE, "smtp_loops_ready", "loops whose queue takes mail")                                \
-    X(commit_ms, HISTOGRAM, "smtp_commit_milliseconds", "from end of data to the answer of the queue")
+    X(commit_ms, HISTOGRAM, "smtp_commit_seconds", "from end of data to the answer of the queue")
 METRICS_DECLARE(node_metrics, NODE_METRICS)

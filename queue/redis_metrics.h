@@ -11,13 +11,13 @@
     X(connects, COUNTER, "redis_connects_total", "connections to Redis that were made") \
     X(disconnects, COUNTER, "redis_disconnects_total", "connections to Redis that failed or ended") \
     X(timeouts, COUNTER, "redis_timeouts_total", "connections to Redis given up because a reply was late") \
-    X(latency, HISTOGRAM, "redis_latency_ms", "from sending a request to its reply") \
+    X(latency, HISTOGRAM, "redis_latency_seconds", "from sending a request to its reply") \
     X(links_up, GAUGE, "redis_connections", "connections to Redis that are up") \
     X(commits, COUNTER, "store_commits_total", "messages committed") \
     X(commits_retried, COUNTER, "store_commits_known_total", "commits that turned out to have been made before") \
     X(commits_failed, COUNTER, "store_commits_failed_total", "messages that could not be committed") \
     X(commits_short, COUNTER, "store_commits_unreplicated_total", "commits not confirmed by enough replicas in time") \
-    X(commit_latency, HISTOGRAM, "store_commit_ms", "from end of data to durable") \
+    X(commit_latency, HISTOGRAM, "store_commit_seconds", "from end of data to durable") \
     X(body_bytes, COUNTER, "store_body_bytes_total", "bytes of bodies accepted") \
     X(stored_bytes, COUNTER, "store_stored_bytes_total", "bytes of bodies sent to Redis after compression") \
     X(claims, COUNTER, "store_claims_total", "jobs claimed") \

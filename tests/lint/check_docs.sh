@@ -18,4 +18,5 @@ mode=${2:-}
 check docs/settings.md docs settings
 check docs/settings.schema.json config schema
 check docs/cli.md docs cli
+check docs/metrics.md docs metrics
 exit $stale

@@ -59,6 +59,8 @@ static void test_cli__exit_codes_say_what_was_wrong(void **state)
         {"completion bash", CLI_OK},
         {"completion tcsh", CLI_USAGE},
         {"docs cli", CLI_OK},
+        {"docs metrics", CLI_OK},
+        {"docs nothing", CLI_USAGE},
     };
     (void)state;
     CHECK_EACH (cases, c) {
