@@ -190,13 +190,18 @@ static void fill_answer(const struct dns_query *q, struct dns_answer *a)
 }
 
 /* The last thing that happens to q; the resolver may be gone afterwards. */
-static void deliver(struct dns_query *q)
+static void tell(struct dns_query *q)
 {
     struct dns_answer a;
-    forget(q);
     fill_answer(q, &a);
     q->done(q->arg, &a);
     release(q);
+}
+
+static void deliver(struct dns_query *q)
+{
+    forget(q);
+    tell(q);
 }
 
 static void decided(void *arg)
@@ -230,9 +235,11 @@ void dns_free(struct dns *d)
     if (d == NULL)
         return;
     d->closing = true;
-    while (d->queries != NULL) {
-        fail_part(d->queries, ERR_CANCELED, err_text(ERR_CANCELED));
-        deliver(d->queries);
+    for (struct dns_query *q; (q = d->queries) != NULL;) { /* a callback may cancel any other */
+        fail_part(q, ERR_CANCELED, err_text(ERR_CANCELED));
+        forget(q);
+        d->queries = q->next; /* as forget() left it; here for analyzers that do not see it */
+        tell(q);
     }
     if (d->ub != NULL)
         ub_ctx_delete(d->ub);

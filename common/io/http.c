@@ -189,7 +189,9 @@ void http_close(struct http *h)
     if (h == NULL)
         return;
     listener_close(h->listener);
-    while (h->clients != NULL)
-        client_free(h->clients);
+    for (struct client *c = h->clients, *next; c != NULL; c = next) {
+        next = c->next;
+        client_free(c);
+    }
     free(h);
 }

@@ -94,16 +94,18 @@ static BIO_METHOD *bio_method(void)
 static enum err context_new(const SSL_METHOD *method, struct tls_context **ret, struct errctx *ec)
 {
     struct tls_context *t = calloc(1, sizeof *t);
-    if (t == NULL)
-        return err_set(ec, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+    if (t == NULL) {
+        (void)err_set(ec, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+        return ERR_NOMEM;
+    }
     atomic_init(&t->refs, 1);
     ERR_clear_error();
     t->ctx = SSL_CTX_new(method);
     t->bio = bio_method();
     if (t->ctx == NULL || t->bio == NULL) {
-        enum err e = err_set(ec, ERR_TLS, "cannot set up TLS: %s", openssl_reason());
+        (void)err_set(ec, ERR_TLS, "cannot set up TLS: %s", openssl_reason());
         tls_unref(t);
-        return e;
+        return ERR_TLS;
     }
     (void)SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
     (void)SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
