@@ -7,9 +7,9 @@ static unsigned least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-static char lower(char c)
+static int lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+    return c >= 'A' && c <= 'Z' ? c + 32 : c;
 }
 
 /* Optimal string alignment distance: three rows of the usual table. */
@@ -26,7 +26,7 @@ static unsigned distance(struct span a, struct span b)
         row = spare;
         row[0] = i;
         for (unsigned j = 1; j <= b.len; j++) {
-            char x = lower(a.ptr[i - 1]), y = lower(b.ptr[j - 1]);
+            int x = lower(a.ptr[i - 1]), y = lower(b.ptr[j - 1]);
             row[j] = least(least(old[j], row[j - 1]) + 1, old[j - 1] + (x != y));
             if (i > 1 && j > 1 && x == lower(b.ptr[j - 2]) && y == lower(a.ptr[i - 2]))
                 row[j] = least(row[j], older[j - 2] + 1);

@@ -18,8 +18,8 @@ static bool key_matches(struct span *name, const char *key)
     if (name->len < k.len)
         return false;
     for (size_t i = 0; i < k.len; i++) {
-        char upper = k.ptr[i] >= 'a' && k.ptr[i] <= 'z' ? (char)(k.ptr[i] - 32) : k.ptr[i];
-        if (name->ptr[i] != upper)
+        bool lower = k.ptr[i] >= 'a' && k.ptr[i] <= 'z';
+        if (name->ptr[i] != (lower ? k.ptr[i] - 32 : k.ptr[i]))
             return false;
     }
     *name = span_from(*name, k.len);

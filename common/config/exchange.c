@@ -33,7 +33,7 @@ const struct exchange_setting exchange_settings[] = {
     {"outbound authentication", "RouteAction", "anonymous", NULL, "workers log in nowhere yet; outbound TLS is delivery.tls and connectors[].tls"},
     {"outbound user", "RouteUserName", "none", NULL, "as above"},
     {"outbound password", "RoutePassword", "none", NULL, "as above"},
-    {"inbound command mask", "SmtpInboundCommandSupportOptions", "all on", VS "disable_extensions", "by name"},
+    {"inbound command mask", "SmtpInboundCommandSupportOptions", "all on", VS "disable_extensions", "by EHLO keyword; ETRN, TURN and ATRN are not offered"},
     {"relay allowed if authenticated", "RelayForAuth", "yes", NULL, "nobody can log in yet"},
     {"reverse DNS lookup of clients", "EnableReverseDnsLookup", "no", VS "reverse_dns_lookup", ""},
     {"masquerade domain", "DoMasquerade, MasqueradeDomain", "no", VS "masquerade_domain", "empty: no"},

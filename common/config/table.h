@@ -31,13 +31,13 @@ enum conf_row_kind { ROW_VALUE, ROW_ENUM, ROW_SECTION, ROW_LIST };
 struct conf_section;
 struct conf_row {
     enum conf_row_kind kind;
+    enum conf_when when; /* VALUE, ENUM */
     const char *key, *help;
     size_t offset;
     const struct conf_type *type;   /* VALUE */
     const char *def;                /* VALUE, ENUM; NULL: required */
     uint64_t lo, hi;                /* VALUE; LIST: hi is the greatest length */
     const char *words;              /* ENUM: "a|b|c" */
-    enum conf_when when;            /* VALUE, ENUM */
     const struct conf_section *sub; /* SECTION, LIST */
 };
 struct conf_section {

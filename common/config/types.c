@@ -181,9 +181,10 @@ static enum err check_priority(struct span in, const char *base_dir, struct buf 
 
 static enum err check_keyword(struct span in, const char *base_dir, struct buf *out, struct errctx *ec)
 {
+    /* those of node/extensions.h, which a test there compares */
     static const char *const words[] = {
         "PIPELINING",          "SIZE",     "8BITMIME", "BINARYMIME", "CHUNKING", "DSN",
-        "ENHANCEDSTATUSCODES", "SMTPUTF8", "STARTTLS", "LIMITS",     "HELP",     "ETRN"};
+        "ENHANCEDSTATUSCODES", "SMTPUTF8", "STARTTLS", "LIMITS",     "HELP"};
     (void)base_dir;
     return check_word(in, words, ARRAY_LEN(words), "extension", out, ec);
 }

@@ -30,11 +30,11 @@ enum err yaml_append(struct arena *mem, struct yaml_node *parent, struct yaml_no
 {
     if ((parent->count & (parent->count - 1)) == 0) {
         size_t capacity = parent->count == 0 ? 1 : parent->count * 2;
-        struct yaml_node **items = arena_alloc(mem, capacity * sizeof *items);
+        struct yaml_node **items = arena_alloc(mem, capacity * sizeof(void *));
         if (items == NULL)
             return ERR_NOMEM;
         if (parent->count > 0)
-            memcpy(items, parent->items, parent->count * sizeof *items);
+            memcpy(items, parent->items, parent->count * sizeof(void *));
         parent->items = items;
     }
     parent->items[parent->count++] = item;
@@ -81,15 +81,18 @@ static enum err add_node(struct builder *b, enum yaml_kind kind, const yaml_char
     n->line = b->line;
     n->text = SPAN("");
     enum err e = remember(b, anchor, n);
-    *ret = n;
-    return e == ERR_OK ? attach(b, n) : e;
+    if (e == ERR_OK)
+        e = attach(b, n);
+    if (e == ERR_OK)
+        *ret = n;
+    return e;
 }
 
 static enum err add_scalar(struct builder *b, const yaml_event_t *ev)
 {
-    struct yaml_node *n;
+    struct yaml_node *n = NULL;
     enum err e = add_node(b, YAML_SCALAR, ev->data.scalar.anchor, ev->data.scalar.tag, &n);
-    if (e != ERR_OK)
+    if (e != ERR_OK || n == NULL)
         return e;
     struct span text = span_of((const char *)ev->data.scalar.value, ev->data.scalar.length);
     char *copy = arena_dup(b->mem, text);
@@ -103,7 +106,7 @@ static enum err add_scalar(struct builder *b, const yaml_event_t *ev)
 static enum err open_container(struct builder *b, enum yaml_kind kind, const yaml_char_t *anchor,
                                const yaml_char_t *tag)
 {
-    struct yaml_node *n;
+    struct yaml_node *n = NULL;
     if (b->depth == YAML_DEPTH_MAX)
         return err_set(b->ec, ERR_TOOBIG, "nested deeper than %d levels", YAML_DEPTH_MAX);
     enum err e = add_node(b, kind, anchor, tag, &n);
