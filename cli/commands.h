@@ -15,3 +15,5 @@ int cmd_run(struct cli *cli);
 int cmd_reload(struct cli *cli);
 /* cmd_send.c */
 int cmd_send(struct cli *cli);
+/* cmd_simulate.c */
+int cmd_simulate(struct cli *cli);

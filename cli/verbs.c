@@ -5,6 +5,7 @@
 /* clang-format off */
 static const char running[]  = "Running it";
 static const char mail[]     = "Mail";
+static const char routing[]  = "Routing";
 static const char settings[] = "Configuration";
 static const char other[]    = "Other";
 
@@ -17,6 +18,17 @@ static const struct cli_optdesc send_opts[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const struct cli_optdesc simulate_opts[] = {
+    {"shape", 0, "NAME", "ring, hub, random or tree-of-rings; default random"},
+    {"groups", 'g', "N", "routing groups, at most 10000; default 100"},
+    {"links", 'l', "N", "links of a random shape; default 2.5 a group"},
+    {"events", 'e', "N", "links that fail and heal, one after the other; default 10"},
+    {"loss", 0, "PERMILLE", "messages lost, of a thousand; default 0"},
+    {"latency", 0, "MS", "longest latency of a message; default 20"},
+    {"seed", 0, "N", "same seed, same run; default 1"},
+    {NULL, 0, NULL, NULL},
+};
+
 const struct verb cli_verbs[] = {
     {"run", running, "", 0, 0, "everything on this machine: Redis, node, worker",
      "Starts what redis.url asks for (`embedded`: a redis-server child), the node and the worker, and starts again\n"
@@ -24,6 +36,11 @@ const struct verb cli_verbs[] = {
     {"reload", running, "", 0, 0, "let what runs on this machine read its configuration again", NULL, NULL, cmd_reload},
 
     {"send", mail, "ADDRESS...", 1, CLI_ARGS_MAX, "send a test message over SMTP; prints what the server answered", NULL, send_opts, cmd_send},
+
+    {"simulate", routing, "", 0, 0, "how link state spreads over a topology: time, messages, bytes",
+     "Runs the engines of all groups in virtual time. Links fail and heal at random; for each event the table shows\n"
+     "how long it took until every router had the same table again, and what was sent, beside the bytes that\n"
+     "flooding full tables would have cost.", simulate_opts, cmd_simulate},
 
     {"config show", settings, "", 0, 0, "the settings in force, defaults included; of secrets the file's name", NULL, NULL, cmd_config_show},
     {"config schema", settings, "", 0, 0, "the JSON schema of the configuration, for editors", NULL, NULL, cmd_config_schema},

@@ -653,6 +653,44 @@ size_t sim_groups(const struct sim *s)
     return s->ngroups;
 }
 
+/* A link stands with both of its ends; the lower one counts. */
+static size_t links_from(const struct sim *s, uint32_t group)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->groups[group].nlinks; i++)
+        n += s->groups[group].links[i].to > group;
+    return n;
+}
+
+size_t sim_links(const struct sim *s)
+{
+    size_t n = 0;
+    for (uint32_t g = 0; g < s->ngroups; g++)
+        n += links_from(s, g);
+    return n;
+}
+
+bool sim_link_at(const struct sim *s, size_t n, uint32_t *ret_a, uint32_t *ret_b, bool *ret_up)
+{
+    for (uint32_t g = 0; g < s->ngroups; g++) {
+        size_t here = links_from(s, g);
+        if (n >= here) {
+            n -= here;
+            continue;
+        }
+        for (size_t i = 0; i < s->groups[g].nlinks; i++) {
+            const struct link *l = &s->groups[g].links[i];
+            if (l->to < g || n-- != 0)
+                continue;
+            *ret_a = g;
+            *ret_b = l->to;
+            *ret_up = l->up;
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *sim_group_name(const struct sim *s, uint32_t group)
 {
     return s->groups[group].name;

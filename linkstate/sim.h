@@ -46,6 +46,9 @@ void sim_run(struct sim *s, ms_t for_ms);
 ms_t sim_now(const struct sim *s);
 struct ls *sim_engine(struct sim *s, uint32_t group); /* NULL: stopped */
 size_t sim_groups(const struct sim *s);
+size_t sim_links(const struct sim *s); /* each counted once */
+/* The n-th link; false: there are not so many. */
+bool sim_link_at(const struct sim *s, size_t n, uint32_t *ret_a, uint32_t *ret_b, bool *ret_up);
 const char *sim_group_name(const struct sim *s, uint32_t group);
 void sim_stats(const struct sim *s, struct sim_stats *ret);
 void sim_stats_reset(struct sim *s);
