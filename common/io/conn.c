@@ -11,7 +11,7 @@
 
 enum { HIGH_WATER = 256 * 1024 };
 
-/* --- state -------------------------------------------------------------------------------------------- */
+/* --- state ----------------------------------------------------------------------------------- */
 
 void conn_set_state(struct conn *c, enum conn_state next)
 {
@@ -110,7 +110,7 @@ static void deadline_passed(void *arg)
     conn_close(c, c->state == CONN_LINGERING ? ERR_OK : ERR_TIMEOUT, why[c->state]);
 }
 
-/* --- making ------------------------------------------------------------------------------------------- */
+/* --- making ---------------------------------------------------------------------------------- */
 
 /* What was promised not to happen inside a call of the owner. */
 static void run_later(void *arg)
@@ -252,7 +252,7 @@ enum err conn_connect(struct loop *l, const struct conn_target *t, const struct 
     return ERR_OK;
 }
 
-/* --- output ------------------------------------------------------------------------------------------- */
+/* --- output ---------------------------------------------------------------------------------- */
 
 /* Where the next byte goes, and whether there is any use in it. */
 static enum err output_buffer(struct conn *c, struct evbuffer **ret)
@@ -315,7 +315,7 @@ void conn_set_high_water(struct conn *c, size_t high_bytes)
     c->high_water = high_bytes;
 }
 
-/* --- what the owner asks for --------------------------------------------------------------------------- */
+/* --- what the owner asks for ----------------------------------------------------------------- */
 
 void conn_pause(struct conn *c)
 {

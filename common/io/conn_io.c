@@ -12,7 +12,7 @@ enum {
     LINGER_MS = 2000, /* for the peer's end after ours */
 };
 
-/* --- registration ----------------------------------------------------------------------------------- */
+/* --- registration ---------------------------------------------------------------------------- */
 
 static void set_interest(struct conn *c, short want)
 {
@@ -38,7 +38,7 @@ void conn_watch(struct conn *c)
     set_interest(c, want);
 }
 
-/* --- output -------------------------------------------------------------------------------------------- */
+/* --- output ---------------------------------------------------------------------------------- */
 
 struct evbuffer *conn_wire(struct conn *c)
 {
@@ -181,8 +181,7 @@ void conn_say_goodbye(struct conn *c)
     }
 }
 
-/* --- input ------------------------------------------------------------------------------------------------
- */
+/* --- input ----------------------------------------------------------------------------------- */
 
 /* Keeps what was not consumed, in a block of its own size. */
 static bool keep(struct conn *c, struct span rest)

@@ -39,8 +39,7 @@ struct daemon {
     struct daemon_metrics metrics;
 };
 
-/* --- HTTP
- * --------------------------------------------------------------------------------------------------- */
+/* --- HTTP ------------------------------------------------------------------------------------ */
 
 static void add_json_string(struct buf *out, struct span s)
 {
@@ -136,8 +135,7 @@ static enum err open_http(struct daemon *d, struct errctx *ec)
     return ERR_OK;
 }
 
-/* --- signals
- * ------------------------------------------------------------------------------------------------- */
+/* --- signals --------------------------------------------------------------------------------- */
 
 static void stop_when_drained(void *arg)
 {
@@ -242,8 +240,7 @@ static void on_watchdog(void *arg)
     timer_set(d->watchdog, d->watchdog_ms);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static enum err open_events(struct daemon *d, struct errctx *ec)
 {

@@ -49,7 +49,7 @@ struct dns {
     bool closing;
 };
 
-/* --- context ------------------------------------------------------------------------------------------- */
+/* --- context --------------------------------------------------------------------------------- */
 
 static enum err option(struct dns *d, const char *name, const char *value, struct errctx *ec)
 {
@@ -141,8 +141,7 @@ enum err dns_new(struct loop *l, char *const *servers, size_t n, ms_t timeout_ms
     return ERR_OK;
 }
 
-/* --- end of a question ------------------------------------------------------------------------------------
- */
+/* --- end of a question ----------------------------------------------------------------------- */
 
 static void forget(struct dns_query *q)
 {
@@ -247,8 +246,7 @@ void dns_free(struct dns *d)
     free(d);
 }
 
-/* --- asking
- * ------------------------------------------------------------------------------------------------- */
+/* --- asking ---------------------------------------------------------------------------------- */
 
 static bool make_records(struct dns_query *q)
 {

@@ -102,8 +102,7 @@ static bool read_record(struct span packet, struct rd *r, struct record *rec)
     return !r->bad;
 }
 
-/* --- records -----------------------------------------------------------------------------------------------
- */
+/* --- records --------------------------------------------------------------------------------- */
 
 void dns_records_init(struct dns_records *r)
 {
@@ -197,8 +196,7 @@ static bool add_record(struct dns_records *r, struct span packet, const struct r
     return ok;
 }
 
-/* --- packets -----------------------------------------------------------------------------------------------
- */
+/* --- packets --------------------------------------------------------------------------------- */
 
 struct sections {
     struct span packet;

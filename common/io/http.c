@@ -31,7 +31,7 @@ static void client_free(struct client *c)
     free(c);
 }
 
-/* --- requests ------------------------------------------------------------------------------------------- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 enum verdict { REQUEST_PARTIAL, REQUEST_GET, REQUEST_HEAD, REQUEST_BAD, REQUEST_METHOD };
 
@@ -133,8 +133,7 @@ static void client_closed(void *arg, enum err e, const char *why)
     client_free(arg);
 }
 
-/* --- life
- * --------------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static void accepted(void *arg, int fd, const struct ip_endpoint *peer)
 {

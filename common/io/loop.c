@@ -26,7 +26,7 @@ struct post_queue {
     atomic_bool stop;
 };
 
-/* --- turns ------------------------------------------------------------------------------------- */
+/* --- turns ----------------------------------------------------------------------------------- */
 
 static ms_t loop_mono(void *self)
 {
@@ -141,7 +141,7 @@ void loop_run(struct loop *l)
     l->running = l->now_known = false;
 }
 
-/* --- calls from other threads -------------------------------------------------------------------- */
+/* --- calls from other threads ---------------------------------------------------------------- */
 
 static void wake(struct post_queue *q)
 {
@@ -225,7 +225,7 @@ static struct post_queue *posts_new(struct event_base *base)
     return q;
 }
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static struct event_base *base_new(void)
 {
@@ -271,7 +271,7 @@ void loop_free(struct loop *l)
     free(l);
 }
 
-/* --- timers ------------------------------------------------------------------------------------------
+/* --- timers ---------------------------------------------------------------------------------
  * deadline_ms is what the owner asked for, armed_ms when libevent will call. Only armed_ms > deadline_ms
  * touches libevent; the other way round the call comes early and arms again. */
 
@@ -346,7 +346,7 @@ void timer_cancel(struct timer *t)
     t->deadline_ms = NEVER;
 }
 
-/* --- signals and descriptors ---------------------------------------------------------------------- */
+/* --- signals and descriptors ----------------------------------------------------------------- */
 
 struct watch {
     struct event ev;

@@ -31,7 +31,7 @@ struct tls {
     bool established, failed, named;
 };
 
-/* --- errors ------------------------------------------------------------------------------------------- */
+/* --- errors ---------------------------------------------------------------------------------- */
 
 /* Takes the first error off OpenSSL's queue: the cause; the others are its consequences. */
 static const char *openssl_reason(void)
@@ -44,7 +44,7 @@ static const char *openssl_reason(void)
     return text == NULL ? "unknown reason" : text;
 }
 
-/* --- the filter's ends --------------------------------------------------------------------------------- */
+/* --- the filter's ends ----------------------------------------------------------------------- */
 
 static int bio_read(BIO *bio, char *out, size_t size, size_t *ret_n)
 {
@@ -88,8 +88,7 @@ static BIO_METHOD *bio_method(void)
     return m;
 }
 
-/* --- contexts --------------------------------------------------------------------------------------------
- */
+/* --- contexts -------------------------------------------------------------------------------- */
 
 static enum err context_new(const SSL_METHOD *method, struct tls_context **ret, struct errctx *ec)
 {
@@ -195,8 +194,7 @@ void tls_unref(struct tls_context *t)
     free(t);
 }
 
-/* --- sessions ----------------------------------------------------------------------------------------------
- */
+/* --- sessions -------------------------------------------------------------------------------- */
 
 /* Server name indication is for host names alone (RFC 6066 3); an address is verified as one. */
 static bool set_name(SSL *ssl, const char *name)
@@ -327,7 +325,7 @@ void tls_finish(struct tls *t, struct evbuffer *wire)
     ERR_clear_error();
 }
 
-/* --- what was negotiated -------------------------------------------------------------------------------- */
+/* --- what was negotiated --------------------------------------------------------------------- */
 
 /* One line, printable: it ends up in trace headers and logs. */
 static void subject_text(X509 *peer, char *out, size_t size)

@@ -229,8 +229,7 @@ static void test_conn_random__keeps_its_promises(void **state)
         play(seed);
 }
 
-/* --- descriptors come and go ------------------------------------------------------------------------------
- */
+/* --- descriptors come and go ----------------------------------------------------------------- */
 
 enum { VISITS = 3000, CROWD = 40 };
 

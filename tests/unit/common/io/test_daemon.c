@@ -22,8 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* --- a configuration -------------------------------------------------------------------------------------
- */
+/* --- a configuration ------------------------------------------------------------------------- */
 
 struct config {
     struct conf_root root;
@@ -68,8 +67,7 @@ enum err config_restart_needed(const struct config *running, const struct config
     return buf_add(ret_keys, SPAN("data_dir\n"));
 }
 
-/* --- a daemon that writes down what it is told ------------------------------------------------------------
- */
+/* --- a daemon that writes down what it is told ----------------------------------------------- */
 
 struct fake {
     struct loop *loop;
@@ -206,8 +204,7 @@ static bool page_has(struct fake *f, const char *path, const char *status, const
     return ok;
 }
 
-/* --- visits
- * ------------------------------------------------------------------------------------------------- */
+/* --- visits ---------------------------------------------------------------------------------- */
 
 static void *visit_pages(void *arg)
 {
@@ -340,8 +337,7 @@ static void test_daemon__what_cannot_start_fails(void **state)
     }
 }
 
-/* --- the service manager
- * -------------------------------------------------------------------------------------- */
+/* --- the service manager --------------------------------------------------------------------- */
 
 static void *visit_managed(void *arg)
 {

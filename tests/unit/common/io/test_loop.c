@@ -236,7 +236,7 @@ static void test_loop__watches_descriptors_and_signals(void **state)
     story_done(&s);
 }
 
-/* --- other threads ------------------------------------------------------------------------------------- */
+/* --- other threads --------------------------------------------------------------------------- */
 
 enum { THREADS = 4, POSTS = 2000 };
 

@@ -294,7 +294,7 @@ static void test_tls__free_during_the_handshake_releases_output(void **state)
     pair_done(&p);
 }
 
-/* --- one end is not ours -------------------------------------------------------------------------------- */
+/* --- one end is not ours --------------------------------------------------------------------- */
 
 /* A server of ours; the client is OpenSSL on a bare descriptor, or no TLS at all. */
 struct raw {
