@@ -27,7 +27,7 @@ struct route_table {
     struct class_table classes;
     struct class_rule *rules; /* per connector */
     struct namemap names;     /* -> row number + 1 */
-    struct row *rows;         /* [0] is the empty name */
+    struct row *rows;
     size_t nrows;
     struct candidate *candidates;
     unsigned deepest; /* most labels of any name in the table */
@@ -133,7 +133,7 @@ static enum err row_of(struct route_table *t, struct span name, struct row **ret
 static enum err fill_rows(struct route_table *t, const struct entry *entries, size_t n)
 {
     struct row *row;
-    enum err e = row_of(t, SPAN(""), &row);
+    enum err e = ERR_OK;
     for (size_t i = 0; i < n && e == ERR_OK; i++) {
         t->candidates[i] = entries[i].candidate;
         e = row_of(t, entries[i].name, &row);
@@ -251,11 +251,13 @@ void route_lookup(const struct route_table *t, struct span domain, uint32_t klas
     struct {
         uint32_t hash;
         uint32_t at;
-    } suffixes[LABELS_MAX];
-    unsigned n = 0;
+    } suffixes[LABELS_MAX + 1];
+    unsigned n = 1;
     uint32_t hash = NAMEMAP_HASH_SEED;
+    suffixes[0].hash = hash; /* the empty one: "*" */
+    suffixes[0].at = (uint32_t)domain.len;
     for (size_t i = domain.len; i > 0; i--) {
-        if (domain.ptr[i - 1] == '.' && n < t->deepest && n < LABELS_MAX) {
+        if (domain.ptr[i - 1] == '.' && n <= t->deepest && n <= LABELS_MAX) {
             suffixes[n].hash = hash;
             suffixes[n++].at = (uint32_t)i;
         }
@@ -273,6 +275,5 @@ void route_lookup(const struct route_table *t, struct span domain, uint32_t klas
         if (row != NULL && take_first(t, row->below_at, row->below_n, klass, ret))
             return;
     }
-    if (!take_first(t, t->rows[0].below_at, t->rows[0].below_n, klass, ret))
-        *ret = (struct route){.kind = ROUTE_NONE};
+    *ret = (struct route){.kind = ROUTE_NONE};
 }

@@ -41,7 +41,7 @@ static void arm(void *arg)
 
 static void run(struct file_job *job)
 {
-    struct local_lane *s = (struct local_lane *)((char *)job - offsetof(struct local_lane, job));
+    struct local_lane *s = (struct local_lane *)(void *)((char *)job - offsetof(struct local_lane, job));
     enum err e = ERR_OK;
 
     s->committed = false;
@@ -95,7 +95,7 @@ static void record_error(struct local_lane *s, enum err e, const char *why)
 
 static void job_done_here(struct file_job *job)
 {
-    struct local_lane *s = (struct local_lane *)((char *)job - offsetof(struct local_lane, job));
+    struct local_lane *s = (struct local_lane *)(void *)((char *)job - offsetof(struct local_lane, job));
 
     s->busy = false;
     body_piece_free(s->piece);
