@@ -1,4 +1,4 @@
-/* cli/cmd_basic.c — help, version, generated documents, configuration. */
+/* cli/cmd_basic.c — help, version, generated documents. */
 #include "cli/commands.h"
 #include "node/metrics.h"
 #include "queue/redis_metrics.h"
@@ -105,33 +105,6 @@ int cmd_completion(struct cli *cli)
     int code = e == ERR_OK ? cli_print(&out)
                            : cli_fail(cli, CLI_USAGE, "no completion for '%s'; there are: bash, zsh, fish",
                                       cli->args[0]);
-    buf_done(&out);
-    return code;
-}
-
-int cmd_config_check(struct cli *cli)
-{
-    if (cli->nargs == 1)
-        cli->config_path = cli->args[0];
-    if (cli_config(cli) == NULL)
-        return CLI_CONFIG;
-    return printf("%s is in order\n", cli->config_path) > 0 ? CLI_OK : CLI_FAILED;
-}
-
-int cmd_config_schema(struct cli *cli)
-{
-    return print_text(cli, config_schema);
-}
-
-int cmd_config_show(struct cli *cli)
-{
-    struct buf out;
-    struct config *c = cli_config(cli);
-    if (c == NULL)
-        return CLI_CONFIG;
-    buf_init(&out, 64 << 20);
-    enum err e = cli->output == CLI_JSON ? config_show_json(c, &out) : config_show(c, &out);
-    int code = e == ERR_OK ? cli_print(&out) : cli_fail(cli, CLI_FAILED, "%s", err_text(e));
     buf_done(&out);
     return code;
 }

@@ -7,9 +7,6 @@ int cmd_help(struct cli *cli);
 int cmd_version(struct cli *cli);
 int cmd_docs(struct cli *cli);
 int cmd_completion(struct cli *cli);
-int cmd_config_check(struct cli *cli);
-int cmd_config_show(struct cli *cli);
-int cmd_config_schema(struct cli *cli);
 /* cmd_daemons.c */
 int cmd_run(struct cli *cli);
 int cmd_reload(struct cli *cli);
@@ -17,3 +14,7 @@ int cmd_reload(struct cli *cli);
 int cmd_send(struct cli *cli);
 /* cmd_simulate.c */
 int cmd_simulate(struct cli *cli);
+/* cmd_config.c */
+int cmd_config_check(struct cli *cli);
+int cmd_config_show(struct cli *cli);
+int cmd_config_schema(struct cli *cli);

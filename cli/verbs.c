@@ -44,7 +44,7 @@ const struct verb cli_verbs[] = {
 
     {"config show", settings, "", 0, 0, "the settings in force, defaults included; of secrets the file's name", NULL, NULL, cmd_config_show},
     {"config schema", settings, "", 0, 0, "the JSON schema of the configuration, for editors", NULL, NULL, cmd_config_schema},
-    {"config check", settings, "[FILE]", 0, 1, "check the configuration; every problem with its line", NULL, NULL, cmd_config_check},
+    {"config check", settings, "[FILE]", 0, 1, "check the configuration and the files it names; every problem with its line", NULL, NULL, cmd_config_check},
 
     {"help", other, "[COMMAND]", 0, 2, "this, or what a command does", NULL, NULL, cmd_help},
     {"docs", other, "cli|settings|metrics", 1, 1, "a generated reference, in Markdown", NULL, NULL, cmd_docs},

@@ -116,7 +116,7 @@ CONFIG_ERRORS = [  # (text put at the end of a good file, what the message must 
     ("delivery: {max_connections: 0}\n", "max_connections"),
     ("delivery: {retry: {expire: 1s}}\n", "expire"),
     ("log: {level: loud}\n", "loud"),
-    ("log: [level\n", "line"),
+    ("log: [level\n", "YAML"),
     ("redis: {url: 'ftp://x'}\n", "url"),
     ("redis: {durability: 'sometimes'}\n", "durability"),
     ("virtual_servers: [{name: a, listen: ['nonsense']}]\n", "nonsense"),
@@ -124,7 +124,7 @@ CONFIG_ERRORS = [  # (text put at the end of a good file, what the message must 
     ("virtual_servers: [{name: a, relay_from: ['300.0.0.0/8']}]\n", "300.0.0.0/8"),
     ("local_domains: [{domain: x.example, deliver: 'carrier pigeon'}]\n", "deliver"),
     ("connectors: [{name: a, adress_spaces: []}]\n", "address_spaces"),
-    ("\tdata_dir: x\n", "line"),
+    ("\tdata_dir: x\n", "YAML"),
 ]
 
 

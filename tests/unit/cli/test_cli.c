@@ -3,6 +3,7 @@
 #include "tests/unit/check.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -70,6 +71,32 @@ static void test_cli__exit_codes_say_what_was_wrong(void **state)
     }
 }
 
+/* A file that is well-formed but names a certificate that is not there. */
+static void test_cli__config_check_looks_at_certificates(void **state)
+{
+    static const struct {
+        const char *yaml;
+        int code;
+    } cases[] = {
+        {"", CLI_OK},
+        {"virtual_servers: [{name: a, tls: {certificate: /nonexistent, key: /nonexistent}}]", CLI_CONFIG},
+        {"delivery: {ca_file: /nonexistent}", CLI_CONFIG},
+        {"delivery: {ca_fil: /nonexistent}", CLI_CONFIG},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        char path[] = "/tmp/bridgehead-test-XXXXXX", line[128];
+        int fd = mkstemp(path);
+        assert_true(fd >= 0 && write(fd, c->yaml, strlen(c->yaml)) == (ssize_t)strlen(c->yaml));
+        (void)snprintf(line, sizeof line, "config check %s", path);
+        assert_int_equal(run(line), c->code);
+        (void)snprintf(line, sizeof line, "-o json config check %s", path);
+        assert_int_equal(run(line), c->code);
+        (void)close(fd);
+        (void)unlink(path);
+    }
+}
+
 static void test_cli__rows_are_complete_and_families_stand_together(void **state)
 {
     (void)state;
@@ -104,6 +131,7 @@ static void test_cli__the_reference_names_every_command(void **state)
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_cli__exit_codes_say_what_was_wrong),
+                     cmocka_unit_test(test_cli__config_check_looks_at_certificates),
                      cmocka_unit_test(test_cli__rows_are_complete_and_families_stand_together),
                      cmocka_unit_test(test_cli__the_reference_names_every_command));
 }

@@ -1,0 +1,112 @@
+/* cli/cmd_config.c — the configuration: checked, shown, described. */
+#include "cli/commands.h"
+#include "common/io/tls.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+extern char **environ;
+
+enum { PROBLEMS_BYTES_MAX = 1 << 20, SHOWN_BYTES_MAX = 64 << 20 };
+
+static int print_or_fail(struct cli *cli, enum err e, struct buf *out)
+{
+    int code = e == ERR_OK ? cli_print(out) : cli_fail(cli, CLI_FAILED, "%s", err_text(e));
+    buf_done(out);
+    return code;
+}
+
+/* --- config check --------------------------------------------------------------------------------- */
+
+static void add_problem(struct buf *problems, const char *file, const char *key, const char *why)
+{
+    (void)!buf_addf(problems, "%s: %s: %s\n", file, key, why); /* a full report is a report all the same */
+}
+
+/* What the loader cannot see: certificates and keys that are missing, or do not belong together. */
+static void check_files(const char *file, const struct conf_root *root, struct buf *problems)
+{
+    const char *const stores[][2] = {{"redis.ca_file", root->redis.ca_file},
+                                     {"delivery.ca_file", root->delivery.ca_file}};
+    struct tls_context *tls;
+    struct errctx ec;
+    for (size_t i = 0; i < root->virtual_servers.count; i++) {
+        const struct conf_tls *t = &root->virtual_servers.items[i].tls;
+        char key[64];
+        if (t->certificate[0] == '\0')
+            continue;
+        (void)snprintf(key, sizeof key, "virtual_servers[%zu].tls", i);
+        if (tls_server_new(t->certificate, t->key, (enum tls_min)t->min_version, &tls, &ec) == ERR_OK)
+            tls_unref(tls);
+        else
+            add_problem(problems, file, key, ec.msg);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(stores); i++) {
+        if (stores[i][1][0] == '\0')
+            continue;
+        if (tls_client_new(stores[i][1], true, &tls, &ec) == ERR_OK)
+            tls_unref(tls);
+        else
+            add_problem(problems, file, stores[i][0], ec.msg);
+    }
+}
+
+static int print_json(const char *file, struct span problems)
+{
+    struct span line;
+    json_t *list = json_array();
+    while (problems.len > 0) {
+        (void)span_cut(problems, '\n', &line, &problems);
+        (void)json_array_append_new(list, json_stringn(line.ptr, line.len));
+    }
+    json_t *root =
+        json_pack("{s:s, s:b, s:o}", "file", file, "ok", json_array_size(list) == 0, "problems", list);
+    int code = root != NULL && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF
+                   ? CLI_OK
+                   : CLI_FAILED;
+    json_decref(root);
+    return code;
+}
+
+int cmd_config_check(struct cli *cli)
+{
+    struct buf problems;
+    struct errctx ec = {""};
+    if (cli->nargs == 1)
+        cli->config_path = cli->args[0];
+    buf_init(&problems, PROBLEMS_BYTES_MAX);
+    enum err e = config_load(cli->config_path, environ, &cli->conf, &problems, &ec);
+    if (e == ERR_OK)
+        check_files(cli->config_path, config_root(cli->conf), &problems);
+    int code = CLI_OK;
+    if (cli->output == CLI_JSON)
+        code = print_json(cli->config_path, buf_span(&problems));
+    else if (problems.len > 0)
+        (void)fputs(buf_cstr(&problems), stderr);
+    else if (printf("%s is in order\n", cli->config_path) < 0)
+        code = CLI_FAILED;
+    if (e != ERR_OK || problems.len > 0)
+        code = CLI_CONFIG;
+    buf_done(&problems);
+    return code;
+}
+
+/* --- config show, config schema ------------------------------------------------------------------- */
+
+int cmd_config_schema(struct cli *cli)
+{
+    struct buf out;
+    buf_init(&out, SHOWN_BYTES_MAX);
+    return print_or_fail(cli, config_schema(&out), &out);
+}
+
+int cmd_config_show(struct cli *cli)
+{
+    struct buf out;
+    struct config *c = cli_config(cli);
+    if (c == NULL)
+        return CLI_CONFIG;
+    buf_init(&out, SHOWN_BYTES_MAX);
+    return print_or_fail(cli, cli->output == CLI_JSON ? config_show_json(c, &out) : config_show(c, &out),
+                         &out);
+}
