@@ -27,7 +27,7 @@ int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...)
     va_end(ap);
     const char *name = cli->verb != NULL ? cli->verb->name : "";
     (void)fprintf(stderr, "bridgehead%s%s: %s\n", name[0] != '\0' ? " " : "", name, text);
-    return code;
+    return (int)code;
 }
 
 int cli_print(const struct buf *out)
