@@ -1,0 +1,257 @@
+/* mirrors worker/settle.c. A case is one line of words, a letter a recipient:
+ *
+ *   outcomes   d delivered  D delivered, reports are the server's duty now  b bounced  r retry (own failure)
+ *              l retry (link)  n next target, nobody left  p the same, permanent  c canceled here  . not
+ * tried want       verb, event, delivered/bounced/deferred, reports (f failed, y delayed, s relayed, S
+ * delivered) */
+#include "tests/unit/check.h"
+
+#include "worker/settle.h"
+
+static ms_t glitch[] = {60000, 60000}, schedule[] = {600000};
+static const struct conf_retry retry = {.glitch = {glitch, 2},
+                                        .schedule = {schedule, 1},
+                                        .expire_ms = UINT64_C(172800000),
+                                        .delay_notice_ms = UINT64_C(43200000),
+                                        .local_expire_ms = UINT64_C(172800000),
+                                        .local_delay_notice_ms = UINT64_C(43200000),
+                                        .problem_after = 2};
+enum { NOW = 1000000000 };
+
+struct fixture {
+    struct claim claim;
+    struct recipient rcpts[8];
+    struct attempt attempt;
+    struct settle_input in;
+    struct rng rng;
+};
+
+static void begin(struct fixture *f, const char *sender, size_t nrcpts, ms_t age_ms)
+{
+    *f = (struct fixture){.claim.env.sender = span_cstr(sender)};
+    f->claim.job = (struct job){.rcpts = f->rcpts, .nrcpts = nrcpts, .first_ms = NOW - age_ms, .attempts = 4};
+    for (size_t i = 0; i < nrcpts; i++)
+        f->rcpts[i].address = SPAN("a@x.example");
+    f->in =
+        (struct settle_input){.attempt = &f->attempt, .retry = &retry, .link_delay_ms = 5000, .now_ms = NOW};
+    rng_seed(&f->rng, 1);
+}
+
+static void record(struct fixture *f, size_t i, char how)
+{
+    struct attempt_result r = {.step = STEP_END, .text = SPAN("x.1.1 text"), .remote = SPAN("mx.example")};
+
+    switch (how) {
+    case 'd':
+    case 'D':
+        r.verdict = (struct verdict){.action = VERDICT_DONE, .scope = VERDICT_MESSAGE, .status = "2.0.0"};
+        r.code = 250;
+        r.dsn_passed = how == 'D';
+        break;
+    case 'b':
+        r.verdict = (struct verdict){.action = VERDICT_BOUNCE, .scope = VERDICT_RECIPIENT, .status = "5.1.1"};
+        r.code = 550;
+        break;
+    case 'r':
+        r.verdict =
+            (struct verdict){.action = VERDICT_RETRY_LATER, .scope = VERDICT_RECIPIENT, .status = "4.2.1"};
+        r.code = 450;
+        break;
+    case 'l':
+        r.verdict = (struct verdict){.action = VERDICT_RETRY_LATER, .scope = VERDICT_LINK, .status = "4.4.2"};
+        r.failure = FAILURE_LOST;
+        break;
+    case 'n':
+    case 'p':
+        r.verdict = (struct verdict){
+            .action = VERDICT_NEXT_TARGET, .scope = VERDICT_LINK, .permanent = how == 'p', .status = "5.7.1"};
+        r.code = 554;
+        break;
+    case 'c':
+        r.verdict = (struct verdict){.action = VERDICT_RETRY_LATER, .scope = VERDICT_LINK, .status = "4.3.2"};
+        r.failure = FAILURE_CANCELED;
+        break;
+    default:
+        return;
+    }
+    attempt_record(&f->attempt, i, &r);
+}
+
+static const char *describe(const struct settlement *s, char *out, size_t size)
+{
+    static const char letters[] = {
+        [DSN_FAILED] = 'f', [DSN_DELAYED] = 'y', [DSN_DELIVERED] = 'S', [DSN_RELAYED] = 's'};
+    static const char *const verbs[] = {
+        [FINISH_DONE] = "done", [FINISH_RETRY] = "retry", [FINISH_BADMAIL] = "badmail"};
+    char reports[16] = "";
+
+    if (s->untouched)
+        return "untouched";
+    for (size_t i = 0; i < s->ndsn && i < sizeof reports - 1; i++)
+        reports[i] = letters[s->dsn[i].action];
+    (void)snprintf(out, size, "%s %s %u/%u/%u %s", verbs[s->verb], s->event, (unsigned)s->delivered,
+                   (unsigned)s->bounced, (unsigned)s->deferred, reports);
+    return out;
+}
+
+static void test_settle__decides_for_the_job(void **state)
+{
+    enum { HOUR = 3600000 };
+    /* clang-format off */
+    static const struct {
+        const char *sender, *outcomes;
+        unsigned age_hours;
+        uint8_t notify;
+        const char *want;
+    } cases[] = {
+        {"s@y", "d",    0,  0,              "done delivered 1/0/0 "},
+        {"s@y", "dd",   0,  NOTIFY_SUCCESS, "done delivered 2/0/0 ss"},
+        {"s@y", "D",    0,  NOTIFY_SUCCESS, "done delivered 1/0/0 "},
+        {"s@y", "b",    0,  0,              "done bounced 0/1/0 f"},
+        {"s@y", "b",    0,  NOTIFY_NEVER,   "done bounced 0/1/0 "},
+        {"s@y", "b",    0,  NOTIFY_SUCCESS, "done bounced 0/1/0 "},
+        {"s@y", "db",   0,  0,              "done bounced 1/1/0 f"},
+        {"s@y", "dbr",  0,  0,              "retry deferred 1/1/1 f"},
+        {"s@y", "r",    0,  0,              "retry deferred 0/0/1 "},
+        {"s@y", "r",    13, 0,              "retry deferred 0/0/1 y"},
+        {"s@y", "r",    13, NOTIFY_FAILURE, "retry deferred 0/0/1 "},
+        {"s@y", "r",    13, NOTIFY_DELAY,   "retry deferred 0/0/1 y"},
+        {"s@y", "rd",   49, 0,              "done bounced 1/1/0 f"},
+        {"s@y", "l",    49, 0,              "done bounced 0/1/0 f"},
+        {"s@y", "n",    0,  0,              "retry deferred 0/0/1 "},
+        {"s@y", "p",    0,  0,              "done bounced 0/1/0 f"},
+        {"s@y", ".",    0,  0,              "untouched"},
+        {"s@y", "c",    0,  0,              "untouched"},
+        {"s@y", "cc",   13, 0,              "retry deferred 0/0/2 yy"},
+        {"s@y", ".",    49, 0,              "done bounced 0/1/0 f"},
+        {"s@y", "dc",   0,  0,              "retry deferred 1/0/1 "},
+        {"",    "d",    0,  NOTIFY_SUCCESS, "done delivered 1/0/0 "},
+        {"",    "b",    0,  0,              "badmail badmail 0/1/0 "},
+        {"",    "db",   0,  0,              "badmail badmail 1/1/0 "},
+        {"",    "br",   0,  0,              "retry deferred 0/1/1 "},
+        {"",    "r",    13, 0,              "retry deferred 0/0/1 "},
+        {"",    "r",    49, 0,              "badmail badmail 0/1/0 "},
+    };
+    /* clang-format on */
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct fixture f;
+        struct settlement s;
+        char text[128];
+
+        begin(&f, c->sender, strlen(c->outcomes), (ms_t)c->age_hours * HOUR);
+        for (size_t i = 0; i < f.claim.job.nrcpts; i++)
+            f.rcpts[i].notify = c->notify;
+        assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+        for (size_t i = 0; i < f.claim.job.nrcpts; i++)
+            record(&f, i, c->outcomes[i]);
+        attempt_exhausted(&f.attempt);
+        assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+        check_span(span_cstr(describe(&s, text, sizeof text)), span_cstr(c->want));
+        settlement_done(&s);
+        attempt_done(&f.attempt);
+    }
+}
+
+static void test_settle__keeps_who_waits_and_says_why(void **state)
+{
+    struct fixture f;
+    struct settlement s;
+    (void)state;
+    begin(&f, "s@y", 3, 0);
+    f.rcpts[1].address = SPAN("slow@x.example");
+    assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+    record(&f, 0, 'd');
+    record(&f, 1, 'r');
+    record(&f, 2, 'b');
+    assert_int_equal(f.attempt.nopen, 0);
+    assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+    assert_int_equal(s.job.nrcpts, 1);
+    check_span(s.job.rcpts[0].address, SPAN("slow@x.example"));
+    check_span(s.job.rcpts[0].reply, SPAN("450 x.1.1 text"));
+    assert_int_equal(s.job.rcpts[0].code, 450);
+    check_span(s.job.last_error, SPAN("450 x.1.1 text"));
+    assert_int_equal(s.job.attempts, 5);
+    assert_int_equal(s.job.failures, 1);
+    assert_int_equal(s.delay_ms, 60000);
+    assert_int_equal(s.job.next_ms, NOW + 60000);
+    check_span(s.dsn[0].diagnostic, SPAN("550 x.1.1 text"));
+    check_span(s.dsn[0].remote, SPAN("mx.example"));
+    check_span(s.dsn[0].status, SPAN("5.1.1"));
+    settlement_done(&s);
+    attempt_done(&f.attempt);
+}
+
+static void test_settle__a_failing_link_is_no_fault_of_the_message(void **state)
+{
+    struct fixture f;
+    struct settlement s;
+    (void)state;
+    begin(&f, "s@y", 1, 0);
+    assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+    record(&f, 0, 'l');
+    assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+    assert_int_equal(s.job.failures, 0);
+    assert_int_equal(s.delay_ms, 5000);
+    settlement_done(&s);
+    attempt_done(&f.attempt);
+}
+
+/* S4: who was returned from a message with a null sender is not tried again, and is in the badmail. */
+static void test_settle__carries_the_returned_of_a_null_sender(void **state)
+{
+    struct fixture f;
+    struct settlement s;
+    (void)state;
+    begin(&f, "", 2, 0);
+    f.rcpts[0].code = 550;
+    f.rcpts[0].reply = SPAN("550 never");
+    assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+    assert_int_equal(f.attempt.nopen, 1);
+    assert_false(f.attempt.outcomes[0].open);
+    record(&f, 1, 'd');
+    assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+    assert_int_equal(s.verb, FINISH_BADMAIL);
+    assert_int_equal(s.bounced, 0); /* counted then */
+    assert_int_equal(s.job.nrcpts, 1);
+    check_span(s.job.rcpts[0].reply, SPAN("550 never"));
+    check_span(s.reason, SPAN("550 never"));
+    settlement_done(&s);
+    attempt_done(&f.attempt);
+    f.rcpts[1].code = 550; /* put back by an operator: all are tried */
+    assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+    assert_int_equal(f.attempt.nopen, 2);
+    attempt_done(&f.attempt);
+}
+
+static void test_settle__without_its_report_nobody_is_forgotten(void **state)
+{
+    struct fixture f;
+    struct settlement s;
+    (void)state;
+    begin(&f, "s@y", 3, 0);
+    assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+    record(&f, 0, 'd');
+    record(&f, 1, 'b');
+    record(&f, 2, 'b');
+    assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+    assert_int_equal(s.verb, FINISH_DONE);
+    settle_without_report(&f.in, &s, 70000);
+    assert_int_equal(s.verb, FINISH_RETRY);
+    assert_int_equal(s.job.nrcpts, 2);
+    assert_int_equal(s.delivered, 1);
+    assert_int_equal(s.bounced, 0);
+    assert_int_equal(s.delay_ms, 70000);
+    assert_int_equal(s.ndsn, 0);
+    settlement_done(&s);
+    attempt_done(&f.attempt);
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_settle__decides_for_the_job),
+                     cmocka_unit_test(test_settle__keeps_who_waits_and_says_why),
+                     cmocka_unit_test(test_settle__a_failing_link_is_no_fault_of_the_message),
+                     cmocka_unit_test(test_settle__carries_the_returned_of_a_null_sender),
+                     cmocka_unit_test(test_settle__without_its_report_nobody_is_forgotten));
+}
