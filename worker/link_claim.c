@@ -196,6 +196,7 @@ void link_take(struct link *link, struct claim *c)
 
 struct claiming {
     struct due *due;
+    uint64_t epoch; /* incarnation that asked: the claims are its own */
     unsigned max;
 };
 
@@ -227,7 +228,11 @@ static void on_claim(void *arg, enum err e, struct claim *const *claims, size_t 
     d->claiming = false;
     if (e != ERR_OK && e != ERR_CANCELED && e != ERR_STALE && e != ERR_AGAIN)
         log_warn("queue.claim", "link='%s' partition=%u err=%s", link->name, d->partition, err_name(e));
-    if (e == ERR_OK && link->phase == LINK_HELD) {
+    if (c->epoch != link->w->epoch) {
+        for (size_t i = 0; i < n && e == ERR_OK; i++)
+            (void)!store_release(link->w->store, claims[i], 0);
+        due_drop(d);
+    } else if (e == ERR_OK && link->phase == LINK_HELD) {
         bool old = sweep(link, claims, n);
         ms_t delay = link_delay(link);
 
@@ -259,7 +264,7 @@ static bool claim_from(struct link *link, unsigned max)
     c = malloc(sizeof *c);
     if (c == NULL)
         return false;
-    *c = (struct claiming){.due = d, .max = max};
+    *c = (struct claiming){.due = d, .epoch = link->w->epoch, .max = max};
     if (store_claim(link->w->store, d->partition, due_domain(d), d->klass, max, on_claim, c) != ERR_OK) {
         free(c);
         return false;

@@ -168,6 +168,8 @@ void links_abort(struct worker *w)
     for (struct link *link = w->links; link != NULL; link = link->next) {
         for (struct lane *lane = link->lanes; lane != NULL; lane = lane->next)
             lane->ops->abort(lane);
+        for (struct parcel *p; (p = link_next_parcel(link)) != NULL;)
+            parcel_release(p, 0); /* claimed under the lease that is gone, or soon will be */
         link_wake(link);
     }
 }

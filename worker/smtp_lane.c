@@ -382,10 +382,12 @@ static void on_finished(struct smtp_lane *s)
     }
 }
 
+/* Opportunistic: whatever went wrong between STARTTLS and the end of the handshake, the clear is tried. */
 static bool tls_fallback(const struct smtp_lane *s, const struct client_end *end)
 {
-    return end->failure == FAILURE_TLS_FAILED && s->lane.link->tls == CONF_TLS_OPPORTUNISTIC && !s->no_tls &&
-           !client_is_secured(s->client) && s->session_sent == 0;
+    return (end->failure == FAILURE_TLS_FAILED || end->step == STEP_TLS) &&
+           end->failure != FAILURE_CANCELED && s->lane.link->tls == CONF_TLS_OPPORTUNISTIC && !s->no_tls &&
+           s->session_sent == 0;
 }
 
 static void record_end(struct smtp_lane *s, const struct client_end *end, const char *text)

@@ -333,6 +333,13 @@ void fake_store_freeze(struct store *client, bool frozen)
     ((struct fake_client *)client)->frozen = frozen;
 }
 
+void fake_store_expire(struct store *client)
+{
+    struct fake_client *c = (struct fake_client *)client;
+    c->lease_until_ms = clock_mono(c->f->clock);
+    fake_worker_tick(c);
+}
+
 /* --- Looking inside ------------------------------------------------------------------------------ */
 
 size_t fake_store_messages(const struct fake_store *f)

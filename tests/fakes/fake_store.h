@@ -47,6 +47,8 @@ void fake_store_stall(struct fake_store *f, bool stalled); /* ready() does not c
 void fake_store_set_ready(struct fake_store *f, bool ready, const char *why);
 /* While frozen a client does not renew its lease: it expires by the clock. */
 void fake_store_freeze(struct store *client, bool frozen);
+/* The lease of a client ends now, as if it had been frozen for long; a new incarnation follows at once. */
+void fake_store_expire(struct store *client);
 
 /* --- Looking inside ------------------------------------------------------------------------------ */
 

@@ -33,8 +33,11 @@ struct peer {
     unsigned open, peak, accepted; /* sessions now, most at once, ever */
     unsigned mails, ends;          /* accepted; ends of data seen */
     struct peer_mail mail[PEER_MAIL_MAX];
-    bool lmtp;
-    ms_t delay_ms; /* before the answer to the end of data */
+    bool lmtp;               /* a reply for every recipient after the data */
+    struct tls_context *tls; /* STARTTLS is offered */
+    bool tls_broken;         /* ... but the handshake is garbage */
+    unsigned secured;        /* handshakes that worked */
+    ms_t delay_ms;           /* before the answer to the end of data */
 };
 struct peer_session {
     struct peer *peer;
@@ -44,7 +47,7 @@ struct peer_session {
     struct buf line, body;
     struct peer_mail mail;
     unsigned nrcpts;
-    bool mail_ok, data, over, hung;
+    bool mail_ok, data, over, hung, tls;
 };
 
 static inline struct peer_rule *peer_rule(struct peer *p, const char *verb, struct span line)
@@ -145,6 +148,8 @@ static inline void peer_finish_data(void *arg)
     if (s->over)
         return;
     s->peer->ends++;
+    for (unsigned i = 1; s->peer->lmtp && i < s->nrcpts; i++)
+        assert_int_equal(conn_write(s->c, SPAN("250 2.0.0 taken\r\n")), ERR_OK);
     if (!peer_positive(s, "END", span_cstr(s->mail.from), "250 2.0.0 taken", &ok))
         return;
     if (ok)
@@ -184,12 +189,31 @@ static inline void peer_rcpt(struct peer_session *s, struct span line)
     s->nrcpts++;
 }
 
+static inline void peer_start_tls(struct peer_session *s)
+{
+    assert_int_equal(conn_write(s->c, SPAN("220 go\r\n")), ERR_OK);
+    if (s->peer->tls_broken) {
+        assert_int_equal(conn_write(s->c, SPAN("this is no handshake, whatever you think\r\n")), ERR_OK);
+        s->hung = true;
+        return;
+    }
+    s->tls = true;
+    assert_int_equal(conn_start_tls(s->c, s->peer->tls, true, NULL), ERR_OK);
+}
+
 static inline bool peer_command(struct peer_session *s, struct span line)
 {
     bool ok;
 
-    if (span_has_iprefix(line, SPAN("EHLO")) || span_has_iprefix(line, SPAN("LHLO")))
-        return peer_answer(s, "EHLO", line, "250-peer\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE");
+    if (span_has_iprefix(line, s->peer->lmtp ? SPAN("LHLO") : SPAN("EHLO")))
+        return peer_answer(s, "EHLO", line,
+                           s->peer->tls != NULL && !s->tls
+                               ? "250-peer\r\n250-STARTTLS\r\n250 PIPELINING"
+                               : "250-peer\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE");
+    if (span_ieq(line, SPAN("STARTTLS"))) {
+        peer_start_tls(s);
+        return false;
+    }
     if (span_has_iprefix(line, SPAN("MAIL"))) {
         s->nrcpts = 0;
         s->mail = (struct peer_mail){.from = ""};
@@ -263,8 +287,13 @@ static inline void peer_opened(void *arg)
     (void)peer_answer(arg, "CONNECT", SPAN(""), "220 peer ready");
 }
 
+static inline void peer_secured(void *arg)
+{
+    ((struct peer_session *)arg)->peer->secured++;
+}
+
 static const struct conn_ops peer_ops = {
-    .opened = peer_opened, .received = peer_received, .closed = peer_closed};
+    .secured = peer_secured, .opened = peer_opened, .received = peer_received, .closed = peer_closed};
 
 static inline void peer_accept(void *arg, int fd, const struct ip_endpoint *from)
 {

@@ -1,0 +1,157 @@
+/* mirrors worker/smtp_lane.c: TLS policies, LMTP, and a lease that is lost with mail in hand */
+#include "tests/unit/check.h"
+
+#include "tests/unit/common/io/certs.h"
+#include "tests/unit/worker/bench.h"
+
+#define COMMON                                                                                               \
+    "organization: test\n"                                                                                   \
+    "virtual_servers: [{name: default, listen: [\"127.0.0.1:2525\"], hostname: mx.own.example}]\n"           \
+    "worker: {poll: 20ms}\n"                                                                                 \
+    "delivery:\n"                                                                                            \
+    "  idle_timeout: 50ms\n"                                                                                 \
+    "  retry: {glitch: [200ms, 200ms], schedule: [500ms], jitter_percent: 0}\n"                              \
+    "  timeouts: {connect: 1s, greeting: 1s, helo: 1s, mail: 1s, rcpt: 1s, data: 1s, end_of_data: 3s}\n"
+#define LAB(tls)                                                                                             \
+    "connectors: [{name: lab, address_spaces: [{space: \"*\"}], smart_hosts: [\"@a@\"], tls: " tls "}]\n"
+
+static struct certs certs;
+static struct tls_context *server_tls;
+
+static int setup(void **state)
+{
+    (void)state;
+    certs_init(&certs);
+    return tls_server_new(certs.mx, certs.mx_key, TLS_MIN_12, &server_tls, NULL) == ERR_OK ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    tls_unref(server_tls);
+    certs_done(&certs);
+    return 0;
+}
+
+static const struct bench_mail plain = {
+    .from = "s@src.example", .domain = "x.example", .rcpts = {"a@x.example"}};
+
+static bool done(struct bench *b)
+{
+    return fake_store_messages(b->db) == 0;
+}
+
+static bool failed_twice(struct bench *b)
+{
+    return metric_get(&worker_counters(b->worker)->link_failures) >= 2;
+}
+
+static void test_smtp_lane__follows_the_tls_policy(void **state)
+{
+    static const struct {
+        const char *yaml;
+        bool offered, broken, delivered;
+        unsigned secured;
+    } cases[] = {
+        {LAB("opportunistic"), true, false, true, 1}, {LAB("opportunistic"), false, false, true, 0},
+        {LAB("opportunistic"), true, true, true, 0}, /* once more in the clear */
+        {LAB("none"), true, false, true, 0},          {LAB("required"), true, false, true, 1},
+        {LAB("required"), false, false, false, 0},    {LAB("required"), true, true, false, 0},
+        {LAB("verified"), true, false, false, 0}, /* signed by nobody the system knows */
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        char yaml[2048];
+        struct bench *b;
+
+        (void)snprintf(yaml, sizeof yaml, "%s%s", COMMON, c->yaml);
+        b = bench_new(yaml);
+        b->peer[0]->tls = c->offered ? server_tls : NULL;
+        b->peer[0]->tls_broken = c->broken;
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        bench_until(b, c->delivered ? done : failed_twice);
+        assert_int_equal(b->peer[0]->mails, c->delivered ? 1 : 0);
+        assert_int_equal(b->peer[0]->secured, c->secured);
+        bench_end(b);
+    }
+}
+
+static void test_smtp_lane__verifies_with_the_configured_authority(void **state)
+{
+    char yaml[4096];
+    struct bench *b;
+    (void)state;
+    (void)snprintf(yaml, sizeof yaml, "%s  ca_file: %s\n%s", COMMON, certs.ca, LAB("verified"));
+    b = bench_new(yaml);
+    b->peer[0]->tls = server_tls;
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, done);
+    assert_int_equal(b->peer[0]->secured, 1);
+    bench_end(b);
+}
+
+static void test_smtp_lane__speaks_lmtp(void **state)
+{
+    static const struct bench_mail local = {.from = "s@src.example",
+                                            .domain = "example.org",
+                                            .rcpts = {"a@example.org", "no@example.org", "b@example.org"}};
+    struct bench *b = bench_new(COMMON "local_domains: [{domain: example.org, deliver: \"lmtp://@a@\"}]\n"
+                                       "connectors: [{name: lab, address_spaces: [{space: \"*\"}], "
+                                       "smart_hosts: [\"@b@\"]}]\n");
+    (void)state;
+    b->peer[0]->lmtp = true;
+    peer_add_rule(b->peer[0], "RCPT", "no@", "550 5.1.1 unknown", 0);
+    (void)bench_put(b, &local, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, done);
+    check_span(span_cstr(b->peer[0]->mail[0].rcpts), SPAN("a@example.org,b@example.org"));
+    assert_int_equal(b->peer[1]->mails, 1); /* the report */
+    assert_int_equal(fake_store_counts(b->db)->delivered, 3);
+    bench_end(b);
+}
+
+static bool hanging(struct bench *b)
+{
+    return b->peer[0]->ends > 0;
+}
+
+static bool lease_over(struct bench *b)
+{
+    return metric_get(&worker_counters(b->worker)->lease_lost) == 1;
+}
+
+static bool queue_went_on(struct bench *b)
+{
+    return fake_store_messages(b->db) == 0 && fake_store_open_claims(b->db) == 0;
+}
+
+/* L4: a worker that was frozen beyond its lease changes nothing any more, and recovers. */
+static void test_smtp_lane__a_lost_lease_stops_what_it_holds(void **state)
+{
+    struct bench *b = bench_new(COMMON LAB("none"));
+    (void)state;
+    b->peer[0]->delay_ms = 50;
+    for (unsigned i = 0; i < 30; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, hanging);
+    fake_store_expire(b->store);
+    bench_until(b, lease_over);
+    bench_until(b, queue_went_on);
+    assert_true(b->peer[0]->mails >= 30);
+    assert_true(fake_store_counts(b->db)->stale <= b->peer[0]->peak);
+    assert_true(b->peer[0]->mails <= 30 + b->peer[0]->peak); /* at most what was past its final dot */
+    bench_end(b);
+}
+
+int main(void)
+{
+    return check_run(
+        __FILE__,
+        (const struct CMUnitTest[]){
+            cmocka_unit_test_setup_teardown(test_smtp_lane__follows_the_tls_policy, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_smtp_lane__verifies_with_the_configured_authority, setup,
+                                            teardown),
+            cmocka_unit_test(test_smtp_lane__speaks_lmtp),
+            cmocka_unit_test(test_smtp_lane__a_lost_lease_stops_what_it_holds),
+        },
+        4);
+}
