@@ -287,7 +287,7 @@ static void check_verdict(const struct script *s, const struct span *t, const st
 static void do_result(struct script *s, struct span *t, size_t n, struct span line)
 {
     size_t count;
-    uint64_t i;
+    uint64_t i = 0;
     const struct client_result *results = client_results(s->c, &count);
     need(s, s->finished && n >= 6 && span_to_u64(t[1], 1000, &i) && i < count, "no such result");
     const struct client_result *r = &results[i];
