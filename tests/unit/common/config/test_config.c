@@ -247,8 +247,9 @@ static void test_config__secrets_come_from_files(void **state)
     assert_non_null(strstr(ec.msg, "holds no secret"));
     (void)close(fd);
     (void)unlink(path);
-    const char *pipe = "redis: {url: 'redis://h', password_file: /dev/stdin}";
-    assert_int_equal(config_parse(span_cstr(pipe), "t", "/", NULL, &c, NULL, &ec), ERR_CONFIG);
+    const char *device = "redis: {url: 'redis://h', password_file: /dev/null}";
+    assert_int_equal(config_parse(span_cstr(device), "t", "/", NULL, &c, NULL, &ec), ERR_CONFIG);
+    assert_non_null(strstr(ec.msg, "not a regular file"));
 }
 
 static void test_config__load_tells_missing_from_bad(void **state)
