@@ -151,7 +151,8 @@ enum err store_finish(struct store *st, const struct finish *f, done_fn *done, v
 /* Back to its queue untouched, due now (drain, link failed before anything was sent: delay_ms). Takes c,
  * also when it returns an error (then the job comes back with the end of the lease). */
 enum err store_release(struct store *st, struct claim *c, ms_t delay_ms) MUST_USE;
-/* Keeps every worker from claiming a queue for a while: its link is down or at its cap. */
+/* Hides a queue from store_discover() for a while: its link is down or at its cap. It can still be claimed
+ * from, so that connections which are open go on. */
 enum err store_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass,
                     ms_t delay_ms) MUST_USE;
 

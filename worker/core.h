@@ -218,8 +218,12 @@ struct link {
     struct lane *lanes;
     unsigned nlanes, nconnecting, nidle, nsending, nleaving; /* all; by state, see lane_enter() */
     bool slots_asked;
-    unsigned requests;       /* callbacks of the store awaited */
+    unsigned requests; /* callbacks of the store awaited */
+    struct link *next_starving;
+    bool starving;
+    unsigned denials;        /* in a row */
     ms_t grow_at_ms;         /* no more lanes before */
+    ms_t pause_until_ms;     /* nor before this, however many slots are free: a lane failed */
     uint32_t transaction_ms; /* smoothed */
     ms_t busy_ms;            /* last time there was work */
     struct deferred turn;
@@ -233,14 +237,16 @@ void link_enter(struct link *link, enum link_phase next);
 void link_fail(struct link *link, const char *why); /* backoff */
 void link_return(struct link *link, const struct verdict *v, enum failure failure, uint16_t code,
                  const char *why, ms_t ttl_ms);
-void link_works(struct link *link); /* a server answered for a message: the backoff ends */
-void link_wake(struct link *link);  /* arms its turn */
-ms_t link_delay(struct link *link); /* until it is tried again, or would be after one more failure */
-void link_claim(struct link *link); /* L1, L2 */
-void link_grow(struct link *link);  /* L3 */
+void link_works(struct link *link);     /* a server answered for a message: the backoff ends */
+void link_wake(struct link *link);      /* arms its turn */
+ms_t link_delay(struct link *link);     /* until it is tried again, or would be after one more failure */
+void link_claim(struct link *link);     /* L1, L2 */
+void link_grow(struct link *link);      /* L3 */
+void link_slot_free(struct link *link); /* it gave one back: who is first in line may have it */
+void link_fed(struct link *link);       /* waits for no slot any more */
 void link_take(struct link *link,
                struct claim *c); /* a claimed job, into pending of the link it belongs to */
-void link_hide_dues(struct link *link, ms_t delay_ms); /* from every worker, for a while */
+void link_hide_dues(struct link *link, ms_t delay_ms); /* from discovery, for a while; known here still */
 struct parcel *link_next_parcel(struct link *link);
 void link_set_kind(struct link *link, const struct route *route, struct span domain);
 void links_tick(struct worker *w);  /* a few times a second */
@@ -275,9 +281,9 @@ struct worker {
     struct due *dues[DUE_BUCKETS];
     size_t nlinks, ndues;
     unsigned nparcels, nlanes;
-    uint64_t epoch;             /* incarnation: slots of older ones are gone */
-    uint64_t unique;            /* of files in tmp/ */
-    ms_t slots_wanted_until_ms; /* a link met a cap: idle connections are closed until then */
+    uint64_t epoch;                         /* incarnation: slots of older ones are gone */
+    uint64_t unique;                        /* of files in tmp/ */
+    struct link *starving, **starving_tail; /* met a cap and have no lane: first in line for a slot */
     bool draining, stopping, abort_done, closed, closing;
     struct report *reports; /* being made */
     char name[64];

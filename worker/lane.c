@@ -74,8 +74,10 @@ void lane_ended(struct lane *lane)
     struct link *link = lane->link;
 
     lane_enter(lane, LANE_ENDED);
-    if (lane->slot && lane->epoch == link->w->epoch)
+    if (lane->slot && lane->epoch == link->w->epoch) {
         store_slots_put(link->w->store, span_cstr(link->name), 1);
+        link_slot_free(link);
+    }
     lane->slot = false;
     link_wake(link);
 }
@@ -89,7 +91,8 @@ void lane_failed(struct lane *lane, const struct verdict *v, const char *why)
         others = others || (other != lane && other->state != LANE_ENDED && other->state != LANE_QUITTING &&
                             other->was_ready);
     if (others) { /* the server has had enough of us, or one address of many is down */
-        link->grow_at_ms = ms_after(loop_now(link->w->loop), FAILED_LANE_PAUSE_MS);
+        link->pause_until_ms = ms_after(loop_now(link->w->loop), FAILED_LANE_PAUSE_MS);
+        link->grow_at_ms = link->pause_until_ms;
         return;
     }
     if (link->phase != LINK_OPEN)

@@ -219,8 +219,7 @@ static void give_parcels(struct link *link)
 static void quit_idle(struct link *link)
 {
     ms_t now = loop_now(link->w->loop), keep = link->set->root->delivery.idle_timeout_ms;
-    bool leave =
-        link->stale || link->w->draining || link->phase != LINK_OPEN || link->w->slots_wanted_until_ms > now;
+    bool leave = link->stale || link->w->draining || link->phase != LINK_OPEN || link->w->starving != NULL;
 
     for (struct lane *lane = link->lanes; lane != NULL; lane = lane->next)
         if (lane->state == LANE_IDLE && (leave || ms_after(lane->idle_since_ms, keep) <= now)) {
@@ -266,6 +265,8 @@ static void turn(void *arg)
     struct link *link = arg;
 
     reap_lanes(link);
+    if (link->phase != LINK_OPEN || link->ndue == 0 || link->nlanes > 0)
+        link_fed(link);
     if (link->ndue + link->nparcels > 0)
         link->busy_ms = loop_now(link->w->loop);
     if (link->stale || link->w->draining || !worker_may_claim(link->w)) {

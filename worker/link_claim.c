@@ -107,15 +107,10 @@ static void hide(struct due *d, ms_t delay_ms)
 
 void link_hide_dues(struct link *link, ms_t delay_ms)
 {
-    struct due *d = link->due;
+    const struct due *d = link->due;
 
-    for (size_t n = link->ndue; n > 0; n--) {
-        struct due *next = d->next;
-
-        if (!d->claiming)
-            hide(d, delay_ms);
-        d = next;
-    }
+    for (size_t i = 0; i < link->ndue; i++, d = d->next)
+        (void)!store_hold(link->w->store, d->partition, due_domain(d), d->klass, delay_ms);
 }
 
 /* --- Pending parcels -------------------------------------------------------------------------------- */

@@ -3,7 +3,14 @@
 #include "common/log.h"
 #include "worker/core.h"
 
-enum { GROW_STEP_MAX = 32, DENIED_MS = 200, DENIED_JITTER_MS = 300, HIDE_MS = 1000, WORK_WINDOW_MS = 500 };
+enum {
+    GROW_STEP_MAX = 32,
+    DENIED_MS = 100,
+    DENIED_DOUBLINGS = 5,
+    HANDOVER_MS = 50,
+    HIDE_MS = 1000,
+    WORK_WINDOW_MS = 500
+};
 
 static uint64_t waiting(const struct link *link)
 {
@@ -71,16 +78,62 @@ struct asking {
     unsigned want;
 };
 
+/* --- Waiting for a slot: in line, so that a link with much mail never keeps one with little from its first
+ * connection. Whoever gives a slot back lets the first in line ask for it before asking again. ------- */
+
+static void starve(struct link *link)
+{
+    struct worker *w = link->w;
+
+    if (link->starving)
+        return;
+    link->starving = true;
+    link->next_starving = NULL;
+    *w->starving_tail = link;
+    w->starving_tail = &link->next_starving;
+}
+
+void link_fed(struct link *link)
+{
+    struct link **at = &link->w->starving;
+
+    if (!link->starving)
+        return;
+    while (*at != link)
+        at = &(*at)->next_starving;
+    *at = link->next_starving;
+    if (*at == NULL)
+        link->w->starving_tail = at;
+    link->starving = false;
+}
+
+void link_slot_free(struct link *link)
+{
+    struct link *first = link->w->starving;
+    ms_t now = loop_now(link->w->loop);
+
+    if (first == NULL) {
+        link->grow_at_ms = link->pause_until_ms;
+        return;
+    }
+    link_fed(first);
+    first->grow_at_ms = first->pause_until_ms;
+    link_wake(first);
+    if (link->grow_at_ms < ms_after(now, HANDOVER_MS))
+        link->grow_at_ms = ms_after(now, HANDOVER_MS);
+}
+
 static void denied(struct link *link)
 {
     struct worker *w = link->w;
-    ms_t now = loop_now(w->loop);
+    ms_t delay = (ms_t)DENIED_MS << (link->denials < DENIED_DOUBLINGS ? link->denials : DENIED_DOUBLINGS);
 
-    link->grow_at_ms = ms_after(now, DENIED_MS + rng_below(&w->rng, DENIED_JITTER_MS));
+    link->denials++;
+    link->grow_at_ms = ms_after(loop_now(w->loop), delay + rng_below(&w->rng, delay));
     metric_inc(&w->m.slots_denied);
-    if (alive(link) > 0)
+    if (link->nlanes > 0) /* also one that is leaving: its slot comes back in a moment */
         return;
-    w->slots_wanted_until_ms = ms_after(now, HIDE_MS);
+    starve(link);
     link_hide_dues(link, HIDE_MS); /* others' queues come to the front of what is discovered */
 }
 
@@ -100,6 +153,8 @@ static void on_slots(void *arg, enum err e, unsigned granted)
             store_slots_put(link->w->store, span_cstr(link->name), granted - used);
         if (granted < a->want)
             denied(link);
+        else
+            link->denials = 0;
     } else if (e != ERR_OK) {
         link->grow_at_ms = ms_after(loop_now(link->w->loop), DENIED_MS);
     }

@@ -89,6 +89,7 @@ static void link_free(struct link *link)
     struct worker *w = link->w;
 
     unlist(link);
+    link_fed(link);
     deferred_disarm(&link->turn);
     resolve_free(link->resolve);
     free(link->plan);

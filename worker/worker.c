@@ -106,6 +106,7 @@ enum err worker_new(const struct worker_deps *deps, struct config *conf, struct 
     w->store = deps->store;
     w->dns = deps->dns;
     w->config_path = deps->config_path;
+    w->starving_tail = &w->starving;
     rng_seed(&w->rng, seed);
     w->unique = seed << 20;
     (void)snprintf(w->name, sizeof w->name, "worker-%d-%06x", (int)getpid(), (unsigned)(seed & 0xffffff));

@@ -153,7 +153,7 @@ enum err fake_reap(struct store *st, unsigned partition, count_fn *done, void *a
 static bool claimable(const struct fake_store *f, const struct fake_queue *q, const struct fake_job *j)
 {
     ms_t now = clock_wall(f->clock);
-    return j->queue == q && j->state == FAKE_JOB_READY && j->due_ms <= now && q->hold_until_ms <= now;
+    return j->queue == q && j->state == FAKE_JOB_READY && j->due_ms <= now;
 }
 
 static uint64_t queue_depth(const struct fake_store *f, const struct fake_queue *q, bool *ret_due)
@@ -164,7 +164,8 @@ static uint64_t queue_depth(const struct fake_store *f, const struct fake_queue 
         for (const struct fake_job *j = m->jobs; j != NULL; j = j->next) {
             if (j->queue == q && j->state == FAKE_JOB_READY)
                 depth++;
-            *ret_due = *ret_due || claimable(f, q, j);
+            /* a hold hides a queue; connections that are open may go on claiming from it */
+            *ret_due = *ret_due || (q->hold_until_ms <= clock_wall(f->clock) && claimable(f, q, j));
         }
     }
     return depth;

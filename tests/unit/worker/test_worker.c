@@ -507,6 +507,77 @@ static void test_worker__a_dead_link_does_not_delay_another(void **state)
     bench_end(b);
 }
 
+/* --- Caps --------------------------------------------------------------------------------------------- */
+
+enum { CROWD = 4, CROWD_CAP = 10, CROWD_MAIL = 1000 };
+static struct {
+    unsigned samples, full;
+} crowd;
+
+static bool crowd_done(struct bench *b)
+{
+    assert_true(b->peer[0]->open <= CROWD_CAP);
+    if (b->peer[0]->mails > CROWD_MAIL / 4 && b->peer[0]->mails < CROWD_MAIL * 3 / 4) {
+        crowd.samples++;
+        crowd.full += b->peer[0]->open >= CROWD_CAP - 1 ? 1 : 0;
+    }
+    return queue_empty(b);
+}
+
+static void test_worker__many_workers_share_one_cap_and_use_it(void **state)
+{
+    struct bench *b = bench_new(COMMON DELIVERY("  max_connections_per_domain: 10\n") LAB("\"@a@\""));
+    struct store *stores[CROWD] = {NULL};
+    struct worker *workers[CROWD] = {NULL};
+    (void)state;
+    crowd.samples = crowd.full = 0;
+    b->peer[0]->delay_ms = 4;
+    for (unsigned i = 0; i < CROWD_MAIL; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    for (size_t i = 1; i < CROWD; i++) {
+        struct worker_deps deps = {.loop = b->loop, .store = stores[i] = fake_store_open(b->db)};
+
+        assert_int_equal(worker_new(&deps, b->conf, &workers[i], NULL), ERR_OK);
+    }
+    bench_until(b, crowd_done);
+    assert_int_equal(b->peer[0]->mails, CROWD_MAIL); /* nothing twice */
+    assert_int_equal(b->peer[0]->peak, CROWD_CAP);
+    assert_true(crowd.samples > 0);
+    assert_true(crowd.full * 10 >= crowd.samples * 8);
+    for (size_t i = 1; i < CROWD; i++) {
+        worker_stop(workers[i]);
+        store_free(stores[i]);
+        worker_free(workers[i]);
+    }
+    bench_free(b);
+}
+
+static bool second_got_one(struct bench *b)
+{
+    return b->peer[1]->mails == 1;
+}
+
+static void test_worker__a_busy_link_gives_way_at_the_total_cap(void **state)
+{
+    struct bench *b = bench_new(COMMON DELIVERY(
+        "  max_connections: 2\n") "connectors: [{name: a, address_spaces: [{space: a.example}], "
+                                  "smart_hosts: [\"@a@\"]},\n"
+                                  "  {name: b, address_spaces: [{space: \"*\"}], smart_hosts: [\"@b@\"]}]\n");
+    struct bench_mail busy = plain;
+    (void)state;
+    busy.domain = "a.example";
+    busy.rcpts[0] = "a@a.example";
+    b->peer[0]->delay_ms = 3;
+    for (unsigned i = 0; i < 600; i++)
+        (void)bench_put(b, &busy, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 50;
+    bench_until(b, got_goal);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, second_got_one);
+    assert_true(b->peer[0]->mails < 400);
+    bench_end(b);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_worker__delivers_byte_for_byte),
@@ -527,5 +598,7 @@ int main(void)
                      cmocka_unit_test(test_worker__drains_without_losing_or_doubling),
                      cmocka_unit_test(test_worker__can_be_ended_at_any_moment),
                      cmocka_unit_test(test_worker__takes_new_settings_without_dropping_mail),
-                     cmocka_unit_test(test_worker__a_dead_link_does_not_delay_another));
+                     cmocka_unit_test(test_worker__a_dead_link_does_not_delay_another),
+                     cmocka_unit_test(test_worker__many_workers_share_one_cap_and_use_it),
+                     cmocka_unit_test(test_worker__a_busy_link_gives_way_at_the_total_cap));
 }
