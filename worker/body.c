@@ -35,6 +35,12 @@ static void body_gone(struct body *b)
 
 static void ask(struct body *b);
 
+/* ERR_AGAIN of the store (it cannot be reached now) must not look like "wait, it is on its way". */
+static void set_error(struct body *b, enum err e)
+{
+    b->err = e == ERR_AGAIN ? ERR_IO : e;
+}
+
 static void take(struct body *b, struct span bytes)
 {
     struct body_piece *p = malloc(sizeof *p + bytes.len);
@@ -71,7 +77,7 @@ static void on_chunk(void *arg, enum err e, struct span bytes)
     }
     b->arrived++;
     if (e != ERR_OK)
-        b->err = e;
+        set_error(b, e);
     else if (b->err == ERR_OK)
         take(b, bytes);
     b->ready(b->ready_arg);
@@ -83,7 +89,7 @@ static void ask(struct body *b)
         enum err e = store_chunk(b->store, b->claim, b->asked, on_chunk, b);
 
         if (e != ERR_OK) {
-            b->err = e;
+            set_error(b, e);
             return;
         }
         b->asked++;

@@ -95,6 +95,8 @@ static const char *status_word(const struct settlement *s, const struct outcome 
 {
     if (o->tried && o->verdict.action == VERDICT_DONE)
         return "delivered";
+    if (s->verb == FINISH_BADMAIL)
+        return "badmail";
     if (o->tried && o->verdict.action == VERDICT_BOUNCE)
         return "bounced";
     return s->verb == FINISH_RETRY ? "deferred" : "expired";

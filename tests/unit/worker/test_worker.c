@@ -578,6 +578,56 @@ static void test_worker__a_busy_link_gives_way_at_the_total_cap(void **state)
     bench_end(b);
 }
 
+/* --- A queue that is not well --------------------------------------------------------------------------- */
+
+static void test_worker__loses_nothing_when_the_queue_is_not_well(void **state)
+{
+    static const struct {
+        enum fake_store_op op;
+        enum err err;
+        unsigned times;
+    } cases[] = {
+        {FAKE_DISCOVER, ERR_AGAIN, 6}, {FAKE_CLAIM, ERR_AGAIN, 3}, {FAKE_CLAIM, ERR_BACKEND, 2},
+        {FAKE_CHUNK, ERR_AGAIN, 1},    {FAKE_SLOTS, ERR_AGAIN, 3}, {FAKE_LINK, ERR_AGAIN, 1},
+        {FAKE_UPLOAD, ERR_FULL, 1},    {FAKE_REAP, ERR_AGAIN, 4},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b = bench_new(ONE_HOST);
+        struct bench_mail bad = plain;
+
+        bad.rcpts[0] = "bad@x.example";
+        peer_add_rule(b->peer[0], "RCPT", "bad@", "550 5.1.1 no", 0);
+        fake_store_fail(b->db, c->op, c->err, "on order", c->times);
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        if (c->op == FAKE_UPLOAD)
+            (void)bench_put(b, &bad, SPAN("Subject: y\r\n\r\nbody\r\n"));
+        b->goal = 1;
+        bench_until(b, got_goal);
+        if (c->op != FAKE_UPLOAD) {
+            bench_until(b, queue_empty);
+            assert_int_equal(b->peer[0]->mails, 1);
+        } else { /* the report is made later: the message is still there */
+            assert_int_equal(fake_store_counts(b->db)->badmail, 0);
+            assert_true(fake_store_messages(b->db) > 0);
+        }
+        bench_end(b);
+    }
+}
+
+static void test_worker__keeps_what_has_no_body_as_badmail(void **state)
+{
+    struct bench *b = bench_new(ONE_HOST);
+    struct fake_job_view v;
+    (void)state;
+    fake_store_fail(b->db, FAKE_CHUNK, ERR_NOTFOUND, "gone", 8);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, has_badmail);
+    assert_true(fake_store_job(b->db, 0, &v));
+    assert_int_equal(v.state, FAKE_JOB_BADMAIL);
+    bench_end(b);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_worker__delivers_byte_for_byte),
@@ -600,5 +650,7 @@ int main(void)
                      cmocka_unit_test(test_worker__takes_new_settings_without_dropping_mail),
                      cmocka_unit_test(test_worker__a_dead_link_does_not_delay_another),
                      cmocka_unit_test(test_worker__many_workers_share_one_cap_and_use_it),
-                     cmocka_unit_test(test_worker__a_busy_link_gives_way_at_the_total_cap));
+                     cmocka_unit_test(test_worker__a_busy_link_gives_way_at_the_total_cap),
+                     cmocka_unit_test(test_worker__loses_nothing_when_the_queue_is_not_well),
+                     cmocka_unit_test(test_worker__keeps_what_has_no_body_as_badmail));
 }
