@@ -79,7 +79,7 @@ const char *net_text(const struct sockaddr_in *address)
     return text;
 }
 
-int net_bind(struct sockaddr_in *address)
+int net_bind(struct sockaddr_in *address, const char *device)
 {
     int on = 1;
     socklen_t len = sizeof(*address);
@@ -88,6 +88,8 @@ int net_bind(struct sockaddr_in *address)
         die("socket: %s", strerror(errno));
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* inherited by what it accepts */
+    if (device != NULL && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) != 0)
+        die("device %s: %s", device, strerror(errno));
     if (bind(fd, (struct sockaddr *)address, sizeof(*address)) != 0)
         die("bind %s: %s", net_text(address), strerror(errno));
     if (getsockname(fd, (struct sockaddr *)address, &len) != 0)

@@ -20,7 +20,9 @@ struct sockaddr_in net_address(const char *text);
 /* Text of an address, "a.b.c.d:port", into one of four static buffers. */
 const char *net_text(const struct sockaddr_in *address);
 
-int net_bind(struct sockaddr_in *address); /* not yet listening, non-blocking; the port is filled in */
+int net_bind(
+    struct sockaddr_in *address,
+    const char *device); /* not yet listening, non-blocking; the port is filled in; device: "lo" or NULL */
 int net_connect(const struct sockaddr_in *to, const struct in_addr *from); /* non-blocking; -1: errno */
 int net_unix_listen(const char *path);
 

@@ -16,6 +16,7 @@ enum { LISTENERS_MAX = 64, EVENTS = 256, BACKLOG = 4096 };
 static const char usage_text[] =
     "usage: smtp_sink --listen A.B.C.D:PORT... [options]\n"
     "  --listen ADDRESS   may be repeated; port 0 takes a free one. First output line: the addresses\n"
+    "  --device NAME      take connections of this interface only (lo, with --listen 0.0.0.0:0)\n"
     "  --control PATH     unix socket; a line per connection, see below\n"
     "  --rule RULE        PHASE:ACTION[:PROBABILITY[:MATCH]], may be repeated. PHASE: connect ehlo mail\n"
     "                     rcpt data dot. ACTION: CODE [TEXT], drop, reset, delay=MS. MATCH: substring of "
@@ -41,6 +42,7 @@ struct server {
     struct listener listeners[LISTENERS_MAX];
     unsigned listener_count;
     int control, signals;
+    const char *device;
     bool refusing, quit;
 };
 
@@ -66,7 +68,7 @@ static void refuse_connections(struct server *server)
 {
     for (unsigned i = 0; i < server->listener_count; i++) {
         close(server->listeners[i].fd);
-        server->listeners[i].fd = net_bind(&server->listeners[i].address);
+        server->listeners[i].fd = net_bind(&server->listeners[i].address, server->device);
     }
     server->refusing = true;
 }
@@ -154,14 +156,12 @@ static void dispatch(struct server *server, const struct epoll_event *event)
 
 static void parse_options(struct server *server, int argc, char **argv)
 {
-    enum { LISTEN = 256, CONTROL, RULE, HIDE, SIZE, STORE, LOG, LMTP, REFUSE, SEED };
+    enum { LISTEN = 256, CONTROL, RULE, HIDE, SIZE, STORE, LOG, LMTP, REFUSE, SEED, DEVICE };
     static const struct option names[] = {
-        {"listen", 1, NULL, LISTEN}, {"control", 1, NULL, CONTROL},
-        {"rule", 1, NULL, RULE},     {"hide", 1, NULL, HIDE},
-        {"size", 1, NULL, SIZE},     {"store", 1, NULL, STORE},
-        {"log", 1, NULL, LOG},       {"lmtp", 0, NULL, LMTP},
-        {"refuse", 0, NULL, REFUSE}, {"seed", 1, NULL, SEED},
-        {NULL, 0, NULL, 0},
+        {"listen", 1, NULL, LISTEN}, {"control", 1, NULL, CONTROL}, {"rule", 1, NULL, RULE},
+        {"hide", 1, NULL, HIDE},     {"size", 1, NULL, SIZE},       {"store", 1, NULL, STORE},
+        {"log", 1, NULL, LOG},       {"lmtp", 0, NULL, LMTP},       {"refuse", 0, NULL, REFUSE},
+        {"seed", 1, NULL, SEED},     {"device", 1, NULL, DEVICE},   {NULL, 0, NULL, 0},
     };
     struct sink *sink = &server->sink;
     int option;
@@ -197,6 +197,9 @@ static void parse_options(struct server *server, int argc, char **argv)
         case REFUSE:
             server->refusing = true;
             break;
+        case DEVICE:
+            server->device = optarg;
+            break;
         case SEED:
             sink->rules.random = number("--seed", optarg, 0, UINT64_MAX) * 2 + 1;
             break;
@@ -225,7 +228,7 @@ static void start(struct server *server)
     if (server->control >= 0)
         watch(server, server->control, &server->control);
     for (unsigned i = 0; i < server->listener_count; i++) {
-        server->listeners[i].fd = net_bind(&server->listeners[i].address);
+        server->listeners[i].fd = net_bind(&server->listeners[i].address, server->device);
         printf("%s%s", i > 0 ? " " : "", net_text(&server->listeners[i].address));
     }
     printf("\n");

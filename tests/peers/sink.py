@@ -22,7 +22,7 @@ class Sink:
     """smtp_sink under control. `rules` as smtp_sink --help tells."""
 
     def __init__(self, sandbox, name="sink", rules=(), hide=(), lmtp=False, refuse=False, store=False, log=False,
-                 listen=None, size=0, seed=1):
+                 listen=None, size=0, seed=1, device=None):
         self.sandbox = sandbox
         self.control_path = sandbox.path(f"{name}.ctl")
         self.address = None
@@ -30,6 +30,7 @@ class Sink:
         self.log = sandbox.path(f"{name}.messages") if log else None
         command = [tool("smtp_sink"), "--listen", listen or f"{sandbox.host}:0", "--control", self.control_path,
                    "--size", size, "--seed", seed]
+        command += ["--device", device] if device else []
         for rule in rules:
             command += ["--rule", rule]
         for extension in hide:

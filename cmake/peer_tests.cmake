@@ -1,0 +1,20 @@
+# peer_tests(LABEL TIMEOUT): every function test_* of test_*.py in this directory is a test; it starts the real
+# programs it needs in a sandbox of its own.
+function(peer_tests label timeout)
+    file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/test_*.py)
+    foreach(file ${files})
+        set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+        get_filename_component(module ${file} NAME_WE)
+        string(REPLACE "test_" "" module ${module})
+        file(STRINGS ${file} functions REGEX "^def test_[a-z0-9_]+\\(")
+        foreach(line ${functions})
+            string(REGEX REPLACE "^def (test_([a-z0-9_]+))\\(.*" "\\1;\\2" names "${line}")
+            list(GET names 0 function)
+            list(GET names 1 name)
+            set(test ${label}/${module}/${name})
+            add_test(NAME ${test} COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/peers/one.py ${file} ${function})
+            set_tests_properties(${test} PROPERTIES LABELS ${label} SKIP_RETURN_CODE 77 TIMEOUT ${timeout}
+                ENVIRONMENT BRIDGEHEAD_BUILD=${CMAKE_BINARY_DIR})
+        endforeach()
+    endforeach()
+endfunction()
