@@ -25,7 +25,7 @@ static const struct redis_error errors[] = {
     {SPAN_INIT("SCHEMA"),      REDIS_FATAL,      ERR_BACKEND, "the store was written by another version of bridgehead, or wiped"},
     {SPAN_INIT("EXPIRED"),     REDIS_FAIL,       ERR_STALE,   ""},
     {SPAN_INIT("NOBODY"),      REDIS_FAIL,       ERR_NOTFOUND, ""},
-    {SPAN_INIT("CANCELED"),    REDIS_FAIL,       ERR_CANCELED, ""},
+    {SPAN_INIT("CANCELED"),    REDIS_FAIL,       ERR_STATE,   ""},
     {SPAN_INIT("DRAIN"),       REDIS_FAIL,       ERR_AGAIN,   "this partition is being emptied"},
     {SPAN_INIT("BADARG"),      REDIS_FAIL,       ERR_PARSE,   ""},
     {SPAN_INIT(""),            REDIS_FAIL,       ERR_BACKEND, ""},

@@ -247,7 +247,7 @@ void redis_link_restart(struct redis_link *k, const char *why)
 static void retry_later(struct redis_link *k, struct redis_request *rq)
 {
     if ((rq->flags & (REQUEST_WAIT | REQUEST_RESEND)) == 0) {
-        fail_later(k, rq, ERR_AGAIN);
+        finish(k, rq, rq->maybe_executed ? ERR_UNKNOWN : ERR_AGAIN, NULL, k->why); /* at once: in order */
         return;
     }
     if (k->retry.head == NULL) {
@@ -263,13 +263,15 @@ static void send_elsewhere(struct redis_link *k, struct redis_request *rq, const
 {
     char text[200];
     (void)snprintf(text, sizeof text, "%s", why);
+    bool waits = (rq->flags & (REQUEST_WAIT | REQUEST_RESEND)) != 0;
+    if (!waits) /* before those behind it */
+        finish(k, rq, rq->maybe_executed ? ERR_UNKNOWN : ERR_AGAIN, NULL, text);
     lose(k, text);
+    if (!waits)
+        return;
     rq->answered = 0;
     buf_clear(&rq->error);
-    if ((rq->flags & (REQUEST_WAIT | REQUEST_RESEND)) != 0)
-        list_add(&k->queue, rq);
-    else
-        give_up(k, rq);
+    list_add(&k->queue, rq);
 }
 
 static void on_refused(struct redis_link *k, struct redis_request *rq)
@@ -279,7 +281,7 @@ static void on_refused(struct redis_link *k, struct redis_request *rq)
     (void)snprintf(why, sizeof why, "%.200s%s%s", buf_cstr(&rq->error), found->remedy[0] == '\0' ? "" : "; ",
                    found->remedy);
     metric_inc(&k->conf.metrics->errors);
-    switch (found->action) {
+    switch ((rq->flags & REQUEST_LENIENT) != 0 ? REDIS_FAIL : found->action) {
     case REDIS_RETRY:
         (void)snprintf(k->why, sizeof k->why, "%s", why);
         retry_later(k, rq);

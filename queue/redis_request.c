@@ -82,6 +82,24 @@ void redis_arg_u64(struct redis_request *rq, uint64_t v)
     redis_arg(rq, span_of(text + at, sizeof text - at));
 }
 
+void redis_arg_retry(struct redis_request *rq)
+{
+    redis_arg_u64(rq, 0);
+    rq->retry_at = rq->bytes.len - 3; /* "0\r\n" */
+}
+
+void redis_request_retry(struct redis_request *rq)
+{
+    if (rq->retry_at != 0 && !rq->bad)
+        rq->bytes.ptr[rq->retry_at] = '1';
+}
+
+void redis_args(struct redis_request *rq, const struct redis_request *encoded)
+{
+    rq->bad = rq->bad || encoded->bad;
+    add(rq, buf_span(&encoded->bytes));
+}
+
 void redis_arg_pair(struct redis_request *rq, struct span a, struct span b)
 {
     add_header(rq, '$', a.len + 1 + b.len);

@@ -23,8 +23,9 @@ typedef void redis_done_fn(void *arg, struct redis_request *rq, enum err e, cons
 
 enum {
     REQUEST_BYTES_MAX = 4 << 20,
-    REQUEST_RESEND = 1, /* has the same effect however often it is executed */
-    REQUEST_WAIT = 2,   /* waits for a connection (until give_up_ms) instead of failing with ERR_AGAIN */
+    REQUEST_RESEND = 1,  /* has the same effect however often it is executed */
+    REQUEST_WAIT = 2,    /* waits for a connection (until give_up_ms) instead of failing with ERR_AGAIN */
+    REQUEST_LENIENT = 4, /* a refusal is an answer like any other, also one that is fatal elsewhere */
 };
 struct redis_request {
     struct redis_request *next;
@@ -34,8 +35,10 @@ struct redis_request {
     struct buf body;  /* goes in at bytes[body_at] */
     size_t body_at;
     unsigned commands, answered, flags, refs;
-    bool bad;            /* out of memory or too big while it was built */
-    bool sent;           /* written to the connection that it is on */
+    unsigned tag, owner; /* its owner's */
+    size_t retry_at; /* where in bytes the digit stands that says 1 when it may have been executed; 0: none */
+    bool bad;        /* out of memory or too big while it was built */
+    bool sent;       /* written to the connection that it is on */
     bool maybe_executed; /* a connection ended before it was answered */
     bool queued;         /* the link's: sent, or sent again in done() */
     enum err result;     /* the link's: what done() will be told */
@@ -53,6 +56,10 @@ void redis_command(struct redis_request *rq, size_t arguments); /* begins a comm
 void redis_arg(struct redis_request *rq, struct span s);
 void redis_arg_str(struct redis_request *rq, const char *s);
 void redis_arg_u64(struct redis_request *rq, uint64_t v);
+void redis_arg_retry(struct redis_request *rq); /* 0; redis_request_retry() makes it 1 */
+void redis_request_retry(struct redis_request *rq);
+/* Arguments that were encoded before, in the bytes of another request. */
+void redis_args(struct redis_request *rq, const struct redis_request *encoded);
 /* "<a>:<b>" as one argument: keys. */
 void redis_arg_pair(struct redis_request *rq, struct span a, struct span b);
 /* Takes body's memory (it is empty afterwards); at most one a request. */

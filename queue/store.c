@@ -16,6 +16,11 @@ bool store_ready(const struct store *st, struct buf *ret_why)
     return st->ops->ready(st, ret_why);
 }
 
+enum err store_warnings(const struct store *st, struct buf *out)
+{
+    return st->ops->warnings(st, out);
+}
+
 void store_on_change(struct store *st, store_event_fn *fn, void *arg)
 {
     st->ops->on_change(st, fn, arg);

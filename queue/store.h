@@ -33,8 +33,10 @@ void store_free(struct store *st);                 /* NULL is a no-op */
 unsigned store_partitions(const struct store *st); /* 0: not known yet, never connected */
 /* Whether mail can be committed now; the reason, with the remedy, when not. */
 bool store_ready(const struct store *st, struct buf *ret_why);
+/* What weakens the store without making it unusable, a finding a line, with remedies: to be logged. */
+enum err store_warnings(const struct store *st, struct buf *out) MUST_USE;
 typedef void store_event_fn(void *arg);
-/* Called whenever store_ready() may have changed its mind. */
+/* Called whenever store_ready() or store_warnings() may say something else. */
 void store_on_change(struct store *st, store_event_fn *fn, void *arg);
 /* Appends Prometheus text. */
 enum err store_metrics(const struct store *st, struct buf *out) MUST_USE;

@@ -173,6 +173,13 @@ static bool client_ready(const struct store *st, struct buf *ret_why)
     return f->ready;
 }
 
+static enum err client_warnings(const struct store *st, struct buf *out)
+{
+    (void)st;
+    (void)out;
+    return ERR_OK;
+}
+
 static void client_on_change(struct store *st, store_event_fn *fn, void *arg)
 {
     struct fake_client *c = (struct fake_client *)st;
@@ -197,6 +204,7 @@ static const struct store_ops fake_ops = {
     .free = client_free,
     .partitions = client_partitions,
     .ready = client_ready,
+    .warnings = client_warnings,
     .on_change = client_on_change,
     .metrics = client_metrics,
     .upload = fake_upload_new,

@@ -1,0 +1,403 @@
+/* Finishes and releases: records that leave together at the end of a turn, one script a partition.
+ *
+ *   store_finish ──> (report of several chunks: sealed first) ──> partition's list ──> batch ──> done()
+ *
+ * A record is sent until it is answered: the token makes a second time harmless. A batch that the script
+ * calls malformed is sent again record by record, so that one does not spoil the others. */
+#include "queue/redis_worker.h"
+
+#include "queue/redis_reply.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RECORD_ARGS = 12, REPORT_ARGS = 8, JOB_ARGS = 3, RELEASE_ARGS = 4, TEXT_MAX = 1024, EVENT_MAX = 32 };
+
+struct batch {
+    struct redis_store *st;
+    struct redis_finish *head;
+    size_t count;
+};
+
+/* --- Ending -------------------------------------------------------------------------------------- */
+
+static void finish_free(struct redis_finish *f)
+{
+    *f->newer = f->older;
+    if (f->older != NULL)
+        f->older->newer = f->newer;
+    redis_request_unref(f->record);
+    redis_request_unref(f->report_head);
+    redis_request_unref(f->report_jobs);
+    redis_described_done(&f->described);
+    if (f->upload != NULL)
+        redis_upload_abort(&f->upload->upload);
+    free(f);
+}
+
+static void finish_end(struct redis_finish *f, enum err e)
+{
+    struct redis_store *st = f->st;
+    if (e == ERR_STALE)
+        metric_inc(&st->metrics.finishes_stale);
+    else if (f->kind == KIND_FINISH && e == ERR_OK)
+        metric_inc(&st->metrics.finishes);
+    if (e == ERR_OK && f->ends) {
+        f->what.at_ms = loop_now(st->loop);
+        redis_redo_keep_finish(st, &f->what);
+    }
+    if (f->done != NULL)
+        f->done(f->arg, e);
+    finish_free(f);
+}
+
+/* --- Batches ------------------------------------------------------------------------------------- */
+
+static void add(struct redis_finish *f);
+
+static void record_answered(struct redis_finish *f, const struct redisReply *reply)
+{
+    int64_t n;
+    if (!reply_i64(reply, &n)) {
+        finish_end(f, ERR_BACKEND);
+    } else if (n == -1 && f->report) {
+        add(f); /* the report's body was lost: with it, again */
+    } else {
+        if (n == 2)
+            redis_store_wake(f->st, f->what.partition);
+        finish_end(f, n > 0 ? ERR_OK : ERR_STALE);
+    }
+}
+
+static void send_batch(struct redis_store *st, struct redis_finish *head, size_t count);
+
+static void batch_done(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                       const char *why)
+{
+    struct batch *b = arg;
+    struct redis_finish *f = b->head, *next;
+    bool split = e == ERR_PARSE && b->count > 1;
+    (void)rq;
+    (void)why;
+    for (size_t i = 0; f != NULL; f = next, i++) {
+        next = f->next;
+        f->next = NULL;
+        if (split)
+            send_batch(b->st, f, 1);
+        else if (e == ERR_OK)
+            record_answered(f, reply_at(reply, i));
+        else
+            finish_end(f, e);
+    }
+    free(b);
+}
+
+static size_t report_arguments(const struct redis_finish *f)
+{
+    return f->report ? REPORT_ARGS + f->nreport_jobs * JOB_ARGS : 0;
+}
+
+/* The record, and the report that is committed with it. */
+static void write_record(struct redis_request *rq, const struct redis_finish *f)
+{
+    redis_args(rq, f->record);
+    if (!f->report)
+        return;
+    redis_args(rq, f->report_head);
+    redis_arg_described(rq, &f->described);
+    redis_arg_u64(rq, f->nreport_jobs);
+    redis_args(rq, f->report_jobs);
+}
+
+/* The body of a small report goes ahead of the script, in the same write; a copy stays for -1. */
+static void write_report_body(struct redis_request *rq, struct redis_store *st, struct redis_finish *f)
+{
+    struct redis_described copy = f->described;
+    struct msgid id = f->report_id;
+    buf_init(&copy.body, BODY_CHUNK_MAX);
+    if (buf_add(&copy.body, buf_span(&f->described.body)) != ERR_OK)
+        rq->bad = true;
+    redis_command_set_body(rq, redis_store_partition(st, f->what.partition), &id, &copy);
+    buf_done(&copy.body);
+}
+
+/* head: records of one partition and one incarnation, linked by next. */
+static void send_batch(struct redis_store *st, struct redis_finish *head, size_t count)
+{
+    struct batch *b = calloc(1, sizeof *b);
+    struct redis_request *rq = redis_request_new(batch_done, b);
+    if (b == NULL || rq == NULL) {
+        free(b);
+        redis_request_unref(rq);
+        for (struct redis_finish *next; head != NULL; head = next) {
+            next = head->next;
+            finish_end(head, ERR_NOMEM); /* the lease gives the job back */
+        }
+        return;
+    }
+    *b = (struct batch){.st = st, .head = head, .count = count};
+    struct redis_partition *p = redis_store_partition(st, head->what.partition);
+    size_t arguments = 0;
+    for (const struct redis_finish *f = head; f != NULL; f = f->next)
+        arguments += f->arguments + report_arguments(f);
+    if (head->report && head->described.small)
+        write_report_body(rq, st, head);
+    if (head->kind == KIND_RELEASE) {
+        redis_script(rq, SCRIPT_RELEASE, p->tag, 1 + arguments);
+        redis_arg_str(rq, head->what.worker);
+    } else {
+        redis_script(rq, SCRIPT_FINISH, p->tag, 3 + arguments);
+        redis_arg_u64(rq, st->history);
+        redis_arg_str(rq, head->what.worker);
+        redis_arg_u64(rq, 0);
+    }
+    for (const struct redis_finish *f = head; f != NULL; f = f->next)
+        write_record(rq, f);
+    rq->flags = REQUEST_RESEND | REQUEST_WAIT;
+    redis_link_send(st->control, rq);
+}
+
+/* Cuts the list into batches: one incarnation, bounded, a report alone. The list is newest first. */
+static void flush_list(struct redis_store *st, struct redis_finish **list)
+{
+    struct redis_finish *head = NULL, *f = *list;
+    size_t count = 0, bytes = 0;
+    *list = NULL;
+    while (f != NULL) {
+        struct redis_finish *next = f->next;
+        bool fits = head != NULL && count < FINISH_BATCH && bytes < FINISH_BATCH_BYTES && !f->report &&
+                    !head->report && strcmp(head->what.worker, f->what.worker) == 0;
+        if (head != NULL && !fits) {
+            send_batch(st, head, count);
+            head = NULL;
+            count = bytes = 0;
+        }
+        f->next = head;
+        head = f;
+        count++;
+        bytes += f->record->bytes.len;
+        f = next;
+    }
+    if (head != NULL)
+        send_batch(st, head, count);
+}
+
+void redis_finishes_flush(struct redis_store *st)
+{
+    for (unsigned i = 0; i < st->npartitions; i++) {
+        if (st->partitions[i].finishes != NULL)
+            flush_list(st, &st->partitions[i].finishes);
+        if (st->partitions[i].releases != NULL)
+            flush_list(st, &st->partitions[i].releases);
+    }
+}
+
+static void on_send(void *arg)
+{
+    redis_finishes_flush(arg);
+}
+
+static void add(struct redis_finish *f)
+{
+    struct redis_partition *p = redis_store_partition(f->st, f->what.partition);
+    struct redis_finish **list = f->kind == KIND_RELEASE ? &p->releases : &p->finishes;
+    f->next = *list;
+    *list = f;
+    deferred_arm(f->st->loop, &f->st->worker->send);
+}
+
+/* --- Making records ------------------------------------------------------------------------------ */
+
+static struct redis_finish *finish_new(struct redis_store *st, enum redis_finish_kind kind,
+                                       const struct redis_finished *what)
+{
+    struct redis_finish *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return NULL;
+    f->st = st;
+    f->kind = kind;
+    f->what = *what;
+    f->record = redis_request_new(NULL, NULL);
+    f->older = st->worker->finishes;
+    f->newer = &st->worker->finishes;
+    if (f->older != NULL)
+        f->older->newer = &f->older;
+    st->worker->finishes = f;
+    if (f->record != NULL)
+        return f;
+    finish_free(f);
+    return NULL;
+}
+
+static struct redis_finished what_of(const struct redis_claim *c)
+{
+    struct redis_finished what = {
+        .partition = c->claim.id.partition, .index = c->claim.index, .token = c->claim.token};
+    memcpy(what.id, c->claim.id.id, sizeof what.id);
+    memcpy(what.worker, c->worker, sizeof what.worker);
+    return what;
+}
+
+static void arg_job_name(struct redis_finish *f)
+{
+    redis_arg_str(f->record, f->what.id);
+    redis_arg_u64(f->record, f->what.index);
+    redis_arg_u64(f->record, f->what.token);
+}
+
+static enum err encode_record(struct redis_finish *f, const struct finish *in)
+{
+    static const char *const verbs[] = {[FINISH_DONE] = "d", [FINISH_RETRY] = "r", [FINISH_BADMAIL] = "b"};
+    struct buf blob;
+    buf_init(&blob, JOB_MAX);
+    enum err e = in->verb == FINISH_RETRY && in->job != NULL ? job_encode(in->job, &blob) : ERR_OK;
+    arg_job_name(f);
+    redis_arg_str(f->record, verbs[in->verb]);
+    redis_arg_u64(f->record, in->delay_ms);
+    redis_arg_u64(f->record, in->problem);
+    redis_arg_u64(f->record, in->delivered);
+    redis_arg_u64(f->record, in->bounced);
+    redis_arg(f->record, span_first(in->event, EVENT_MAX));
+    redis_arg(f->record, span_first(in->reason, TEXT_MAX));
+    redis_arg(f->record, buf_span(&blob));
+    redis_arg_u64(f->record, in->report != NULL);
+    f->arguments = RECORD_ARGS;
+    f->ends = in->verb == FINISH_DONE;
+    buf_done(&blob);
+    return e == ERR_OK && f->record->bad ? ERR_NOMEM : e;
+}
+
+static enum err encode_report(struct redis_finish *f, const struct finish *in)
+{
+    struct buf out;
+    buf_init(&out, ENVELOPE_MAX);
+    f->report_head = redis_request_new(NULL, NULL);
+    f->report_jobs = redis_request_new(NULL, NULL);
+    enum err e = f->report_head == NULL || f->report_jobs == NULL ? ERR_NOMEM : ERR_OK;
+    if (e == ERR_OK && (in->nreport_jobs == 0 || in->nreport_jobs > JOB_RCPTS_MAX))
+        e = ERR_TOOBIG;
+    if (e == ERR_OK)
+        e = envelope_encode(in->report_env, &out);
+    if (e == ERR_OK) {
+        f->report_id = *upload_id(in->report);
+        redis_arg_str(f->report_head, f->report_id.id);
+        redis_arg(f->report_head, buf_span(&out));
+        redis_arg_str(f->report_head, "report");
+    }
+    for (size_t i = 0; i < in->nreport_jobs && e == ERR_OK; i++)
+        e = redis_arg_job(f->report_jobs, &in->report_jobs[i]);
+    buf_done(&out);
+    f->nreport_jobs = in->nreport_jobs;
+    f->report = true;
+    return e == ERR_OK && f->report_head->bad ? ERR_NOMEM : e;
+}
+
+/* All of the report's body is in Redis, or it is small: the record can go. */
+static enum err report_ready(struct redis_finish *f, struct redis_upload *u)
+{
+    enum err e = redis_upload_describe(u, &f->described);
+    if (e != ERR_OK)
+        return e;
+    redis_upload_free(u);
+    f->upload = NULL;
+    add(f);
+    return ERR_OK;
+}
+
+static void report_sealed(void *arg, enum err e, const char *why)
+{
+    struct redis_finish *f = arg;
+    (void)why;
+    if (e == ERR_OK)
+        e = report_ready(f, f->upload);
+    if (e != ERR_OK)
+        finish_end(f, e == ERR_FULL || e == ERR_BACKEND ? e : ERR_AGAIN); /* the lease gives the job back */
+}
+
+enum err redis_finish_job(struct store *store, const struct finish *in, done_fn *done, void *arg)
+{
+    struct redis_store *st = (struct redis_store *)store;
+    struct redis_claim *c = (struct redis_claim *)in->claim;
+    struct redis_finished what = what_of(c);
+    struct redis_finish *f = finish_new(st, KIND_FINISH, &what);
+    struct redis_upload *u = (struct redis_upload *)in->report;
+    if (f == NULL)
+        return ERR_NOMEM;
+    enum err e = encode_record(f, in);
+    if (e == ERR_OK && u != NULL && upload_id(in->report)->partition != what.partition)
+        e = ERR_STATE; /* one script, one partition: store_upload() with `near` */
+    if (e == ERR_OK && u != NULL)
+        e = u->failed != ERR_OK ? u->failed : encode_report(f, in);
+    if (e == ERR_OK && u == NULL) {
+        add(f);
+    } else if (e == ERR_OK && redis_upload_is_small(u)) {
+        e = report_ready(f, u);
+    } else if (e == ERR_OK) {
+        f->upload = u;
+        redis_upload_seal(u, report_sealed, f);
+    }
+    if (e != ERR_OK) {
+        finish_free(f);
+        return e;
+    }
+    f->done = done;
+    f->arg = arg;
+    redis_claim_end(c);
+    return ERR_OK;
+}
+
+/* --- Releasing ----------------------------------------------------------------------------------- */
+
+static enum err release(struct redis_store *st, const struct redis_finished *what, ms_t delay_ms)
+{
+    struct redis_finish *f = finish_new(st, KIND_RELEASE, what);
+    if (f == NULL)
+        return ERR_NOMEM;
+    arg_job_name(f);
+    redis_arg_u64(f->record, delay_ms);
+    f->arguments = RELEASE_ARGS;
+    add(f);
+    return ERR_OK;
+}
+
+enum err redis_release(struct store *store, struct claim *claim, ms_t delay_ms)
+{
+    struct redis_claim *c = (struct redis_claim *)claim;
+    struct redis_finished what = what_of(c);
+    enum err e = release((struct redis_store *)store, &what, delay_ms);
+    redis_claim_end(c);
+    return e;
+}
+
+void redis_release_unknown(struct redis_store *st, unsigned partition, const char *id, uint32_t index,
+                           uint64_t token)
+{
+    struct redis_finished what = {.partition = partition, .index = index, .token = token};
+    (void)snprintf(what.id, sizeof what.id, "%s", id);
+    memcpy(what.worker, st->worker->name, sizeof what.worker);
+    (void)!release(st, &what, 0); /* out of memory: the next audit finds it again */
+}
+
+void redis_bury(struct redis_store *st, struct redis_claim *c, struct span why)
+{
+    struct finish in = {.claim = &c->claim, .verb = FINISH_BADMAIL, .reason = why, .event = SPAN("badmail")};
+    if (redis_finish_job(&st->store, &in, NULL, NULL) != ERR_OK)
+        (void)!redis_release(&st->store, &c->claim, 0);
+}
+
+/* --- Making and freeing -------------------------------------------------------------------------- */
+
+void redis_finishes_init(struct redis_store *st)
+{
+    deferred_init(&st->worker->send, on_send, st);
+}
+
+void redis_finishes_free(struct redis_store *st)
+{
+    deferred_disarm(&st->worker->send);
+    while (st->worker->finishes != NULL) {   /* those that never left */
+        st->worker->finishes->upload = NULL; /* goes with the store */
+        finish_end(st->worker->finishes, ERR_CANCELED);
+    }
+}

@@ -1,0 +1,372 @@
+/* Connection slots, and what all workers know of a link.
+ *
+ * Slots are counted in Redis; what we hold is also known here. When a reply is lost the two may differ: then
+ * no get leaves until a sync, which declares what we hold, has been answered. */
+#include "queue/redis_worker.h"
+
+#include "queue/redis_reply.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINK_MAX = 320, ERROR_MAX = 512, SYNC_MAX = 1000 };
+
+struct redis_hold { /* slots of one link */
+    struct redis_hold *next;
+    unsigned n;
+    size_t len;
+    char link[];
+};
+struct redis_slot_ask {
+    struct redis_slot_ask *next;
+    struct redis_store *st;
+    unsigned want, cap_link, cap_total, epoch;
+    slots_fn *done;
+    void *arg;
+    size_t len;
+    char link[];
+};
+
+static void send_sync(struct redis_store *st);
+
+/* --- What we hold -------------------------------------------------------------------------------- */
+
+static struct redis_hold *hold_of(struct redis_sem *sem, struct span link)
+{
+    for (struct redis_hold *h = sem->holds; h != NULL; h = h->next) {
+        if (span_eq(span_of(h->link, h->len), link))
+            return h;
+    }
+    struct redis_hold *h = calloc(1, sizeof *h + link.len + 1);
+    if (h == NULL)
+        return NULL;
+    memcpy(h->link, link.ptr, link.len);
+    h->len = link.len;
+    h->next = sem->holds;
+    sem->holds = h;
+    return h;
+}
+
+static void drop_empty(struct redis_sem *sem)
+{
+    for (struct redis_hold **at = &sem->holds; *at != NULL;) {
+        struct redis_hold *h = *at;
+        if (h->n > 0) {
+            at = &h->next;
+            continue;
+        }
+        *at = h->next;
+        free(h);
+    }
+}
+
+/* --- Getting ------------------------------------------------------------------------------------- */
+
+static void answered(struct redis_sem *sem, struct redis_store *st, enum err e)
+{
+    sem->in_flight--;
+    if (e == ERR_UNKNOWN || e == ERR_AGAIN)
+        sem->dirty = true;
+    if (sem->dirty && sem->in_flight == 0)
+        send_sync(st);
+}
+
+static void got(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                const char *why)
+{
+    struct redis_slot_ask *ask = arg;
+    struct redis_store *st = ask->st;
+    struct redis_worker *w = st->worker;
+    uint64_t granted = 0;
+    (void)rq;
+    (void)why;
+    bool mine = ask->epoch == w->epoch;
+    if (e == ERR_OK && !reply_u64(reply, ask->want, &granted))
+        e = ERR_UNKNOWN;
+    if (!mine && e == ERR_OK)
+        e = ERR_STALE; /* of an incarnation that is over */
+    struct redis_hold *h = e == ERR_OK && granted > 0 ? hold_of(&w->sem, span_of(ask->link, ask->len)) : NULL;
+    if (h != NULL)
+        h->n += (unsigned)granted;
+    else if (e == ERR_OK && granted > 0)
+        e = ERR_UNKNOWN; /* out of memory: the sync gives them back */
+    if (mine && e != ERR_CANCELED)
+        answered(&w->sem, st, e);
+    if (mine && e == ERR_STALE && w->valid)
+        redis_worker_expire(st);
+    ask->done(ask->arg, e == ERR_UNKNOWN ? ERR_AGAIN : e, e == ERR_OK ? (unsigned)granted : 0);
+    free(ask);
+}
+
+static void send_get(struct redis_store *st, struct redis_slot_ask *ask)
+{
+    struct redis_request *rq = redis_request_new(got, ask);
+    if (rq == NULL) {
+        ask->done(ask->arg, ERR_NOMEM, 0);
+        free(ask);
+        return;
+    }
+    redis_script(rq, SCRIPT_SEM, span_cstr(st->sem_tag), 6);
+    redis_arg_str(rq, "get");
+    redis_arg_str(rq, st->worker->name);
+    redis_arg(rq, span_of(ask->link, ask->len));
+    redis_arg_u64(rq, ask->want);
+    redis_arg_u64(rq, ask->cap_link);
+    redis_arg_u64(rq, ask->cap_total);
+    st->worker->sem.in_flight++;
+    redis_link_send(st->control, rq);
+}
+
+enum err redis_slots_get(struct store *store, struct span link, unsigned want, unsigned cap_link,
+                         unsigned cap_total, slots_fn *done, void *arg)
+{
+    struct redis_store *st = (struct redis_store *)store;
+    struct redis_sem *sem = &st->worker->sem;
+    if (!st->worker->wanted || link.len == 0 || link.len > LINK_MAX)
+        return ERR_STATE;
+    if (redis_worker_valid(store) == 0)
+        return ERR_STALE;
+    struct redis_slot_ask *ask = calloc(1, sizeof *ask + link.len + 1);
+    if (ask == NULL)
+        return ERR_NOMEM;
+    *ask = (struct redis_slot_ask){.st = st,
+                                   .want = want > SYNC_MAX ? SYNC_MAX : want,
+                                   .cap_link = cap_link,
+                                   .cap_total = cap_total,
+                                   .epoch = st->worker->epoch,
+                                   .done = done,
+                                   .arg = arg,
+                                   .len = link.len};
+    memcpy(ask->link, link.ptr, link.len);
+    if (!sem->dirty) {
+        send_get(st, ask);
+        return ERR_OK;
+    }
+    *sem->tail = ask;
+    sem->tail = &ask->next;
+    return ERR_OK;
+}
+
+/* --- Giving back --------------------------------------------------------------------------------- */
+
+static void put_done(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                     const char *why)
+{
+    struct redis_store *st = arg;
+    (void)reply;
+    (void)why;
+    if (e != ERR_CANCELED && rq->owner == st->worker->epoch)
+        answered(&st->worker->sem, st, e);
+}
+
+void redis_slots_put(struct store *store, struct span link, unsigned n)
+{
+    struct redis_store *st = (struct redis_store *)store;
+    struct redis_worker *w = st->worker;
+    struct redis_hold *h = hold_of(&w->sem, link);
+    if (h == NULL || h->n == 0)
+        return; /* lost with the lease */
+    n = n > h->n ? h->n : n;
+    h->n -= n;
+    struct redis_request *rq = w->sem.dirty ? NULL : redis_request_new(put_done, st);
+    if (rq == NULL) {
+        redis_slots_dirty(st); /* the sync says it */
+        return;
+    }
+    rq->owner = w->epoch;
+    redis_script(rq, SCRIPT_SEM, span_cstr(st->sem_tag), 4);
+    redis_arg_str(rq, "put");
+    redis_arg_str(rq, w->name);
+    redis_arg(rq, link);
+    redis_arg_u64(rq, n);
+    w->sem.in_flight++;
+    redis_link_send(st->control, rq);
+}
+
+/* --- Declaring ----------------------------------------------------------------------------------- */
+
+/* Those that waited go out, or are told that they cannot. */
+static void release_waiting(struct redis_store *st, enum err e)
+{
+    struct redis_sem *sem = &st->worker->sem;
+    struct redis_slot_ask *ask = sem->head, *next;
+    sem->head = NULL;
+    sem->tail = &sem->head;
+    for (; ask != NULL; ask = next) {
+        next = ask->next;
+        ask->next = NULL;
+        if (e == ERR_OK && ask->epoch == st->worker->epoch) {
+            send_get(st, ask);
+            continue;
+        }
+        ask->done(ask->arg, e == ERR_OK ? ERR_STALE : e == ERR_UNKNOWN ? ERR_AGAIN : e, 0);
+        free(ask);
+    }
+}
+
+static void synced(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                   const char *why)
+{
+    struct redis_store *st = arg;
+    struct redis_worker *w = st->worker;
+    (void)reply;
+    (void)why;
+    if (e == ERR_CANCELED || rq->owner != w->epoch)
+        return;
+    w->sem.syncing = false;
+    if (e == ERR_OK)
+        w->sem.dirty = false;
+    if (e == ERR_STALE && w->valid) {
+        redis_worker_expire(st);
+        return;
+    }
+    if (e == ERR_OK)
+        w->sem_leased_ms = rq->sent_ms; /* it renews, too */
+    release_waiting(st, e);             /* failed: tried again when somebody asks, or is connected */
+}
+
+static void send_sync(struct redis_store *st)
+{
+    struct redis_worker *w = st->worker;
+    size_t n = 0;
+    if (w->sem.syncing || !w->valid)
+        return;
+    drop_empty(&w->sem);
+    for (const struct redis_hold *h = w->sem.holds; h != NULL && n < SYNC_MAX; h = h->next)
+        n++;
+    struct redis_request *rq = redis_request_new(synced, st);
+    if (rq == NULL)
+        return;
+    rq->owner = w->epoch;
+    redis_script(rq, SCRIPT_SEM, span_cstr(st->sem_tag), 3 + 2 * n);
+    redis_arg_str(rq, "sync");
+    redis_arg_str(rq, w->name);
+    redis_arg_u64(rq, st->lease_ms);
+    for (const struct redis_hold *h = w->sem.holds; h != NULL && n > 0; h = h->next, n--) {
+        redis_arg(rq, span_of(h->link, h->len));
+        redis_arg_u64(rq, h->n);
+    }
+    rq->flags = REQUEST_RESEND | REQUEST_WAIT;
+    rq->give_up_ms = ms_after(loop_now(st->loop), st->lease_ms);
+    w->sem.syncing = true;
+    redis_link_send(st->control, rq);
+}
+
+void redis_slots_dirty(struct redis_store *st)
+{
+    struct redis_sem *sem = &st->worker->sem;
+    sem->dirty = true;
+    if (sem->in_flight == 0)
+        send_sync(st);
+}
+
+void redis_slots_lost(struct redis_store *st)
+{
+    struct redis_sem *sem = &st->worker->sem;
+    for (struct redis_hold *h = sem->holds; h != NULL; h = h->next)
+        h->n = 0;
+    drop_empty(sem);
+    sem->dirty = sem->syncing = false;
+    sem->in_flight = 0;
+    release_waiting(st, ERR_STALE);
+}
+
+void redis_slots_free(struct redis_store *st)
+{
+    struct redis_sem *sem = &st->worker->sem;
+    release_waiting(st, ERR_CANCELED);
+    for (struct redis_hold *h = sem->holds; h != NULL; h = h->next)
+        h->n = 0;
+    drop_empty(sem);
+}
+
+/* --- Links --------------------------------------------------------------------------------------- */
+
+struct link_ask {
+    link_fn *done;
+    void *arg;
+};
+
+static void link_done(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                      const char *why)
+{
+    struct link_ask *ask = arg;
+    struct link_state ls = {.failures = (uint32_t)reply_u64_at(reply, 0, 0),
+                            .until_ms = reply_u64_at(reply, 1, 0),
+                            .last_error = reply_text_at(reply, 2)};
+    (void)rq;
+    (void)why;
+    if (e == ERR_OK && reply_count(reply) < 5)
+        e = ERR_BACKEND;
+    ask->done(ask->arg, e == ERR_UNKNOWN ? ERR_AGAIN : e, &ls, reply_u64_at(reply, 4, 0));
+    free(ask);
+}
+
+static void link_nothing(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                         const char *why)
+{
+    (void)arg, (void)rq, (void)e, (void)reply, (void)why; /* the next attempt says it again */
+}
+
+static enum err link_ready(const struct redis_store *st, struct span link)
+{
+    return !st->opened ? ERR_AGAIN : link.len == 0 || link.len > LINK_MAX ? ERR_STATE : ERR_OK;
+}
+
+enum err redis_link_get(struct store *store, struct span link, link_fn *done, void *arg)
+{
+    struct redis_store *st = (struct redis_store *)store;
+    enum err e = link_ready(st, link);
+    if (e != ERR_OK)
+        return e;
+    struct link_ask *ask = malloc(sizeof *ask);
+    struct redis_request *rq = redis_request_new(link_done, ask);
+    if (ask == NULL || rq == NULL) {
+        free(ask);
+        redis_request_unref(rq);
+        return ERR_NOMEM;
+    }
+    *ask = (struct link_ask){done, arg};
+    redis_script(rq, SCRIPT_LINK, span_cstr(st->sem_tag), 2);
+    redis_arg_str(rq, "get");
+    redis_arg(rq, link);
+    redis_link_send(st->control, rq);
+    return ERR_OK;
+}
+
+enum err redis_link_failed(struct store *store, struct span link, uint32_t failures, ms_t delay_ms,
+                           struct span error)
+{
+    struct redis_store *st = (struct redis_store *)store;
+    enum err e = link_ready(st, link);
+    struct redis_request *rq = e == ERR_OK ? redis_request_new(link_nothing, NULL) : NULL;
+    if (rq == NULL)
+        return e == ERR_OK ? ERR_NOMEM : e;
+    redis_script(rq, SCRIPT_LINK, span_cstr(st->sem_tag), 5);
+    redis_arg_str(rq, "failed");
+    redis_arg(rq, link);
+    redis_arg_u64(rq, failures);
+    redis_arg_u64(rq, delay_ms);
+    redis_arg(rq, span_first(error, ERROR_MAX));
+    rq->flags = REQUEST_RESEND;
+    rq->give_up_ms = ms_after(loop_now(st->loop), st->lease_ms);
+    redis_link_send(st->control, rq);
+    return ERR_OK;
+}
+
+enum err redis_link_ok(struct store *store, struct span link)
+{
+    struct redis_store *st = (struct redis_store *)store;
+    enum err e = link_ready(st, link);
+    struct redis_request *rq = e == ERR_OK ? redis_request_new(link_nothing, NULL) : NULL;
+    if (rq == NULL)
+        return e == ERR_OK ? ERR_NOMEM : e;
+    redis_script(rq, SCRIPT_LINK, span_cstr(st->sem_tag), 2);
+    redis_arg_str(rq, "ok");
+    redis_arg(rq, link);
+    rq->flags = REQUEST_RESEND;
+    rq->give_up_ms = ms_after(loop_now(st->loop), st->lease_ms);
+    redis_link_send(st->control, rq);
+    return ERR_OK;
+}
