@@ -218,6 +218,7 @@ struct link {
     struct lane *lanes;
     unsigned nlanes, nconnecting, nidle, nsending, nleaving; /* all; by state, see lane_enter() */
     bool slots_asked;
+    unsigned proven;   /* lanes that ended in order: may be replaced without trying one first */
     unsigned requests; /* callbacks of the store awaited */
     struct link *next_starving;
     bool starving;

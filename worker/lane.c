@@ -75,6 +75,7 @@ void lane_ended(struct lane *lane)
 
     lane_enter(lane, LANE_ENDED);
     if (lane->slot && lane->epoch == link->w->epoch) {
+        link->proven += lane->was_ready ? 1 : 0;
         store_slots_put(link->w->store, span_cstr(link->name), 1);
         link_slot_free(link);
     }
@@ -87,6 +88,8 @@ void lane_failed(struct lane *lane, const struct verdict *v, const char *why)
     struct link *link = lane->link;
     bool others = false;
 
+    lane->was_ready = false;
+    link->proven = 0;
     for (struct lane *other = link->lanes; other != NULL; other = other->next)
         others = others || (other != lane && other->state != LANE_ENDED && other->state != LANE_QUITTING &&
                             other->was_ready);

@@ -269,6 +269,8 @@ static void turn(void *arg)
         link_fed(link);
     if (link->ndue + link->nparcels > 0)
         link->busy_ms = loop_now(link->w->loop);
+    else if (link->nlanes == 0)
+        link->proven = 0; /* long ago */
     if (link->stale || link->w->draining || !worker_may_claim(link->w)) {
         settle_pending(link, NULL);
         quit_idle(link);

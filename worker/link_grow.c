@@ -1,5 +1,6 @@
 /* worker/link_grow.c — how many lanes a link has (L3). One lane tries first; when it works the number may
- * double with every look, as far as the waiting mail needs it and the cluster's caps grant slots. */
+ * double with every look, and a lane that ended in order is replaced at once, as far as the waiting mail
+ * needs it and the cluster's caps grant slots. */
 #include "common/log.h"
 #include "worker/core.h"
 
@@ -67,6 +68,7 @@ static bool add_lane(struct link *link, bool slot)
     link->nlanes++;
     link->w->nlanes++;
     link->nconnecting++;
+    link->proven -= link->proven > 0 ? 1 : 0;
     metric_inc(&link->w->m.connections_now);
     lane->ops->start(lane);
     return true;
@@ -191,7 +193,7 @@ static void grow_local(struct link *link)
 
 void link_grow(struct link *link)
 {
-    unsigned works = working(link), limit = works == 0 ? 1 : works * 2, want, have = alive(link);
+    unsigned works = working(link), limit = works * 2 + link->proven, want, have = alive(link);
 
     if (link->phase != LINK_OPEN || link->stale || link->w->draining)
         return;
@@ -202,6 +204,7 @@ void link_grow(struct link *link)
     if (link->plan == NULL || link->slots_asked || loop_now(link->w->loop) < link->grow_at_ms)
         return;
     want = needed(link, (unsigned)link->set->root->delivery.max_connections_per_domain);
+    limit = limit == 0 ? 1 : limit;
     want = want < limit ? want : limit;
     if (want <= have)
         return;
