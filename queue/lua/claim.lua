@@ -58,7 +58,9 @@ end
 
 local n = #taken / 2
 if n > 0 then
-  local token = call('INCRBY', p .. 'tok', n) - n
+  -- Not below the clock: a failover that loses the last values must not give a token twice (I4).
+  local token = math.max(tonumber(call('GET', p .. 'tok')) or 0, now * 16)
+  call('SET', p .. 'tok', string.format('%.0f', token + n))
   local out = {}
   for i = 1, n do
     local t = string.format('%.0f', token + i)

@@ -3,7 +3,7 @@
 -- Returns now, {worker, lease end, jobs in hand}*, at most 1000 workers.
 -- include "lib/head.lua"
 
-local reply = {clock()}
+local reply = {(clock())}
 local all = call('ZRANGE', p .. 'wk', 0, 999, 'WITHSCORES')
 for i = 1, #all, 2 do
   local r = #reply

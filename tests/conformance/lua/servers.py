@@ -44,7 +44,11 @@ class Server:
             command += ["--" + name, value]
         self.log = open(os.path.join(self.dir, "log"), "wb")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
-        await_true("redis-server", self.answers)
+        try:
+            await_true("redis-server", self.answers)
+        except RuntimeError:
+            self.stop()
+            raise
 
     def answers(self):
         client = self.client()
@@ -87,9 +91,7 @@ class Cluster:
     def __init__(self, nodes=3):
         self.servers, self.clients, self.ports = [], [], []
         for _ in range(nodes):
-            port = free_port()
-            server = Server(port=str(port), cluster_enabled="yes", cluster_config_file="nodes.conf",
-                            cluster_node_timeout="2000", bind="127.0.0.1")
+            port, server = self.start()
             self.servers.append(server)
             self.clients.append(server.client())
             self.ports.append(port)
@@ -105,6 +107,18 @@ class Cluster:
             await_true("every node to know every other",
                        lambda c=client: c.cmd("CLUSTER", "NODES").count(b"connected") >= nodes
                        and len(c.cmd("CLUSTER", "SLOTS")) == nodes)
+
+    @staticmethod
+    def start(tries=5):
+        """A node on a port that was free a moment ago; another one if somebody was faster."""
+        while True:
+            port, tries = free_port(), tries - 1
+            try:
+                return port, Server(port=str(port), cluster_enabled="yes", cluster_config_file="nodes.conf",
+                                    cluster_node_timeout="2000", bind="127.0.0.1")
+            except RuntimeError:
+                if not tries:
+                    raise
 
     def node_of(self, slot):
         return min(slot * len(self.clients) // self.SLOTS, len(self.clients) - 1)
