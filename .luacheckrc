@@ -6,4 +6,4 @@ max_line_length = 140
 read_globals = {"redis", "KEYS", "ARGV"}
 files["queue/lua/*.lua"] = {ignore = {"113"}}
 files["queue/lua/lib/*.lua"] = {ignore = {"113", "211"}}
-files["build/*/queue/lua/*.lua"] = {ignore = {"211"}}
+files["**/build/*/queue/lua/*.lua"] = {ignore = {"211"}}
