@@ -141,6 +141,7 @@ static struct conn *conn_new(struct loop *l, int fd, enum conn_state state, cons
     c->fd = fd;
     c->state = state;
     c->high_water = HIGH_WATER;
+    c->read_size = CONN_INPUT_MAX;
     buf_init(&c->input, LOOP_SCRATCH);
     timer_init(&c->deadline, l, deadline_passed, c);
     deferred_init(&c->later, run_later, c);
@@ -330,6 +331,11 @@ void conn_resume(struct conn *c)
         deferred_arm(c->loop, &c->later);
     }
     conn_watch(c);
+}
+
+void conn_set_read_size(struct conn *c, size_t bytes)
+{
+    c->read_size = bytes;
 }
 
 void conn_set_timeout(struct conn *c, ms_t after_ms)

@@ -65,6 +65,9 @@ void conn_set_high_water(struct conn *c, size_t high_bytes); /* default 256 KiB:
 /* While paused nothing is read, so the end of the peer is not noticed either. */
 void conn_pause(struct conn *c);  /* stop reading: back-pressure reaches the peer */
 void conn_resume(struct conn *c); /* also offers unconsumed bytes again, from the loop */
+/* At most so many bytes are read at a time (CONN_INPUT_MAX): what an owner that pauses at once may have to
+ * keep, but for a TLS record. */
+void conn_set_read_size(struct conn *c, size_t bytes);
 
 /* One deadline a connection: `closed` with ERR_TIMEOUT when it passes; 0 turns it off. Cheap: call it
  * as often as something moves. Replaces the time-out of conn_connect(). */

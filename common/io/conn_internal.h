@@ -36,7 +36,7 @@ struct conn {
     struct evbuffer *wire;  /* for the kernel; NULL when empty */
     struct evbuffer *plain; /* to be encrypted; NULL when empty */
     struct buf input;       /* received but not consumed */
-    size_t high_water;
+    size_t high_water, read_size;
     struct event io;
     struct timer deadline;
     struct deferred later; /* what must not happen inside a call of the owner */

@@ -288,7 +288,8 @@ static void readable(struct conn *c)
     if (kept >= CONN_INPUT_MAX)
         return; /* just resumed: what is kept is offered first */
     char *to = c->tls == NULL ? c->loop->scratch + conn_kept_to_scratch(c) : c->loop->cipher;
-    ssize_t n = recv(c->fd, to, CONN_INPUT_MAX - kept, 0);
+    size_t room = CONN_INPUT_MAX - kept;
+    ssize_t n = recv(c->fd, to, room < c->read_size ? room : c->read_size, 0);
     if (n < 0)
         read_failed(c, errno);
     else if (n == 0)
