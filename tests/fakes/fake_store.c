@@ -148,16 +148,19 @@ static void cancel_events(struct fake_client *c)
 static void client_free(struct store *st)
 {
     struct fake_client *c = (struct fake_client *)st;
+    struct fake_store *f = c->f;
     cancel_events(c);
     while (c->uploads != NULL)
         fake_upload_free(c->uploads);
     while (c->claims != NULL)
         fake_claim_free(c->claims);
-    struct fake_client **at = &c->f->clients;
+    struct fake_client **at = &f->clients;
     while (*at != c)
         at = &(*at)->next;
     *at = c->next;
     free(c);
+    if (f->clients == NULL && f->detach != NULL)
+        f->detach(f);
 }
 
 static unsigned client_partitions(const struct store *st)

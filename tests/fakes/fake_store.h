@@ -21,7 +21,7 @@ size_t fake_store_run(struct fake_store *f);
 ms_t fake_store_next(const struct fake_store *f); /* monotonic time of the next callback; UINT64_MAX: none */
 /* Runs by itself on the loop's timers from now on (the database's clock should be the loop's). */
 enum err fake_store_attach(struct fake_store *f, struct loop *l) MUST_USE;
-void fake_store_detach(struct fake_store *f); /* before loop_free(); fake_store_free() does it too */
+void fake_store_detach(struct fake_store *f); /* before loop_free(); the last client's end does it too */
 
 /* --- Faults -------------------------------------------------------------------------------------- */
 

@@ -148,6 +148,18 @@ static size_t take_nothing(void *arg, struct span bytes)
     return 0;
 }
 
+static void test_conn__reads_no_more_than_asked_for(void **state)
+{
+    struct half h;
+    (void)state;
+    half_init(&h);
+    conn_set_read_size(h.e.c, 3);
+    say(&h, "abcdefg");
+    run_until(&h.e, "got g;");
+    check_story(&h.e, "opened;got abc;got def;got g;");
+    half_done(&h);
+}
+
 static void test_conn__stops_reading_when_nothing_is_consumed(void **state)
 {
     static const struct conn_ops greedy = {end_opened, take_nothing, NULL, NULL, end_closed};
@@ -402,6 +414,7 @@ int main(void)
                      cmocka_unit_test(test_conn__unconsumed_input_comes_first_next_time),
                      cmocka_unit_test(test_conn__pause_keeps_and_resume_offers),
                      cmocka_unit_test(test_conn__input_is_bounded),
+                     cmocka_unit_test(test_conn__reads_no_more_than_asked_for),
                      cmocka_unit_test(test_conn__stops_reading_when_nothing_is_consumed),
                      cmocka_unit_test(test_conn__borrowed_output_is_released_once),
                      cmocka_unit_test(test_conn__drained_comes_once_below_half),

@@ -1,0 +1,12 @@
+/* node/caller.h — one SMTP connection: moves bytes between its socket, its session and the store.
+ *
+ * Belongs to its shard from caller_start() until it frees itself when the connection is over. */
+#pragma once
+#include "node/shard.h"
+
+/* Takes fd. early: the client spoke before the greeting. ERR_NOMEM (fd is closed). */
+enum err caller_start(struct shard *s, const struct shard_listener *at, int fd,
+                      const struct ip_endpoint *client, bool early) MUST_USE;
+void caller_drain(struct caller *c); /* may free c */
+void caller_free(struct caller *c);  /* at once, whatever is under way */
+struct caller *caller_next(const struct caller *c);

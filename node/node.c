@@ -1,0 +1,297 @@
+#include "node/node.h"
+
+#include "common/log.h"
+#include "common/rng.h"
+#include "node/shard.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FILES_LOOK_MS = 10000, THREADS_MAX = 256 };
+
+struct node {
+    struct node_deps deps;
+    struct snapshot *snapshot;
+    struct limits *limits;
+    struct timer *files; /* looks whether certificates have changed */
+    struct shard **shards;
+    pthread_t *threads; /* of shards 1..; index 0 is unused */
+    size_t nshards, nthreads;
+};
+
+/* --- the other loops ------------------------------------------------------------------------------------ */
+
+static void *run_shard(void *arg)
+{
+    loop_run(((struct shard *)arg)->loop);
+    return NULL;
+}
+
+/* Signals are the main thread's. */
+static enum err start_threads(struct node *n, struct errctx *ec)
+{
+    sigset_t all, old;
+    int rc = 0;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    for (size_t i = 1; i < n->nshards && rc == 0; i++) {
+        rc = pthread_create(&n->threads[i], NULL, run_shard, n->shards[i]);
+        if (rc == 0)
+            n->nthreads++;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc == 0 ? ERR_OK : err_set(ec, ERR_NOMEM, "cannot start a thread: %s", strerrordesc_np(rc));
+}
+
+static void stop_loop(void *arg)
+{
+    loop_stop(arg);
+}
+
+static void stop_threads(struct node *n)
+{
+    for (size_t i = 1; i <= n->nthreads; i++)
+        loop_stop(n->shards[i]->loop);
+    for (size_t i = 1; i <= n->nthreads; i++)
+        (void)pthread_join(n->threads[i], NULL);
+    if (n->nthreads > 0 && loop_post(n->deps.loop, stop_loop, n->deps.loop) == ERR_OK)
+        loop_run(n->deps.loop); /* what they had posted to shard 0 is freed by being run */
+    n->nthreads = 0;
+}
+
+/* One call in the thread of every shard. */
+struct order {
+    struct shard *shard;
+    struct snapshot *snapshot; /* NULL: drain */
+};
+
+static void obey(void *arg)
+{
+    struct order *o = arg;
+    if (o->snapshot == NULL)
+        shard_drain(o->shard);
+    else
+        shard_set_snapshot(o->shard, o->snapshot);
+    snapshot_unref(o->snapshot);
+    free(o);
+}
+
+static void tell_shards(struct node *n, struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < n->nshards; i++) {
+        struct order *o = calloc(1, sizeof *o);
+        if (o == NULL) {
+            log_error("node.order", "shard=%zu text='out of memory'", i);
+            continue;
+        }
+        *o = (struct order){n->shards[i], snapshot == NULL ? NULL : snapshot_ref(snapshot)};
+        if (i == 0) {
+            obey(o);
+        } else if (loop_post(n->shards[i]->loop, obey, o) != ERR_OK) {
+            snapshot_unref(o->snapshot);
+            free(o);
+        }
+    }
+}
+
+/* --- configuration ----------------------------------------------------------------------------------------
+ */
+
+/* Listeners and limits know virtual servers by their place: names and number stay until a restart. */
+static bool same_servers(const struct snapshot *s, struct config *next)
+{
+    const struct conf_root *a = config_root(s->config), *b = config_root(next);
+    if (a->virtual_servers.count != b->virtual_servers.count)
+        return false;
+    for (size_t i = 0; i < a->virtual_servers.count; i++)
+        if (strcmp(a->virtual_servers.items[i].name, b->virtual_servers.items[i].name) != 0)
+            return false;
+    return true;
+}
+
+static void take_over(struct node *n, struct config *config, const char *event)
+{
+    struct snapshot *next = NULL;
+    struct errctx ec = {""};
+    struct log_scratch scratch;
+    enum err e = snapshot_new(config, n->snapshot, &next, &ec);
+    if (e != ERR_OK)
+        log_error(event, "applied=%s text=%s", next == NULL ? "no" : "without-new-certificate",
+                  log_text(&scratch, span_cstr(ec.msg)));
+    if (next == NULL)
+        return;
+    if (e == ERR_OK)
+        log_info(event, "applied=yes");
+    snapshot_unref(n->snapshot);
+    n->snapshot = next;
+    tell_shards(n, next);
+}
+
+void node_reload(struct node *n, struct config *next)
+{
+    if (same_servers(n->snapshot, next))
+        take_over(n, next, "node.reload");
+    else
+        log_error("node.reload", "applied=no text='virtual servers were added, removed, renamed or "
+                                 "reordered: restart the node'");
+}
+
+static void look_at_files(void *arg)
+{
+    struct node *n = arg;
+    if (snapshot_files_changed(n->snapshot))
+        take_over(n, n->snapshot->config, "node.certificates");
+    timer_set(n->files, FILES_LOOK_MS);
+}
+
+/* --- life -------------------------------------------------------------------------------------------------
+ */
+
+static size_t thread_count(const struct node_deps *deps, const struct conf_root *root)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t n = deps->threads > 0 ? deps->threads : (size_t)root->node.threads;
+    if (n == 0)
+        n = cpus > 0 ? (size_t)cpus : 1;
+    return n < THREADS_MAX ? n : THREADS_MAX;
+}
+
+static enum err open_shards(struct node *n, struct errctx *ec)
+{
+    size_t want = thread_count(&n->deps, config_root(n->snapshot->config));
+    n->shards = calloc(want, sizeof *n->shards);
+    n->threads = calloc(want, sizeof *n->threads);
+    if (n->shards == NULL || n->threads == NULL)
+        return err_set(ec, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < want; i++) {
+        struct shard_options o = {.loop = i == 0 ? n->deps.loop : NULL,
+                                  .deps = &n->deps,
+                                  .snapshot = n->snapshot,
+                                  .keeper = i == 0 ? NULL : n->shards[0],
+                                  .limits = i == 0 ? n->limits : NULL,
+                                  .index = i,
+                                  .nshards = want};
+        enum err e = shard_new(&o, &n->shards[i], ec);
+        if (e != ERR_OK)
+            return e;
+        n->nshards++;
+    }
+    return ERR_OK;
+}
+
+static void log_listeners(const struct node *n)
+{
+    const struct shard *s = n->shards[0];
+    for (size_t i = 0; i < s->nlisteners; i++) {
+        struct ip_endpoint at;
+        char text[ENDPOINT_TEXT_MAX] = "?";
+        if (node_address(n, i, &at))
+            ip_endpoint_text(&at, text);
+        log_info("smtp.listening", "address=%s tls=%s virtual_server=%s threads=%zu", text,
+                 s->listeners[i].tls ? "yes" : "no",
+                 s->snapshot->servers[s->listeners[i].server].session.vs->name, n->nshards);
+    }
+}
+
+enum err node_new(const struct node_deps *deps, struct config *conf, struct node **ret, struct errctx *ec)
+{
+    struct node *n = calloc(1, sizeof *n);
+    if (n == NULL)
+        return err_set(ec, ERR_NOMEM, "out of memory");
+    n->deps = *deps;
+    n->limits = limits_new(config_root(conf)->virtual_servers.count, rng_system_seed());
+    n->files = timer_new(deps->loop, look_at_files, n);
+    enum err e = n->limits == NULL || n->files == NULL ? err_set(ec, ERR_NOMEM, "out of memory") : ERR_OK;
+    if (e == ERR_OK)
+        e = snapshot_new(conf, NULL, &n->snapshot, ec);
+    if (e == ERR_OK)
+        e = open_shards(n, ec);
+    if (e == ERR_OK)
+        e = start_threads(n, ec);
+    if (e != ERR_OK) {
+        node_free(n);
+        return e;
+    }
+    timer_set(n->files, FILES_LOOK_MS);
+    log_listeners(n);
+    *ret = n;
+    return ERR_OK;
+}
+
+void node_free(struct node *n)
+{
+    if (n == NULL)
+        return;
+    stop_threads(n);
+    for (size_t i = n->nshards; i > 0; i--)
+        shard_free(n->shards[i - 1]);
+    timer_free(n->files);
+    limits_free(n->limits);
+    snapshot_unref(n->snapshot);
+    free(n->shards);
+    free(n->threads);
+    free(n);
+}
+
+void node_drain(struct node *n)
+{
+    tell_shards(n, NULL);
+}
+
+bool node_drained(const struct node *n)
+{
+    for (size_t i = 0; i < n->nshards; i++)
+        if (!shard_drained(n->shards[i]))
+            return false;
+    return true;
+}
+
+bool node_ready(const struct node *n, struct buf *ret_why)
+{
+    if (!store_ready(n->shards[0]->store, ret_why))
+        return false;
+    for (size_t i = 1; i < n->nshards; i++)
+        if (metric_get(&n->shards[i]->metrics.store_ready) == 0) {
+            (void)!buf_addf(ret_why, "loop %zu has no connection to the queue", i);
+            return false;
+        }
+    return true;
+}
+
+bool node_address(const struct node *n, size_t i, struct ip_endpoint *ret)
+{
+    const struct shard *s = n->shards[0];
+    return i < s->nlisteners && s->listeners[i].listener != NULL &&
+           listener_address(s->listeners[i].listener, ret);
+}
+
+static enum err write_replies(const struct node *n, struct buf *out)
+{
+    enum err e =
+        buf_add(out, SPAN("# HELP bridgehead_smtp_replies_total SMTP replies sent, by docs/replies.md\n"
+                          "# TYPE bridgehead_smtp_replies_total counter\n"));
+    for (enum reply_id id = 0; id < REPLY__COUNT && e == ERR_OK; id++) {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < n->nshards; i++)
+            sum += metric_get(&n->shards[i]->replies[id]);
+        if (sum > 0)
+            e = buf_addf(out, "bridgehead_smtp_replies_total{reply=\"%s\",code=\"%u\"} %" PRIu64 "\n",
+                         reply_get(id)->name, reply_get(id)->code, sum);
+    }
+    return e;
+}
+
+enum err node_metrics_write(const struct node *n, struct buf *out)
+{
+    const void *structs[THREADS_MAX];
+    for (size_t i = 0; i < n->nshards; i++)
+        structs[i] = &n->shards[i]->metrics;
+    enum err e = metrics_write(out, node_metrics_desc, node_metrics_count, structs, n->nshards, "");
+    if (e == ERR_OK)
+        e = write_replies(n, out);
+    return e == ERR_OK ? store_metrics(n->shards[0]->store, out) : e;
+}

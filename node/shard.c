@@ -1,0 +1,321 @@
+#include "node/shard.h"
+
+#include "common/log.h"
+#include "node/caller.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*               shard k                       shard 0                        shard k
+ *   accept(2) ----------> asking ── posted ──> limits_admit() ── posted ──> caller, or turned away
+ *   a caller of shard k leaves ── posted ──> limits_leave()
+ *
+ * A struct admit is in the list of the shard that asks all the while; shard 0 only writes the verdict. */
+struct admit {
+    struct admit *next, **prev;
+    const struct shard_listener *at;
+    struct ip_endpoint client;
+    int fd;
+    enum admission verdict;
+};
+struct leave {
+    struct shard *keeper;
+    size_t server;
+    struct ip_addr client;
+};
+
+/* --- turning away -------------------------------------------------------------------------------------- */
+
+/* One reply and the end, without a session: this must stay cheap when everybody comes at once. */
+static void turn_away(struct shard *s, const struct shard_listener *at, int fd, enum reply_id why)
+{
+    struct buf out;
+    metric_inc(&s->metrics.turned_away);
+    metric_inc(&s->replies[why]);
+    buf_init(&out, 1024);
+    if (!at->tls && reply_add(&out, why, true, SPAN("")) == ERR_OK)
+        (void)send(fd, out.ptr, out.len, MSG_DONTWAIT | MSG_NOSIGNAL); /* it fits, or is not worth more */
+    buf_done(&out);
+    (void)close(fd);
+}
+
+static enum reply_id refusal(enum admission verdict)
+{
+    static const enum reply_id replies[] = {[ADMIT_BUSY] = REPLY_BUSY,
+                                            [ADMIT_BUSY_CLIENT] = REPLY_BUSY_CLIENT,
+                                            [ADMIT_BUSY_RATE] = REPLY_BUSY_RATE};
+    return replies[verdict];
+}
+
+/* RFC 5321 3.1: nobody speaks before the greeting. What was sent until now was. */
+static bool spoke_already(int fd)
+{
+    char octet;
+    return recv(fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static void session_gone(struct shard *s)
+{
+    metric_dec(&s->metrics.sessions_open);
+}
+
+/* --- admission ----------------------------------------------------------------------------------------- */
+
+static void let_in(struct shard *s, const struct shard_listener *at, int fd, const struct ip_endpoint *client)
+{
+    bool early = !at->tls && spoke_already(fd);
+    if (caller_start(s, at, fd, client, early) == ERR_OK) {
+        metric_inc(&s->metrics.sessions);
+        return;
+    }
+    log_warn("smtp.accept", "text='out of memory, or no certificate for a tls:// listener'");
+}
+
+static void decided(struct shard *s, const struct shard_listener *at, int fd,
+                    const struct ip_endpoint *client, enum admission verdict)
+{
+    if (verdict == ADMIT && !s->draining) {
+        let_in(s, at, fd, client);
+        return;
+    }
+    turn_away(s, at, fd, verdict == ADMIT ? REPLY_SHUTDOWN : refusal(verdict));
+    if (verdict == ADMIT)
+        shard_caller_left(s, at->server, &client->addr);
+    else
+        session_gone(s);
+}
+
+static void unlink_admit(struct admit *a)
+{
+    if (a->next != NULL)
+        a->next->prev = a->prev;
+    *a->prev = a->next;
+    free(a);
+}
+
+static void on_answer(void *arg)
+{
+    struct admit *a = arg, copy = *a;
+    unlink_admit(a);
+    decided(copy.at->shard, copy.at, copy.fd, &copy.client, copy.verdict);
+}
+
+static enum admission ask_limits(struct shard *keeper, const struct shard_listener *at,
+                                 const struct ip_addr *client)
+{
+    const struct conf_virtual_server *vs = keeper->snapshot->servers[at->server].session.vs;
+    return limits_admit(keeper->limits, at->server, vs, client, loop_now(keeper->loop));
+}
+
+/* In shard 0. */
+static void on_question(void *arg)
+{
+    struct admit *a = arg;
+    struct shard *asking = a->at->shard, *keeper = asking->keeper;
+    a->verdict = ask_limits(keeper, a->at, &a->client.addr);
+    if (loop_post(asking->loop, on_answer, a) != ERR_OK && a->verdict == ADMIT)
+        limits_leave(keeper->limits, a->at->server, &a->client.addr, loop_now(keeper->loop));
+    /* without memory for the answer the client waits in vain, until it or the node ends */
+}
+
+static bool ask_keeper(struct shard *s, const struct shard_listener *at, int fd,
+                       const struct ip_endpoint *client)
+{
+    struct admit *a = calloc(1, sizeof *a);
+    if (a == NULL)
+        return false;
+    *a = (struct admit){.next = s->asking, .prev = &s->asking, .at = at, .client = *client, .fd = fd};
+    if (a->next != NULL)
+        a->next->prev = &a->next;
+    s->asking = a;
+    if (loop_post(s->keeper->loop, on_question, a) == ERR_OK)
+        return true;
+    unlink_admit(a);
+    return false;
+}
+
+static void on_accept(void *arg, int fd, const struct ip_endpoint *client)
+{
+    struct shard_listener *at = arg;
+    struct shard *s = at->shard;
+    metric_inc(&s->metrics.sessions_open);
+    if (s == s->keeper) {
+        decided(s, at, fd, client, ask_limits(s, at, &client->addr));
+    } else if (!ask_keeper(s, at, fd, client)) {
+        turn_away(s, at, fd, REPLY_DOWN);
+        session_gone(s);
+    }
+}
+
+/* In shard 0. */
+static void on_leave(void *arg)
+{
+    struct leave *l = arg;
+    limits_leave(l->keeper->limits, l->server, &l->client, loop_now(l->keeper->loop));
+    free(l);
+}
+
+void shard_caller_left(struct shard *s, size_t server, const struct ip_addr *client)
+{
+    session_gone(s);
+    if (s->ended)
+        return; /* the limits end as well */
+    if (s == s->keeper) {
+        limits_leave(s->limits, server, client, loop_now(s->loop));
+        return;
+    }
+    struct leave *l = calloc(1, sizeof *l);
+    if (l == NULL) /* it stays counted: a limit too tight is better than none */
+        return;
+    *l = (struct leave){s->keeper, server, *client};
+    if (loop_post(s->keeper->loop, on_leave, l) != ERR_OK)
+        free(l);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------
+ */
+
+static void on_store_change(void *arg)
+{
+    struct shard *s = arg;
+    metric_set(&s->metrics.store_ready, store_ready(s->store, NULL) ? 1 : 0);
+}
+
+static enum err listen_at(struct shard *s, size_t server, const char *where, struct errctx *ec)
+{
+    struct shard_listener *at = &s->listeners[s->nlisteners];
+    struct span text = span_cstr(where), tls = SPAN("tls://");
+    struct ip_endpoint endpoint, bound;
+    *at = (struct shard_listener){.shard = s, .server = server, .tls = span_has_iprefix(text, tls)};
+    text = span_from(text, at->tls ? tls.len : 0);
+    if (ip_endpoint_parse(text, 0, &endpoint) != ERR_OK)
+        return err_set(ec, ERR_CONFIG, "listen: '%s' is not ADDRESS:PORT", where);
+    /* port 0 is chosen by the kernel for the first loop; the others join it there */
+    if (endpoint.port == 0 && s != s->keeper &&
+        listener_address(s->keeper->listeners[s->nlisteners].listener, &bound))
+        endpoint.port = bound.port;
+    enum err e = listener_open(s->loop, &endpoint, true, on_accept, at, &at->listener, ec);
+    if (e == ERR_OK)
+        s->nlisteners++;
+    return e;
+}
+
+static enum err open_listeners(struct shard *s, struct errctx *ec)
+{
+    const struct conf_root *root = config_root(s->snapshot->config);
+    size_t n = 0;
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < root->virtual_servers.count; i++)
+        n += root->virtual_servers.items[i].listen.count;
+    s->listeners = calloc(n, sizeof *s->listeners);
+    if (s->listeners == NULL && n > 0)
+        return err_set(ec, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < root->virtual_servers.count; i++) {
+        const struct conf_strs *listen = &root->virtual_servers.items[i].listen;
+        for (size_t k = 0; k < listen->count && e == ERR_OK; k++)
+            e = listen_at(s, i, listen->items[k], ec);
+    }
+    return e;
+}
+
+static void open_dns(struct shard *s)
+{
+    const struct conf_resolver *r = &config_root(s->snapshot->config)->resolver;
+    struct errctx ec = {""};
+    struct log_scratch scratch;
+    if (s->dns != NULL || !s->snapshot->reverse_dns)
+        return;
+    if (dns_new(s->loop, r->servers.items, r->servers.count, r->timeout_ms, r->cache_bytes, &s->dns, &ec) !=
+        ERR_OK)
+        log_warn("smtp.resolver", "text=%s", log_text(&scratch, span_cstr(ec.msg))); /* names go unknown */
+}
+
+static void apply(struct shard *s)
+{
+    s->budget.limit = (size_t)(config_root(s->snapshot->config)->node.memory_limit / s->nshards);
+    open_dns(s);
+}
+
+void shard_set_snapshot(struct shard *s, struct snapshot *next)
+{
+    struct snapshot *old = s->snapshot;
+    s->snapshot = snapshot_ref(next);
+    snapshot_unref(old);
+    apply(s);
+}
+
+enum err shard_new(const struct shard_options *o, struct shard **ret, struct errctx *ec)
+{
+    struct shard *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return err_set(ec, ERR_NOMEM, "out of memory");
+    s->index = o->index;
+    s->nshards = o->nshards;
+    s->keeper = o->keeper != NULL ? o->keeper : s;
+    s->limits = o->limits;
+    s->snapshot = snapshot_ref(o->snapshot);
+    s->owns_loop = o->loop == NULL;
+    s->loop = o->loop != NULL ? o->loop : loop_new();
+    enum err e = ERR_OK;
+    if (s->loop == NULL)
+        e = err_set(ec, ERR_NOMEM, "out of memory or descriptors");
+    if (e == ERR_OK)
+        e = o->deps->open_store(o->deps->arg, s->loop, s->snapshot->config, &s->store, ec);
+    if (e == ERR_OK) {
+        apply(s);
+        store_on_change(s->store, on_store_change, s);
+        on_store_change(s);
+        e = open_listeners(s, ec);
+    }
+    if (e != ERR_OK) {
+        shard_free(s);
+        return e;
+    }
+    *ret = s;
+    return ERR_OK;
+}
+
+static void close_listeners(struct shard *s)
+{
+    for (size_t i = 0; i < s->nlisteners; i++) {
+        listener_close(s->listeners[i].listener);
+        s->listeners[i].listener = NULL;
+    }
+}
+
+void shard_drain(struct shard *s)
+{
+    s->draining = true;
+    close_listeners(s);
+    for (struct caller *c = s->callers, *next; c != NULL; c = next) {
+        next = caller_next(c);
+        caller_drain(c);
+    }
+}
+
+bool shard_drained(const struct shard *s)
+{
+    return metric_get(&s->metrics.sessions_open) == 0;
+}
+
+void shard_free(struct shard *s)
+{
+    if (s == NULL)
+        return;
+    s->ended = true;
+    close_listeners(s);
+    while (s->callers != NULL)
+        caller_free(s->callers);
+    while (s->asking != NULL) {
+        (void)close(s->asking->fd);
+        unlink_admit(s->asking);
+    }
+    store_free(s->store);
+    dns_free(s->dns);
+    snapshot_unref(s->snapshot);
+    free(s->listeners);
+    if (s->owns_loop)
+        loop_free(s->loop);
+    free(s);
+}

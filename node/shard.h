@@ -1,0 +1,62 @@
+/* node/shard.h — one event loop of a node: its listeners, its store, its sessions.
+ *
+ *   node (main thread) ── snapshot, drain ──> shard 0..n-1, each: loop, store, resolver, listeners, callers
+ *   shard k ── "may this client come in?", "it has left" ──> shard 0, which keeps the limits
+ *
+ * Shards share nothing that changes: what crosses goes through loop_post(). A question to shard 0 belongs
+ * to the shard that asked, from the accept to the answer. Shard 0 runs in the main thread, the others in
+ * threads of their own. Counters are read by a scrape without stopping anybody (common/metrics.h). */
+#pragma once
+#include "common/io/conn.h"
+#include "common/io/dns.h"
+#include "common/io/loop.h"
+#include "node/intake.h"
+#include "node/limits.h"
+#include "node/node.h"
+#include "node/snapshot.h"
+
+struct caller;
+struct admit;
+struct shard_listener {
+    struct shard *shard;
+    struct listener *listener;
+    size_t server; /* index into snapshot.servers */
+    bool tls;      /* from the first byte */
+};
+struct shard {
+    struct loop *loop;
+    struct store *store;
+    struct dns *dns; /* NULL: no virtual server looks names up */
+    struct snapshot *snapshot;
+    struct shard *keeper;  /* shard 0 */
+    struct limits *limits; /* of shard 0; NULL in the others */
+    struct shard_listener *listeners;
+    size_t nlisteners, nshards, index;
+    struct caller *callers; /* all of them */
+    struct admit *asking;   /* accepted, and not yet admitted or turned away */
+    struct intake_budget budget;
+    struct node_metrics metrics;
+    uint64_t replies[REPLY__COUNT];
+    uint64_t next_session;
+    bool draining, owns_loop, ended;
+};
+struct shard_options {
+    struct loop *loop; /* NULL: one of its own */
+    const struct node_deps *deps;
+    struct snapshot *snapshot;
+    struct shard *keeper; /* NULL: this is shard 0 */
+    struct limits *limits;
+    size_t index, nshards;
+};
+/* Opens the store and the listeners; in any thread, before the loop runs. */
+enum err shard_new(const struct shard_options *o, struct shard **ret, struct errctx *ec) MUST_USE;
+/* After the loop has ended; drops all sessions. Shard 0 is freed last. NULL is a no-op. */
+void shard_free(struct shard *s);
+
+/* In the shard's thread. */
+void shard_set_snapshot(struct shard *s, struct snapshot *next); /* takes a reference */
+void shard_drain(struct shard *s); /* no new sessions; those that exist finish what is in hand */
+void shard_caller_left(struct shard *s, size_t server, const struct ip_addr *client);
+
+/* Any thread. */
+bool shard_drained(const struct shard *s); /* no session is left */

@@ -1,0 +1,123 @@
+#include "node/snapshot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void free_all(struct snapshot *s)
+{
+    for (size_t i = 0; i < s->nservers; i++)
+        tls_unref(s->servers[i].tls);
+    free(s->servers);
+    route_table_unref(s->routes);
+    config_unref(s->config);
+    free(s);
+}
+
+struct snapshot *snapshot_ref(struct snapshot *s)
+{
+    (void)__atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+    return s;
+}
+
+void snapshot_unref(struct snapshot *s)
+{
+    if (s != NULL && __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        free_all(s);
+}
+
+static void name_of(const struct conf_virtual_server *vs, char out[256])
+{
+    if (vs->hostname[0] != '\0')
+        (void)snprintf(out, 256, "%s", vs->hostname);
+    else if (gethostname(out, 255) != 0 || out[0] == '\0')
+        (void)snprintf(out, 256, "localhost");
+    out[255] = '\0';
+}
+
+/* Inode, size and time of the file, mixed into h: a replaced or rewritten file changes it. */
+static uint64_t look_at(uint64_t h, const char *path)
+{
+    struct stat st = {.st_ino = 0};
+    if (path[0] != '\0' && stat(path, &st) != 0)
+        st.st_ino = 0;
+    const uint64_t facts[] = {(uint64_t)st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
+                              (uint64_t)st.st_mtim.tv_nsec};
+    for (size_t i = 0; i < ARRAY_LEN(facts); i++)
+        h = (h ^ facts[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+static uint64_t files_of(const struct conf_root *root)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < root->virtual_servers.count; i++) {
+        h = look_at(h, root->virtual_servers.items[i].tls.certificate);
+        h = look_at(h, root->virtual_servers.items[i].tls.key);
+    }
+    return h;
+}
+
+bool snapshot_files_changed(const struct snapshot *s)
+{
+    return files_of(config_root(s->config)) != s->files;
+}
+
+static struct tls_context *tls_of(const struct snapshot *previous, const char *server)
+{
+    for (size_t i = 0; previous != NULL && i < previous->nservers; i++)
+        if (strcmp(previous->servers[i].session.vs->name, server) == 0 && previous->servers[i].tls != NULL)
+            return tls_ref(previous->servers[i].tls);
+    return NULL;
+}
+
+static enum err server_init(struct snapshot_server *sv, const struct conf_root *root,
+                            const struct conf_virtual_server *vs, struct route_table *routes,
+                            const struct snapshot *previous, struct errctx *ec)
+{
+    enum err e = ERR_OK;
+    name_of(vs, sv->hostname);
+    if (vs->tls.certificate[0] != '\0') {
+        e = tls_server_new(vs->tls.certificate, vs->tls.key, (enum tls_min)vs->tls.min_version, &sv->tls, ec);
+        if (e != ERR_OK) {
+            e = err_wrap(ec, ERR_TLS, "virtual server %s", vs->name);
+            sv->tls = tls_of(previous, vs->name);
+        }
+    }
+    sv->session = (struct session_conf){
+        .root = root, .vs = vs, .routes = routes, .hostname = sv->hostname, .tls = sv->tls != NULL};
+    return e == ERR_OK || sv->tls == NULL ? e : ERR_AGAIN;
+}
+
+enum err snapshot_new(struct config *config, const struct snapshot *previous, struct snapshot **ret,
+                      struct errctx *ec)
+{
+    const struct conf_root *root = config_root(config);
+    struct snapshot *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return err_set(ec, ERR_NOMEM, "out of memory");
+    s->refs = 1;
+    s->config = config_ref(config);
+    s->files = files_of(root); /* before they are read: a change in between is seen later */
+    s->servers = calloc(root->virtual_servers.count, sizeof *s->servers);
+    enum err e = s->servers == NULL ? err_set(ec, ERR_NOMEM, "out of memory") : ERR_OK;
+    if (e == ERR_OK)
+        e = route_table_new(config, &s->routes, ec);
+    bool kept = false;
+    for (size_t i = 0; e == ERR_OK && i < root->virtual_servers.count; i++) {
+        const struct conf_virtual_server *vs = &root->virtual_servers.items[i];
+        s->nservers++;
+        s->reverse_dns = s->reverse_dns || vs->reverse_dns_lookup;
+        e = server_init(&s->servers[i], root, vs, s->routes, previous, ec);
+        kept = kept || e == ERR_AGAIN;
+        e = e == ERR_AGAIN ? ERR_OK : e;
+    }
+    if (e != ERR_OK) {
+        free_all(s);
+        return e;
+    }
+    *ret = s;
+    return kept ? ERR_TLS : ERR_OK;
+}

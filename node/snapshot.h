@@ -1,0 +1,30 @@
+/* node/snapshot.h — one configuration as the loops of a node use it: immutable and counted.
+ *
+ * A reload, a changed certificate or a changed route table makes a new snapshot; sessions keep theirs
+ * until they are between two transactions. Threads: ref/unref from any thread. */
+#pragma once
+#include "common/io/tls.h"
+#include "node/session.h"
+
+struct snapshot_server {
+    struct session_conf session;
+    struct tls_context *tls; /* NULL: no certificate */
+    char hostname[256];
+};
+struct snapshot {
+    struct config *config;
+    struct route_table *routes;
+    struct snapshot_server *servers; /* as in the configuration */
+    size_t nservers;
+    bool reverse_dns; /* of any server */
+    unsigned refs;    /* private */
+    uint64_t files;   /* private: what the certificate files looked like */
+};
+/* Takes a reference of config. A certificate that cannot be used: the one of `previous` goes on serving,
+ * ec says what is wrong and ret is set all the same (ERR_TLS); without a previous one it is an error and
+ * ret is not set. ERR_CONFIG, ERR_NOMEM. */
+enum err snapshot_new(struct config *config, const struct snapshot *previous, struct snapshot **ret,
+                      struct errctx *ec) MUST_USE;
+struct snapshot *snapshot_ref(struct snapshot *s);
+void snapshot_unref(struct snapshot *s);               /* NULL is a no-op */
+bool snapshot_files_changed(const struct snapshot *s); /* a certificate or key is another file by now */

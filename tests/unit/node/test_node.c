@@ -1,0 +1,463 @@
+/* tests/unit/node/test_node.c — mirrors node/node.c, shard.c, caller.c: real sockets, several loops, stores
+ * of the fakes. Clients are threads of their own that speak blocking SMTP; the node's main loop is ours. */
+#include "node/node.h"
+
+#include "tests/fakes/fake_store.h"
+#include "tests/unit/check.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SHARDS = 2, CLIENTS_MAX = 16, PATIENCE_MS = 20000 };
+
+struct stage;
+typedef void client_fn(struct stage *st, int index);
+struct stage {
+    struct loop *loop;
+    struct node *node;
+    struct config *conf;
+    struct fake_store *db[SHARDS];
+    size_t ndb, window, threads; /* 0: SHARDS */
+    int early;
+    struct ip_endpoint at;
+    client_fn *client;
+    unsigned clients;
+    atomic_uint left;
+    atomic_uint accepted, refused;
+};
+
+/* A descriptor that one loop closed may be accepted by another one before the first has told epoll(7) to
+ * forget it: then it asks for the removal of a descriptor that it does not watch, and is told so (ENOENT).
+ * ThreadSanitizer takes that for a race on the descriptor. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race:epoll_ctl\n";
+}
+
+/* --- the node ------------------------------------------------------------------------------------------- */
+
+static enum err open_store(void *arg, struct loop *l, const struct config *conf, struct store **ret,
+                           struct errctx *ec)
+{
+    struct stage *st = arg;
+    struct fake_store *db = fake_store_new(loop_clock(l), 4);
+    (void)conf, (void)ec;
+    fake_store_window(db, st->window);
+    st->db[st->ndb++] = db;
+    *ret = fake_store_open(db);
+    return fake_store_attach(db, l);
+}
+
+static struct config *configure(const char *settings)
+{
+    struct config *conf = NULL;
+    struct errctx ec = {""};
+    struct buf yaml;
+    buf_init(&yaml, 65536);
+    assert_int_equal(buf_addf(&yaml,
+                              "local_domains: [{domain: example.org, deliver: 'maildir:./%%d/%%u'}]\n"
+                              "virtual_servers:\n"
+                              "  - {name: default, listen: ['127.0.0.1:0'], hostname: mx.test%s}\n",
+                              settings),
+                     ERR_OK);
+    enum err e = config_parse(buf_span(&yaml), "test", "/nonexistent", NULL, &conf, NULL, &ec);
+    if (e != ERR_OK)
+        print_error("%s\n", ec.msg);
+    assert_int_equal(e, ERR_OK);
+    buf_done(&yaml);
+    return conf;
+}
+
+static void stage_init(struct stage *st, const char *settings)
+{
+    struct errctx ec = {""};
+    st->loop = loop_new();
+    assert_non_null(st->loop);
+    st->conf = configure(settings);
+    struct node_deps deps = {.loop = st->loop, .open_store = open_store, .arg = st};
+    deps.threads = st->threads > 0 ? st->threads : SHARDS;
+    enum err e = node_new(&deps, st->conf, &st->node, &ec);
+    if (e != ERR_OK)
+        print_error("%s\n", ec.msg);
+    assert_int_equal(e, ERR_OK);
+    assert_true(node_address(st->node, 0, &st->at));
+}
+
+static void stage_done(struct stage *st)
+{
+    for (size_t i = 0; i < st->ndb; i++)
+        assert_int_equal(fake_store_open_uploads(st->db[i]), 0);
+    node_free(st->node);
+    for (size_t i = 0; i < st->ndb; i++)
+        fake_store_free(st->db[i]);
+    config_unref(st->conf);
+    loop_free(st->loop);
+}
+
+/* --- clients -------------------------------------------------------------------------------------------- */
+
+struct role {
+    struct stage *st;
+    int index;
+};
+
+static void stop(void *arg)
+{
+    loop_stop(((struct stage *)arg)->loop);
+}
+
+static void *run_client(void *arg)
+{
+    struct role *role = arg;
+    struct stage *st = role->st;
+    st->client(st, role->index);
+    if (atomic_fetch_sub(&st->left, 1) == 1)
+        assert_int_equal(loop_post(st->loop, stop, st), ERR_OK);
+    return NULL;
+}
+
+static void play(struct stage *st, unsigned clients, client_fn *fn)
+{
+    pthread_t threads[CLIENTS_MAX];
+    struct role roles[CLIENTS_MAX];
+    st->client = fn;
+    atomic_store(&st->left, clients);
+    for (unsigned i = 0; i < clients; i++) {
+        roles[i] = (struct role){st, (int)i};
+        assert_int_equal(pthread_create(&threads[i], NULL, run_client, &roles[i]), 0);
+    }
+    loop_run(st->loop);
+    for (unsigned i = 0; i < clients; i++)
+        (void)pthread_join(threads[i], NULL);
+}
+
+static int dial(const struct stage *st)
+{
+    struct sockaddr_storage ss;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    socklen_t len = (socklen_t)ip_to_sockaddr(&st->at, (struct sockaddr *)&ss);
+    assert_int_equal(connect(fd, (struct sockaddr *)&ss, len), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    size_t len = strlen(text);
+    for (size_t at = 0; at < len;) {
+        ssize_t n = send(fd, text + at, len - at, MSG_NOSIGNAL);
+        assert_true(n > 0);
+        at += (size_t)n;
+    }
+}
+
+/* The last line of the next reply, without CRLF; "" at the end of the connection. */
+static const char *hear(int fd, char line[1024])
+{
+    size_t n = 0;
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+        if (recv(fd, line + n, 1, 0) <= 0)
+            return line[0] = '\0', line;
+        n += line[n] != '\r';
+        assert_true(n < 1023);
+        if (line[n - 1] != '\n')
+            continue;
+        line[n - 1] = '\0';
+        if (n > 4 && line[3] == ' ')
+            return line;
+        n = 0;
+    }
+}
+
+static void expect(int fd, const char *code)
+{
+    char line[1024];
+    hear(fd, line);
+    if (strncmp(line, code, strlen(code)) != 0)
+        print_error("expected %s, heard '%s'\n", code, line);
+    assert_int_equal(strncmp(line, code, strlen(code)), 0);
+}
+
+static void greet(int fd)
+{
+    expect(fd, "220 mx.test");
+    say(fd, "EHLO client.test\r\n");
+    expect(fd, "250 HELP");
+}
+
+static void send_message(int fd, size_t size)
+{
+    char *body = malloc(size + 1);
+    assert_non_null(body);
+    for (size_t i = 0; i < size; i++)
+        body[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : 'x';
+    body[size] = '\0';
+    say(fd, "MAIL FROM:<a@client.test>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
+    expect(fd, "250 2.1.0");
+    expect(fd, "250 2.1.5");
+    expect(fd, "354");
+    say(fd, body);
+    say(fd, ".\r\n");
+    free(body);
+}
+
+static size_t stored(const struct stage *st)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < st->ndb; i++)
+        n += fake_store_messages(st->db[i]);
+    return n;
+}
+
+/* --- tests ------------------------------------------------------------------------------------------------
+ */
+
+static void client_mail(struct stage *st, int index)
+{
+    for (int session = 0; session < 5; session++) {
+        int fd = dial(st);
+        greet(fd);
+        for (int i = 0; i < 4; i++) {
+            send_message(fd, 64 * (size_t)(1 + 40 * i * index));
+            expect(fd, "250 2.6.0");
+        }
+        say(fd, "QUIT\r\n");
+        expect(fd, "221");
+        expect(fd, "");
+        (void)close(fd);
+    }
+}
+
+static void test_node__takes_mail_on_all_loops(void **state)
+{
+    struct stage st = {.window = 3000};
+    (void)state;
+    stage_init(&st, "");
+    play(&st, 8, client_mail);
+    assert_int_equal(stored(&st), 8 * 5 * 4);
+    for (size_t i = 0; i < SHARDS; i++) /* 40 connections: none of the loops is left out */
+        assert_true(fake_store_messages(st.db[i]) > 0);
+    assert_true(node_drained(st.node));
+    stage_done(&st);
+}
+
+/* All of them stay until everybody was answered. */
+static void client_limited(struct stage *st, int index)
+{
+    char line[1024];
+    int fd[2];
+    (void)index;
+    for (int i = 0; i < 2; i++) {
+        fd[i] = dial(st);
+        hear(fd[i], line);
+        if (strncmp(line, "220", 3) == 0) {
+            atomic_fetch_add(&st->accepted, 1);
+            continue;
+        }
+        assert_int_equal(strncmp(line, "421 4.7.0 too many connections", 30), 0);
+        atomic_fetch_add(&st->refused, 1);
+        expect(fd[i], "");
+    }
+    while (atomic_load(&st->accepted) + atomic_load(&st->refused) < 2 * st->clients)
+        (void)poll(NULL, 0, 1);
+    for (int i = 0; i < 2; i++)
+        (void)close(fd[i]);
+}
+
+static void test_node__limits_are_exact_over_all_loops(void **state)
+{
+    struct stage st = {.clients = 8};
+    (void)state;
+    stage_init(&st, ", max_connections_per_client: 5");
+    play(&st, st.clients, client_limited);
+    assert_int_equal(st.accepted, 5);
+    assert_int_equal(st.refused, 11);
+    stage_done(&st);
+}
+
+static void client_early(struct stage *st, int index)
+{
+    (void)index;
+    expect(st->early, "554 5.5.0 client spoke before the greeting");
+    expect(st->early, "");
+    (void)close(st->early);
+}
+
+/* The kernel accepts for us: what is sent before the loop runs is there when it looks. */
+static void test_node__an_early_talker_is_shown_the_door(void **state)
+{
+    struct stage st = {.threads = 1};
+    (void)state;
+    stage_init(&st, "");
+    st.early = dial(&st);
+    say(st.early, "EHLO client.test\r\n");
+    play(&st, 1, client_early);
+    stage_done(&st);
+}
+
+static void client_drained(struct stage *st, int index)
+{
+    int idle = dial(st), busy = dial(st);
+    greet(idle);
+    greet(busy);
+    say(busy, "MAIL FROM:<a@client.test>\r\nRCPT TO:<b@example.org>\r\n");
+    expect(busy, "250 2.1.0");
+    expect(busy, "250 2.1.5");
+    atomic_fetch_add(&st->accepted, 1);
+    expect(idle, "421 4.3.2 service shutting down");
+    expect(idle, "");
+    say(busy, "DATA\r\n");
+    expect(busy, "354");
+    say(busy, "text\r\n.\r\n");
+    expect(busy, "250 2.6.0");
+    expect(busy, "421 4.3.2");
+    (void)index;
+    (void)close(idle);
+    (void)close(busy);
+}
+
+struct drainer {
+    struct stage *st;
+    struct timer *timer;
+    bool draining;
+};
+
+static void drain_when_all_are_there(void *arg)
+{
+    struct drainer *d = arg;
+    if (!d->draining && atomic_load(&d->st->accepted) == d->st->clients) {
+        d->draining = true;
+        node_drain(d->st->node);
+    }
+    timer_set(d->timer, 2);
+}
+
+static void test_node__drains(void **state)
+{
+    struct stage st = {.clients = 6};
+    struct drainer d = {.st = &st};
+    (void)state;
+    stage_init(&st, "");
+    d.timer = timer_new(st.loop, drain_when_all_are_there, &d);
+    assert_non_null(d.timer);
+    timer_set(d.timer, 2);
+    play(&st, st.clients, client_drained);
+    timer_free(d.timer);
+    assert_int_equal(stored(&st), st.clients);
+    struct sockaddr_storage ss;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_not_equal(
+        connect(fd, (struct sockaddr *)&ss, (socklen_t)ip_to_sockaddr(&st.at, (struct sockaddr *)&ss)), 0);
+    (void)close(fd);
+    stage_done(&st);
+}
+
+static void reload(void *arg)
+{
+    struct stage *st = arg;
+    struct config *next = configure(", max_message_size: 2K");
+    node_reload(st->node, next);
+    config_unref(next);
+    struct config *renamed = configure("}\n  - {name: second, listen: ['127.0.0.1:0']");
+    node_reload(st->node, renamed); /* refused: what runs stays */
+    config_unref(renamed);
+}
+
+static void client_reloaded(struct stage *st, int index)
+{
+    char line[1024];
+    int fd = dial(st);
+    (void)index;
+    greet(fd);
+    send_message(fd, 64 * 50);
+    expect(fd, "250 2.6.0");
+    if (index == 0)
+        assert_int_equal(loop_post(st->loop, reload, st), ERR_OK);
+    for (;;) { /* orders to the other loop arrive when they arrive */
+        send_message(fd, 64 * 50);
+        hear(fd, line);
+        if (strncmp(line, "552", 3) == 0)
+            break;
+        assert_int_equal(strncmp(line, "250 2.6.0", 9), 0);
+    }
+    (void)close(fd);
+}
+
+static void test_node__a_reload_reaches_open_sessions(void **state)
+{
+    struct stage st = {.clients = 4};
+    (void)state;
+    stage_init(&st, ", max_errors: 100");
+    play(&st, st.clients, client_reloaded);
+    stage_done(&st);
+}
+
+/* Leaves in the middle of everything. */
+static void client_rude(struct stage *st, int index)
+{
+    static const char *const last[] = {"", "MAIL FROM:<a@client.test>\r\n", "DATA\r\nhalf",
+                                       "BDAT 1000\r\nhalf", "NOOP\r\nNOO"};
+    for (size_t i = 0; i < 4 * ARRAY_LEN(last); i++) {
+        int fd = dial(st);
+        greet(fd);
+        say(fd, "MAIL FROM:<a@client.test>\r\nRCPT TO:<b@example.org>\r\n");
+        expect(fd, "250 2.1.0");
+        expect(fd, "250 2.1.5");
+        say(fd, last[(i + (size_t)index) % ARRAY_LEN(last)]);
+        (void)close(fd);
+    }
+}
+
+static void test_node__survives_clients_that_just_leave(void **state)
+{
+    struct stage st = {.window = 3};
+    (void)state;
+    stage_init(&st, "");
+    play(&st, 8, client_rude);
+    assert_int_equal(stored(&st), 0);
+    node_free(st.node); /* with sessions still open */
+    st.node = NULL;
+    stage_done(&st);
+}
+
+static void client_deaf(struct stage *st, int index)
+{
+    int fd = dial(st);
+    (void)index;
+    greet(fd);
+    struct timeval patience = {.tv_sec = 0, .tv_usec = 300000};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience), 0);
+    size_t sent = 0;
+    for (ssize_t n = 1; n > 0 && sent<64 << 20; sent += n> 0 ? (size_t)n : 0)
+        n = send(fd, "HELP\r\nHELP\r\nHELP\r\nHELP\r\n", 24, MSG_NOSIGNAL);
+    assert_true(sent < 64 << 20); /* the node stopped reading: its output is bounded */
+    (void)close(fd);
+}
+
+static void test_node__does_not_read_who_does_not_read(void **state)
+{
+    struct stage st = {.window = 0};
+    (void)state;
+    stage_init(&st, "");
+    play(&st, 2, client_deaf);
+    stage_done(&st);
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_node__takes_mail_on_all_loops),
+                     cmocka_unit_test(test_node__limits_are_exact_over_all_loops),
+                     cmocka_unit_test(test_node__an_early_talker_is_shown_the_door),
+                     cmocka_unit_test(test_node__drains),
+                     cmocka_unit_test(test_node__a_reload_reaches_open_sessions),
+                     cmocka_unit_test(test_node__survives_clients_that_just_leave),
+                     cmocka_unit_test(test_node__does_not_read_who_does_not_read));
+}
