@@ -39,7 +39,7 @@ static enum err add_component(struct span name, struct buf *out)
         char c = name.ptr[i];
 
         if (c >= 'A' && c <= 'Z')
-            c = (char)(c - 'A' + 'a');
+            c = (char)(c | 0x20);
         if (is_plain(c) && !(i == 0 && c == '.'))
             e = buf_addc(out, c);
         else

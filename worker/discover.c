@@ -5,7 +5,14 @@
 #include "common/log.h"
 #include "worker/core.h"
 
-enum { DISCOVER_MAX = 64, BUSY_POLL_MS = 20, BUSY_FOR_MS = 1000, FAILED_POLL_MS = 1000, REAP_MS = 1000 };
+enum {
+    DISCOVER_MAX = 64,
+    BUSY_POLL_MS = 20,
+    IDLE_POLL_MS = 100,
+    BUSY_FOR_MS = 1000,
+    FAILED_POLL_MS = 1000,
+    REAP_MS = 1000
+};
 
 static void place(struct worker *w, unsigned partition, const struct dmq *q)
 {
@@ -109,7 +116,7 @@ void discover_tick(struct worker *w)
                 next = p->due_ms;
         }
     } else {
-        next = ms_after(now, BUSY_POLL_MS * 5);
+        next = ms_after(now, IDLE_POLL_MS);
     }
     timer_set(w->poll, next > now ? next - now : 1);
 }

@@ -2,7 +2,7 @@
 #include "common/log.h"
 #include "worker/core.h"
 
-enum { FAILED_LANE_PAUSE_MS = 5000, TRANSACTION_MS_MAX = 600000 };
+enum { FAILED_LANE_PAUSE_MS = 5000, TRANSACTION_MS_MAX = 600000, RETURNING_MS = 60000 };
 
 bool lane_may_send(const struct lane *lane)
 {
@@ -49,10 +49,10 @@ void lane_idle(struct lane *lane)
 /* An exponential mean over about eight transactions: how much work one lane can take. */
 static void note_time(struct link *link, ms_t ms)
 {
-    ms_t sample = ms > TRANSACTION_MS_MAX ? TRANSACTION_MS_MAX : ms;
+    uint32_t sample = ms > TRANSACTION_MS_MAX ? TRANSACTION_MS_MAX : (uint32_t)ms;
 
     metric_observe_ms(&link->w->m.transaction_ms, ms);
-    link->transaction_ms = (uint32_t)((link->transaction_ms * 7 + sample * 8) / 8);
+    link->transaction_ms = link->transaction_ms * 7 / 8 + sample;
 }
 
 void lane_settled(struct lane *lane, bool usable)
@@ -101,7 +101,7 @@ void lane_failed(struct lane *lane, const struct verdict *v, const char *why)
     if (link->phase != LINK_OPEN)
         return;
     if (v->action == VERDICT_BOUNCE) /* every target said 5xx to us */
-        link_return(link, v, FAILURE_NONE, 0, why, TARGETS_TTL_MIN_MS * 12);
+        link_return(link, v, FAILURE_NONE, 0, why, RETURNING_MS);
     else
         link_fail(link, why);
 }

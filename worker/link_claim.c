@@ -211,37 +211,60 @@ static bool sweep(struct link *link, struct claim *const *claims, size_t n)
     return metric_get(&link->w->m.released) - released < n;
 }
 
+/* The claims belong to an incarnation whose lease is gone: somebody else has them, or will. */
+static void claimed_stale(struct due *d, struct claim *const *claims, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        (void)!store_release(d->link->w->store, claims[i], 0);
+    due_drop(d);
+}
+
+static void claimed_held(struct due *d, struct claim *const *claims, size_t n, bool more)
+{
+    bool old = sweep(d->link, claims, n);
+    ms_t delay = link_delay(d->link);
+
+    if (d->dropped)
+        due_drop(d);
+    else if (!old || !more)
+        hide(d, delay < SWEEP_HOLD_MIN_MS ? SWEEP_HOLD_MIN_MS : delay);
+}
+
+static void claimed(struct due *d, struct claim *const *claims, size_t n, bool more)
+{
+    for (size_t i = 0; i < n; i++)
+        link_take(d->link, claims[i]);
+    d->depth = d->depth > n ? d->depth - n : 1;
+    if (!more || d->dropped)
+        due_drop(d);
+}
+
+static bool worth_a_line(enum err e)
+{
+    return e != ERR_OK && e != ERR_CANCELED && e != ERR_STALE && e != ERR_AGAIN;
+}
+
 static void on_claim(void *arg, enum err e, struct claim *const *claims, size_t n)
 {
     struct claiming *c = arg;
     struct due *d = c->due;
     struct link *link = d->link;
-    bool more = e == ERR_OK && n >= c->max;
+    bool more;
 
+    if (e != ERR_OK)
+        n = 0;
+    more = n > 0 && n >= c->max;
     link->requests--;
     link->claiming -= c->max;
     d->claiming = false;
-    if (e != ERR_OK && e != ERR_CANCELED && e != ERR_STALE && e != ERR_AGAIN)
+    if (worth_a_line(e))
         log_warn("queue.claim", "link='%s' partition=%u err=%s", link->name, d->partition, err_name(e));
-    if (c->epoch != link->w->epoch) {
-        for (size_t i = 0; i < n && e == ERR_OK; i++)
-            (void)!store_release(link->w->store, claims[i], 0);
-        due_drop(d);
-    } else if (e == ERR_OK && link->phase == LINK_HELD) {
-        bool old = sweep(link, claims, n);
-        ms_t delay = link_delay(link);
-
-        if (d->dropped)
-            due_drop(d);
-        else if (!old || !more)
-            hide(d, delay < SWEEP_HOLD_MIN_MS ? SWEEP_HOLD_MIN_MS : delay);
-    } else {
-        for (size_t i = 0; i < n && e == ERR_OK; i++)
-            link_take(link, claims[i]);
-        d->depth = d->depth > n ? d->depth - n : 1;
-        if (!more || d->dropped)
-            due_drop(d);
-    }
+    if (c->epoch != link->w->epoch)
+        claimed_stale(d, claims, n);
+    else if (e == ERR_OK && link->phase == LINK_HELD)
+        claimed_held(d, claims, n, more);
+    else
+        claimed(d, claims, n, more);
     free(c);
     link_wake(link);
 }

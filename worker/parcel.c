@@ -102,28 +102,30 @@ static const char *status_word(const struct settlement *s, const struct outcome 
     return s->verb == FINISH_RETRY ? "deferred" : "expired";
 }
 
+static void log_outcome(const struct parcel *p, const struct outcome *o, const char *id, ms_t age_ms,
+                        struct span address)
+{
+    struct log_scratch to, text;
+    const char *dsn = o->tried && o->verdict.status[0] != '\0' ? o->verdict.status : "4.4.7";
+    struct span said = o->tried ? span_cstr(o->text) : p->input.link_error;
+
+    log_info("delivery", "msg=%s status=%s to=%s relay='%s' delay_ms=%llu dsn=%s attempts=%u text=%s", id,
+             status_word(&p->settlement, o), log_text(&to, address), p->relay[0] != '\0' ? p->relay : "none",
+             (unsigned long long)age_ms, dsn, (unsigned)(p->claim->job.attempts + 1), log_text(&text, said));
+}
+
 static void log_outcomes(const struct parcel *p)
 {
-    const struct settlement *s = &p->settlement;
+    const struct job *job = &p->claim->job;
     char id[MSGID_TEXT_MAX];
     ms_t now = parcel_now(p), since = p->claim->env.arrival_ms;
 
     if (!log_enabled(LOG_LEVEL_INFO))
         return;
     msgid_text(&p->claim->id, id);
-    for (size_t i = 0; i < p->claim->job.nrcpts; i++) {
-        const struct outcome *o = &p->attempt.outcomes[i];
-        struct log_scratch to, text;
-
-        if (o->carried)
-            continue;
-        log_info("delivery", "msg=%s status=%s to=%s relay='%s' delay_ms=%llu dsn=%s attempts=%u text=%s", id,
-                 status_word(s, o), log_text(&to, p->claim->job.rcpts[i].address),
-                 p->relay[0] != '\0' ? p->relay : "none", (unsigned long long)(now > since ? now - since : 0),
-                 o->tried && o->verdict.status[0] != '\0' ? o->verdict.status : "4.4.7",
-                 (unsigned)(p->claim->job.attempts + 1),
-                 log_text(&text, o->tried ? span_cstr(o->text) : p->input.link_error));
-    }
+    for (size_t i = 0; i < job->nrcpts; i++)
+        if (!p->attempt.outcomes[i].carried)
+            log_outcome(p, &p->attempt.outcomes[i], id, now > since ? now - since : 0, job->rcpts[i].address);
 }
 
 /* --- The end --------------------------------------------------------------------------------------- */
