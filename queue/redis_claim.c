@@ -1,6 +1,7 @@
 /* Finding queues with due mail, and taking jobs from them. */
 #include "queue/redis_worker.h"
 
+#include "queue/queue_name.h"
 #include "queue/redis_reply.h"
 
 #include <stdio.h>
@@ -37,29 +38,6 @@ static struct redis_request *ask_new(struct redis_store *st, unsigned partition,
     return rq;
 }
 
-/* "domain" or "domain!class": cut at the last '!'. */
-static bool read_queue(struct span q, struct dmq *ret)
-{
-    size_t at;
-    uint32_t klass = 0;
-    ret->domain = q;
-    ret->klass = 0;
-    if (q.len == 0 || !span_rfind(q, '!', &at))
-        return q.len > 0;
-    struct span hex = span_from(q, at + 1);
-    if (hex.len == 0 || hex.len > 8)
-        return false;
-    for (size_t i = 0; i < hex.len; i++) {
-        char c = hex.ptr[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-            return false;
-        klass = klass << 4 | (uint32_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-    }
-    ret->domain = span_first(q, at);
-    ret->klass = klass;
-    return at > 0;
-}
-
 /* --- Discovering --------------------------------------------------------------------------------- */
 
 static void discovered(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
@@ -72,7 +50,7 @@ static void discovered(void *arg, struct redis_request *rq, enum err e, const st
     (void)why;
     for (size_t i = 0; e == ERR_OK && i + 1 < reply_count(reply) && n < DISCOVER_MAX; i += 2) {
         list[n].depth = reply_u64_at(reply, i + 1, 0);
-        if (read_queue(reply_text_at(reply, i), &list[n]))
+        if (queue_name_read(reply_text_at(reply, i), &list[n].domain, &list[n].klass))
             n++;
     }
     a->done.discover(a->arg, e == ERR_UNKNOWN ? ERR_AGAIN : e, list, n);

@@ -1,5 +1,6 @@
 #include "queue/redis_store_int.h"
 
+#include "queue/queue_name.h"
 #include "queue/redis_reply.h"
 #include "queue/redis_worker.h"
 
@@ -81,14 +82,8 @@ void redis_arg_body_key(struct redis_request *rq, const struct redis_partition *
 
 void redis_arg_queue(struct redis_request *rq, struct span domain, uint32_t klass)
 {
-    char name[QUEUE_NAME_MAX + 16];
-    if (klass == 0) {
-        redis_arg(rq, domain);
-        return;
-    }
-    int n = snprintf(name, sizeof name, SPAN_FMT "!%x", SPAN_ARG(span_first(domain, QUEUE_NAME_MAX)),
-                     (unsigned)klass);
-    redis_arg(rq, span_of(name, (size_t)n));
+    char name[QUEUE_NAME_BYTES];
+    redis_arg(rq, span_of(name, queue_name_write(domain, klass, name)));
 }
 
 struct redis_link *redis_store_link(struct redis_store *st, const char *role, const enum script_id *list,

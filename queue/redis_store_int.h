@@ -27,7 +27,6 @@ enum {
     WAIT_MS = 500,          /* for replicas, a group of commits at a time */
     TICK_MS = 100,
     WORKER_NAME_MAX = 24,
-    QUEUE_NAME_MAX = 320,
 };
 
 struct redis_store;

@@ -24,25 +24,26 @@ local function out_of(place, q, job)
   end
 end
 
--- Each verb gets message id, job number, place, bucket and Q, and returns 1 or -2.
+-- Each verb gets message id, job number, place, bucket, Q and score, and returns 1 or -2.
 local verbs = {}
 
-function verbs.retry(id, k, place, bucket, q)
+-- What is due stays where it is: else whoever goes through a queue in order meets it again and again.
+function verbs.retry(id, k, place, _, q, score)
   if place ~= 'q' then
     return -2
   end
-  if bucket ~= '0' then  -- a fresh job is due already, and its score is its arrival
+  if tonumber(score) > now then
     call('ZADD', p .. 'q:' .. q, now, id .. '.' .. k)
   end
   return 1
 end
 
-function verbs.bounce(id, k, place, bucket, q)
+function verbs.bounce(id, k, place, bucket, q, score)
   if place ~= 'q' then
     return -2
   end
   call('HSET', p .. 'm:' .. id, 'f' .. k, 'b' .. text)
-  return verbs.retry(id, k, place, bucket, q)
+  return verbs.retry(id, k, place, bucket, q, score)
 end
 
 function verbs.requeue(id, k, place, bucket, q)
@@ -80,13 +81,13 @@ local function edit_job(verb, id, k)
     return 0
   end
   budget = budget - 1
-  local place = where_is(id, k, q)
+  local place, score = where_is(id, k, q)
   if place == 'c' or place == 'sp' then
     return -1
   elseif place == '' then
     return -2
   end
-  local done = verb(id, k, place, bucket, q)
+  local done = verb(id, k, place, bucket, q, score)
   if done == 1 then
     if place == 'q' then
       rescore(q, now)
