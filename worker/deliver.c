@@ -67,7 +67,10 @@ static enum err expand(struct span template, struct span local, struct span doma
     enum err e = ERR_OK;
 
     for (size_t i = 0; i < template.len && e == ERR_OK; i++) {
-        char c = template.ptr[i], next = i + 1 < template.len ? template.ptr[i + 1] : '\0';
+        char c = template.ptr[i], next = '\0';
+
+        if (i + 1 < template.len)
+            next = template.ptr[i + 1];
 
         if (c != '%' || (next != 'u' && next != 'd')) {
             e = buf_addc(out, c);
