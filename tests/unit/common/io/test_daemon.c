@@ -161,8 +161,9 @@ static int run(struct fake *f, void *(*visit)(void *))
     f->visit = visit;
     f->loop = loop_new();
     log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, "fake");
+    const bool visited = f->start == ERR_OK; /* the visitor may write to it until it is joined */
     int code = daemon_run(f->loop, &loaded, &f->opts, &hooks, f);
-    if (f->start == ERR_OK)
+    if (visited)
         pthread_join(f->visitor, NULL);
     loop_free(f->loop);
     (void)sem_destroy(&f->event);
