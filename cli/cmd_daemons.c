@@ -2,6 +2,8 @@
 #include "cli/commands.h"
 #include "cli/supervisor.h"
 #include "common/log.h"
+#include "node/node.h"
+#include "worker/worker.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,6 +26,18 @@ int cmd_run(struct cli *cli)
 {
     struct config *conf = start(cli, "run");
     return conf == NULL ? CLI_CONFIG : supervisor_run(conf, cli->config_path);
+}
+
+int cmd_node(struct cli *cli)
+{
+    struct config *conf = start(cli, "node");
+    return conf == NULL ? CLI_CONFIG : node_main(conf, cli->config_path);
+}
+
+int cmd_worker(struct cli *cli)
+{
+    struct config *conf = start(cli, "worker");
+    return conf == NULL ? CLI_CONFIG : worker_main(conf, cli->config_path);
 }
 
 /* The pid in data_dir/run/NAME.pid; 0: there is none, or its process has gone. */

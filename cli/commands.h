@@ -9,6 +9,8 @@ int cmd_docs(struct cli *cli);
 int cmd_completion(struct cli *cli);
 /* cmd_daemons.c */
 int cmd_run(struct cli *cli);
+int cmd_node(struct cli *cli);
+int cmd_worker(struct cli *cli);
 int cmd_reload(struct cli *cli);
 /* cmd_send.c */
 int cmd_send(struct cli *cli);

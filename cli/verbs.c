@@ -33,6 +33,8 @@ const struct verb cli_verbs[] = {
     {"run", running, "", 0, 0, "everything on this machine: Redis, node, worker",
      "Starts what redis.url asks for (`embedded`: a redis-server child), the node and the worker, and starts again\n"
      "what dies. SIGTERM stops node, worker and Redis in this order; SIGHUP reads the configuration again.", NULL, cmd_run},
+    {"node", running, "", 0, 0, "the SMTP front alone", "Answers 250 when a message is durable in the shared queue. Any number of nodes may run.", NULL, cmd_node},
+    {"worker", running, "", 0, 0, "the delivery worker alone", "Empties the queue under connection caps that hold for all workers together.", NULL, cmd_worker},
     {"reload", running, "", 0, 0, "let what runs on this machine read its configuration again", NULL, NULL, cmd_reload},
 
     {"send", mail, "ADDRESS...", 1, CLI_ARGS_MAX, "send a test message over SMTP; prints what the server answered", NULL, send_opts, cmd_send},
