@@ -219,8 +219,13 @@ void session_drain(struct session *s)
         session_close(s, REPLY_SHUTDOWN);
 }
 
-struct span session_output(const struct session *s)
+/* With STARTTLS it is known only now that nothing was sent along with it: a client that hears 554 in place
+ * of 220 does not begin a handshake that would end in confusion. */
+struct span session_output(struct session *s)
 {
+    if (s->tls_reply_due && s->state == ST_TLS)
+        session_reply(s, REPLY_TLS_GO, SPAN(""));
+    s->tls_reply_due = false;
     return buf_span(&s->out);
 }
 

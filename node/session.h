@@ -78,8 +78,8 @@ void session_drain(struct session *s);
 void session_set_conf(struct session *s, const struct session_conf *conf);
 bool session_idle(const struct session *s);
 
-struct span session_output(const struct session *s); /* borrowed until the next call */
-void session_sent(struct session *s);                /* the output has left */
+struct span session_output(struct session *s); /* ends the turn; borrowed until the next call */
+void session_sent(struct session *s);          /* the output has left */
 
 enum session_want {
     SESSION_READ,      /* input */

@@ -127,7 +127,7 @@ void session_starttls(struct session *s, struct span args)
     } else if (!(s->offered & EXT_STARTTLS)) {
         session_refuse(s, REPLY_NOT_OFFERED, SPAN(""));
     } else {
-        session_reply(s, REPLY_TLS_GO, SPAN(""));
         session_enter(s, ST_TLS);
+        s->tls_reply_due = true; /* unless more comes in this turn: session_output() */
     }
 }

@@ -35,6 +35,7 @@ struct session {
     enum reply_id violation;     /* V3: the answer to input before the output has left, or REPLY_NONE */
     bool has_client, client_relays, esmtp, tls;
     bool timed, chunk_last, blocked, skip_line, draining;
+    bool tls_reply_due; /* ST_TLS: the turn is not over, 220 was not said */
 };
 
 void session_enter(struct session *s, enum session_state next);
