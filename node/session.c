@@ -257,7 +257,7 @@ static ms_t rate_deadline(const struct session *s)
 {
     const struct txn *t = s->txn;
     uint64_t rate = s->conf->vs->min_data_rate;
-    if (rate == 0 || t == NULL || s->blocked)
+    if (rate == 0 || t == NULL || s->blocked || t->body_started_ms == 0) /* 0: a refused chunk, no body */
         return UINT64_MAX;
     ms_t earned = t->seen > UINT64_MAX / 1000 ? UINT64_MAX : t->seen * 1000 / rate;
     return ms_after(t->body_started_ms, earned > DATA_RATE_GRACE_MS ? earned : DATA_RATE_GRACE_MS);

@@ -43,7 +43,9 @@ static void finish_end(struct redis_finish *f, enum err e)
         metric_inc(&st->metrics.finishes_stale);
     else if (f->kind == KIND_FINISH && e == ERR_OK)
         metric_inc(&st->metrics.finishes);
-    if (e == ERR_OK && f->ends) {
+    /* One with a report is not done again blindly: on a master that never saw it the job must come back, so
+     * that its report is made anew. */
+    if (e == ERR_OK && f->ends && !f->report) {
         f->what.at_ms = loop_now(st->loop);
         redis_redo_keep_finish(st, &f->what);
     }

@@ -34,6 +34,7 @@ static void group_done(struct redis_lane *lane, enum err e, uint64_t replicas)
     lane->busy = false;
     if (e == ERR_OK)
         st->short_of_replicas = !enough;
+    st->short_until_ms = ms_after(loop_now(st->loop), SHORT_PAUSE_MS); /* then the next mail tries again */
     if (was_short != st->short_of_replicas)
         redis_store_changed(st);
     while ((c = redis_commit_pop(&group)) != NULL) {

@@ -32,7 +32,7 @@ static bool redis_ready(const struct store *store, struct buf *ret_why)
         why = redis_link_why(st->control);
     else if (!st->usable)
         why = st->why;
-    else if (st->short_of_replicas)
+    else if (st->short_of_replicas && loop_now(st->loop) < st->short_until_ms)
         why = "too few replicas confirm what is written: bring them back, or lower redis.durability";
     else
         return true;

@@ -24,6 +24,7 @@ enum {
     LANES_MAX = 64,
     BODY_TTL_MS = 900000,   /* of what is not committed */
     KEEP_ALIVE_MS = 240000, /* a slow upload's body is kept alive that often */
+    SHORT_PAUSE_MS = 2000,  /* after commits that too few replicas confirmed */
     WAIT_MS = 500,          /* for replicas, a group of commits at a time */
     TICK_MS = 100,
     WORKER_NAME_MAX = 24,
@@ -89,6 +90,7 @@ struct redis_store {
     bool installing;
     char run_id[48];        /* of the server it was opened with */
     bool short_of_replicas; /* the last WAIT fell short */
+    ms_t short_until_ms;    /* no mail is taken until then */
     unsigned replicas_seen; /* most that were ever connected: what `all` means */
     struct buf warnings;
     char why[400];

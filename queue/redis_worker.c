@@ -371,6 +371,7 @@ enum err redis_worker_init(struct redis_store *st)
     struct redis_worker *w = st->worker = calloc(1, sizeof *w);
     if (w == NULL)
         return ERR_NOMEM;
+    w->sem.tail = &w->sem.head;
     w->renew = timer_new(st->loop, on_renew, st);
     w->expiry = timer_new(st->loop, on_expiry, st);
     redis_chunks_init(st);
