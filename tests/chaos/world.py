@@ -27,7 +27,7 @@ class World:
         self.random = random.Random(self.seed)
         self.sink = box.add(Sink(box, rules=sink_rules, seed=self.seed))
         self.config = merge({"worker": {"lease": f"{LEASE_S}s"}, "delivery": {"retry": RETRY}, "log": {"level": "info"},
-                             "redis": {"url": url or "embedded", "durability": durability}}, config or {})
+                             "redis": {"url": url or "embedded", "durability": durability, "command_timeout": "1s"}}, config or {})
         self.loads, self.faults, self.in_hand = [], [], 0
         self.nodes, self.workers = [], []
         if url is None:
