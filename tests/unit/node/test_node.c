@@ -245,7 +245,8 @@ static void test_node__takes_mail_on_all_loops(void **state)
     assert_int_equal(stored(&st), 8 * 5 * 4);
     for (size_t i = 0; i < SHARDS; i++) /* 40 connections: none of the loops is left out */
         assert_true(fake_store_messages(st.db[i]) > 0);
-    assert_true(node_drained(st.node));
+    while (!node_drained(st.node)) /* clients are gone before the loops have heard of it */
+        (void)poll(NULL, 0, 1);
     stage_done(&st);
 }
 
