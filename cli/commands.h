@@ -20,3 +20,22 @@ int cmd_simulate(struct cli *cli);
 int cmd_config_check(struct cli *cli);
 int cmd_config_show(struct cli *cli);
 int cmd_config_schema(struct cli *cli);
+/* cmd_queue.c */
+int cmd_queue_list(struct cli *cli);
+int cmd_queue_show(struct cli *cli);
+int cmd_queue_freeze(struct cli *cli);
+int cmd_queue_thaw(struct cli *cli);
+int cmd_queue_retry(struct cli *cli);
+int cmd_queue_bounce(struct cli *cli);
+int cmd_queue_delete(struct cli *cli);
+int cmd_queue_fsck(struct cli *cli);
+int cmd_badmail_list(struct cli *cli);
+int cmd_badmail_requeue(struct cli *cli);
+int cmd_badmail_delete(struct cli *cli);
+/* cmd_message.c */
+int cmd_message_show(struct cli *cli);
+int cmd_message_track(struct cli *cli);
+int cmd_message_export(struct cli *cli);
+/* cmd_status.c */
+int cmd_status(struct cli *cli);
+int cmd_top(struct cli *cli);

@@ -194,7 +194,7 @@ static json_t *json_row(const struct table *t, size_t row)
     return o;
 }
 
-static int print_json(json_t *j)
+int json_print(json_t *j)
 {
     char *text = j == NULL ? NULL : json_dumps(j, JSON_INDENT(2));
     int code = text != NULL && printf("%s\n", text) > 0 ? CLI_OK : CLI_FAILED;
@@ -231,14 +231,18 @@ static struct libscols_table *scols_of(const struct table *t)
     return s;
 }
 
+json_t *table_json(const struct table *t)
+{
+    json_t *list = json_array();
+    for (size_t row = 0; list != NULL && row < t->nrows; row++)
+        (void)json_array_append_new(list, json_row(t, row));
+    return list;
+}
+
 int table_print(const struct table *t, enum cli_output how, const char *empty)
 {
-    if (how == CLI_JSON) {
-        json_t *list = json_array();
-        for (size_t row = 0; list != NULL && row < t->nrows; row++)
-            (void)json_array_append_new(list, json_row(t, row));
-        return print_json(list);
-    }
+    if (how == CLI_JSON)
+        return json_print(table_json(t));
     if (t->nrows == 0)
         return printf("%s\n", empty) > 0 ? CLI_OK : CLI_FAILED;
     struct libscols_table *s = scols_of(t);
@@ -250,7 +254,7 @@ int table_print(const struct table *t, enum cli_output how, const char *empty)
 int table_print_one(const struct table *t, enum cli_output how)
 {
     if (how == CLI_JSON)
-        return print_json(t->nrows > 0 ? json_row(t, 0) : json_object());
+        return json_print(t->nrows > 0 ? json_row(t, 0) : json_object());
     struct buf b;
     buf_init(&b, 1 << 20);
     size_t wide = 0;

@@ -36,6 +36,11 @@ int table_print(const struct table *t, enum cli_output how, const char *empty);
 /* One row as an object, or as lines "title  value". */
 int table_print_one(const struct table *t, enum cli_output how);
 
+/* For documents made of several tables: the rows as a JSON array, and printing what was made (takes j). */
+struct json_t;
+struct json_t *table_json(const struct table *t);
+int json_print(struct json_t *j);
+
 /* "850ms" "12s" "3m12s" "5h02m" "3d04h"; "512" "4.0K" "1.5G". */
 void age_text(uint64_t ms, char out[24]);
 void bytes_text(uint64_t bytes, char out[24]);

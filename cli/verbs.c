@@ -1,9 +1,12 @@
 /* cli/verbs.c — every command, once: what follows from a row stands in cli/cli.h. */
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/remote.h"
 
 /* clang-format off */
 static const char running[]  = "Running it";
+static const char watching[] = "Watching it";
+static const char queues[]   = "Queues";
 static const char mail[]     = "Mail";
 static const char routing[]  = "Routing";
 static const char settings[] = "Configuration";
@@ -28,6 +31,14 @@ static const struct cli_optdesc simulate_opts[] = {
     {"seed", 0, "N", "same seed, same run; default 1"},
     {NULL, 0, NULL, NULL},
 };
+static const struct cli_optdesc reason_opts[] = {
+    {"reason", 0, "TEXT", "kept with the queue, for whoever wonders later"},
+    {NULL, 0, NULL, NULL},
+};
+static const struct cli_optdesc fsck_opts[] = {
+    {"repair", 0, NULL, "mend what can be mended"},
+    {NULL, 0, NULL, NULL},
+};
 
 const struct verb cli_verbs[] = {
     {"run", running, "", 0, 0, "everything on this machine: Redis, node, worker",
@@ -37,6 +48,25 @@ const struct verb cli_verbs[] = {
     {"worker", running, "", 0, 0, "the delivery worker alone", "Empties the queue under connection caps that hold for all workers together.", NULL, cmd_worker},
     {"reload", running, "", 0, 0, "let what runs on this machine read its configuration again", NULL, NULL, cmd_reload},
 
+    {"status", watching, "", 0, 0, "one screen: queues, nodes and workers, connections, Redis", NULL, NULL, cmd_status},
+    {"top", watching, "", 0, 0, "the same, live; q quits", NULL, NULL, cmd_top},
+
+    {"queue list", queues, "", 0, 0, "destination queues: state, next hop, messages, oldest, last error, next try", NULL, NULL, cmd_queue_list},
+    {"queue show", queues, "[QUEUE]", 0, 1, "the mail in a queue, or all mail that the options describe", NULL, filter_opts, cmd_queue_show},
+    {"queue freeze", queues, "QUEUE", 1, 1, "send nothing of a queue until it is thawed; mail for it is still accepted", NULL, reason_opts, cmd_queue_freeze},
+    {"queue thaw", queues, "QUEUE", 1, 1, "let a frozen queue go on", NULL, NULL, cmd_queue_thaw},
+    {"queue retry", queues, "[QUEUE]", 0, 1, "try again now", NULL, filter_opts, cmd_queue_retry},
+    {"queue bounce", queues, "[QUEUE]", 0, 1, "return to the senders, with a report", NULL, filter_opts, cmd_queue_bounce},
+    {"queue delete", queues, "[QUEUE]", 0, 1, "delete, without a report", NULL, filter_opts, cmd_queue_delete},
+    {"queue fsck", queues, "", 0, 0, "prove the invariants of the whole store while it runs", NULL, fsck_opts, cmd_queue_fsck},
+
+    {"message show", mail, "ID", 1, 1, "envelope, recipients and what became of them", NULL, NULL, cmd_message_show},
+    {"message track", mail, "[ID]", 0, 1, "the history of a message, or of all that is kept", NULL, NULL, cmd_message_track},
+    {"message export", mail, "ID", 1, 1, "the message itself, to standard output", NULL, NULL, cmd_message_export},
+    {"badmail list", mail, "", 0, 0, "what can be neither delivered nor returned, and why", NULL, filter_opts, cmd_badmail_list},
+    {"badmail show", mail, "ID", 1, 1, "envelope and recipients of badmail", NULL, NULL, cmd_message_show},
+    {"badmail requeue", mail, "[QUEUE]", 0, 1, "try badmail again, as if it had just arrived", NULL, filter_opts, cmd_badmail_requeue},
+    {"badmail delete", mail, "[QUEUE]", 0, 1, "delete badmail", NULL, filter_opts, cmd_badmail_delete},
     {"send", mail, "ADDRESS...", 1, CLI_ARGS_MAX, "send a test message over SMTP; prints what the server answered", NULL, send_opts, cmd_send},
 
     {"simulate", routing, "", 0, 0, "how link state spreads over a topology: time, messages, bytes",

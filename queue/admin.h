@@ -107,7 +107,7 @@ enum err admin_jobs(struct admin *a, const struct admin_filter *f, admin_job_fn 
                     void *arg) MUST_USE;
 
 enum admin_verb {
-    ADMIN_RETRY_NOW, /* due now, and its queue no longer held */
+    ADMIN_RETRY_NOW, /* due now; a queue that is gone through is no longer held */
     ADMIN_DELETE,    /* without a report */
     ADMIN_RETURN,    /* to its sender, with a report */
     ADMIN_REQUEUE,   /* badmail and quarantine: as if it had just arrived */

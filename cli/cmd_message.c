@@ -1,0 +1,224 @@
+/* cli/cmd_message.c — one message: show, track, export. */
+#include "cli/commands.h"
+#include "cli/remote.h"
+#include "cli/table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int message_id(struct cli *cli, struct msgid *ret)
+{
+    if (msgid_parse(span_cstr(cli->args[0]), ret) == ERR_OK)
+        return CLI_OK;
+    return cli_fail(cli, CLI_USAGE, "'%s' is no message id; they look like 07-01JD0M3V8ZQK4T2A",
+                    cli->args[0]);
+}
+
+/* --- show ----------------------------------------------------------------------------------------------- */
+
+enum {
+    M_ID,
+    M_ARRIVED,
+    M_AGE,
+    M_SENDER,
+    M_SUBJECT,
+    M_MSGID,
+    M_SIZE,
+    M_CLIENT,
+    M_HELO,
+    M_SERVER,
+    M_SYSTEM,
+    M_LEFT
+};
+static const struct column message_columns[] = {
+    [M_ID] = {"id", "id", COLUMN_TEXT, 0},
+    [M_ARRIVED] = {"arrived", "arrived", COLUMN_TIME, 0},
+    [M_AGE] = {"age_ms", "age", COLUMN_AGE, 0},
+    [M_SENDER] = {"sender", "sender", COLUMN_TEXT, 0},
+    [M_SUBJECT] = {"subject", "subject", COLUMN_TEXT, 0},
+    [M_MSGID] = {"message_id", "message-id", COLUMN_TEXT, 0},
+    [M_SIZE] = {"bytes", "size", COLUMN_BYTES, 0},
+    [M_CLIENT] = {"client", "client", COLUMN_TEXT, 0},
+    [M_HELO] = {"helo", "helo", COLUMN_TEXT, 0},
+    [M_SERVER] = {"virtual_server", "virtual server", COLUMN_TEXT, 0},
+    [M_SYSTEM] = {"report", "is a report", COLUMN_BOOL, 0},
+    [M_LEFT] = {"jobs_left", "destinations left", COLUMN_COUNT, 0},
+};
+enum { R_QUEUE, R_RCPT, R_TRIES, R_NEXT, R_EXPIRES, R_REPLY };
+static const struct column rcpt_columns[] = {
+    [R_QUEUE] = {"queue", "QUEUE", COLUMN_TEXT, 32},
+    [R_RCPT] = {"recipient", "RECIPIENT", COLUMN_TEXT, 40},
+    [R_TRIES] = {"attempts", "TRIES", COLUMN_COUNT, 0},
+    [R_NEXT] = {"next_try", "NEXT TRY", COLUMN_TIME, 0},
+    [R_EXPIRES] = {"expires", "EXPIRES", COLUMN_TIME, 0},
+    [R_REPLY] = {"last_reply", "LAST REPLY", COLUMN_TEXT, 60},
+};
+struct showing {
+    struct remote r;
+    struct table *message, *rcpts;
+    bool nomem;
+};
+
+static bool on_message(void *arg, const struct admin_message *m)
+{
+    struct showing *s = ((struct remote *)arg)->user;
+    struct table *t = s->message;
+    char id[MSGID_TEXT_MAX];
+    msgid_text(&m->id, id);
+    s->nomem = table_row(t) != ERR_OK || table_text(t, M_ID, span_cstr(id)) != ERR_OK ||
+               table_text(t, M_SENDER, m->env.sender.len > 0 ? m->env.sender : SPAN("<>")) != ERR_OK ||
+               table_text(t, M_SUBJECT, m->env.subject) != ERR_OK ||
+               table_text(t, M_MSGID, m->env.message_id) != ERR_OK ||
+               table_text(t, M_CLIENT, m->env.client) != ERR_OK ||
+               table_text(t, M_HELO, m->env.helo) != ERR_OK ||
+               table_text(t, M_SERVER, m->env.virtual_server) != ERR_OK;
+    if (s->nomem)
+        return false;
+    table_number(t, M_ARRIVED, m->arrival_ms);
+    table_number(t, M_AGE, m->now_ms > m->arrival_ms ? m->now_ms - m->arrival_ms : 0);
+    table_number(t, M_SIZE, m->body.size_bytes);
+    table_number(t, M_SYSTEM, m->env.system);
+    table_number(t, M_LEFT, m->jobs_left);
+    return true;
+}
+
+static bool on_job(void *arg, const struct admin_job *j)
+{
+    struct showing *s = ((struct remote *)arg)->user;
+    struct table *t = s->rcpts;
+    struct buf name;
+    buf_init(&name, 512);
+    s->nomem = queue_name(j->job.domain, j->job.klass, &name) != ERR_OK;
+    for (size_t i = 0; i < j->job.nrcpts && !s->nomem; i++) {
+        const struct recipient *rcpt = &j->job.rcpts[i];
+        s->nomem = table_row(t) != ERR_OK || table_text(t, R_QUEUE, buf_span(&name)) != ERR_OK ||
+                   table_text(t, R_RCPT, rcpt->address) != ERR_OK ||
+                   table_text(t, R_REPLY, rcpt->reply.len > 0 ? rcpt->reply : j->job.last_error) != ERR_OK;
+        if (s->nomem)
+            break;
+        table_number(t, R_TRIES, j->job.attempts);
+        table_number(t, R_NEXT, j->place == ADMIN_QUEUED ? j->due_ms : 0);
+        table_number(t, R_EXPIRES, j->job.expire_ms);
+    }
+    buf_done(&name);
+    return !s->nomem;
+}
+
+static int print_shown(struct cli *cli, struct showing *s)
+{
+    if (cli->output == CLI_JSON) /* two documents in one: {"message": {...}, "recipients": [...]} */
+        (void)printf("{\"message\": ");
+    int code = table_print_one(s->message, cli->output);
+    (void)printf("%s", cli->output == CLI_JSON ? ", \"recipients\": " : "\n");
+    if (code == CLI_OK)
+        code = table_print(s->rcpts, cli->output, "Every recipient is settled.");
+    if (cli->output == CLI_JSON)
+        (void)printf("}\n");
+    return code;
+}
+
+int cmd_message_show(struct cli *cli)
+{
+    struct msgid id;
+    struct showing s = {.nomem = false};
+    int code = message_id(cli, &id);
+    if (code != CLI_OK)
+        return code;
+    code = remote_open(&s.r, cli);
+    s.r.user = &s;
+    s.message = table_new(message_columns, ARRAY_LEN(message_columns));
+    s.rcpts = table_new(rcpt_columns, ARRAY_LEN(rcpt_columns));
+    if (code == CLI_OK && (s.message == NULL || s.rcpts == NULL))
+        code = cli_fail(cli, CLI_FAILED, "out of memory");
+    if (code == CLI_OK &&
+        remote_asked(&s.r, admin_show(s.r.admin, &id, on_message, on_job, remote_done, &s.r)))
+        (void)remote_wait(&s.r);
+    if (code == CLI_OK)
+        code = s.r.code != CLI_OK || !s.nomem ? s.r.code : cli_fail(cli, CLI_FAILED, "out of memory");
+    if (code == CLI_OK)
+        code = print_shown(cli, &s);
+    table_free(s.message);
+    table_free(s.rcpts);
+    remote_close(&s.r);
+    return code;
+}
+
+/* --- track ------------------------------------------------------------------------------------------------
+ */
+
+enum { T_AT, T_ID, T_EVENT, T_DOMAIN, T_TEXT };
+static const struct column event_columns[] = {
+    [T_AT] = {"at", "AT", COLUMN_TIME, 0},          [T_ID] = {"id", "ID", COLUMN_TEXT, 0},
+    [T_EVENT] = {"event", "EVENT", COLUMN_TEXT, 0}, [T_DOMAIN] = {"domain", "DOMAIN", COLUMN_TEXT, 32},
+    [T_TEXT] = {"text", "TEXT", COLUMN_TEXT, 100},
+};
+
+static bool on_event(void *arg, const struct admin_event *e)
+{
+    struct remote *r = arg;
+    struct table *t = r->user;
+    char id[MSGID_TEXT_MAX];
+    msgid_text(&e->id, id);
+    if (table_row(t) != ERR_OK || table_text(t, T_ID, span_cstr(id)) != ERR_OK ||
+        table_text(t, T_EVENT, e->event) != ERR_OK || table_text(t, T_DOMAIN, e->domain) != ERR_OK ||
+        table_text(t, T_TEXT, e->text) != ERR_OK)
+        return false;
+    table_number(t, T_AT, e->at_ms);
+    return true;
+}
+
+int cmd_message_track(struct cli *cli)
+{
+    struct msgid id;
+    struct remote r;
+    int code = cli->nargs > 0 ? message_id(cli, &id) : CLI_OK;
+    if (code != CLI_OK)
+        return code;
+    struct table *t = table_new(event_columns, ARRAY_LEN(event_columns));
+    code = remote_open(&r, cli);
+    r.user = t;
+    if (code == CLI_OK && t == NULL)
+        code = cli_fail(cli, CLI_FAILED, "out of memory");
+    if (code == CLI_OK &&
+        remote_asked(&r, admin_track(r.admin, cli->nargs > 0 ? &id : NULL, on_event, remote_done, &r)))
+        (void)remote_wait(&r);
+    if (code == CLI_OK)
+        code = r.code;
+    if (code == CLI_OK)
+        code = table_print(t, cli->output,
+                           "The history holds nothing of that; redis.history says how much is kept.");
+    table_free(t);
+    remote_close(&r);
+    return code;
+}
+
+/* --- export
+ * ------------------------------------------------------------------------------------------------- */
+
+static bool on_bytes(void *arg, struct span bytes)
+{
+    struct remote *r = arg;
+    if (fwrite(bytes.ptr, 1, bytes.len, stdout) == bytes.len)
+        return true;
+    r->code = cli_fail(r->cli, CLI_FAILED, "cannot write: %s", strerror(errno));
+    return false;
+}
+
+int cmd_message_export(struct cli *cli)
+{
+    struct msgid id;
+    struct remote r;
+    int code = message_id(cli, &id);
+    if (code != CLI_OK)
+        return code;
+    code = remote_open(&r, cli);
+    if (code == CLI_OK && remote_asked(&r, admin_body(r.admin, &id, on_bytes, remote_done, &r)))
+        (void)remote_wait(&r);
+    if (code == CLI_OK)
+        code = r.code;
+    if (fflush(stdout) != 0 && code == CLI_OK)
+        code = cli_fail(cli, CLI_FAILED, "cannot write: %s", strerror(errno));
+    remote_close(&r);
+    return code;
+}

@@ -1,0 +1,390 @@
+/* cli/cmd_queue.c — the destination queues: list, show, freeze, thaw, retry, bounce, delete, fsck. */
+#include "cli/commands.h"
+#include "cli/remote.h"
+#include "cli/table.h"
+#include "linkstate/route.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- list --------------------------------------------------------------------------------------------- */
+
+enum { Q_NAME, Q_STATE, Q_HOP, Q_WAITING, Q_HAND, Q_OLDEST, Q_NEXT, Q_ERROR, Q_FROZEN };
+static const struct column queue_columns[] = {
+    [Q_NAME] = {"queue", "QUEUE", COLUMN_TEXT, 40},
+    [Q_STATE] = {"state", "STATE", COLUMN_TEXT, 0},
+    [Q_HOP] = {"next_hop", "NEXT HOP", COLUMN_TEXT, 24},
+    [Q_WAITING] = {"waiting", "WAITING", COLUMN_COUNT, 0},
+    [Q_HAND] = {"in_hand", "IN HAND", COLUMN_COUNT, 0},
+    [Q_OLDEST] = {"oldest_ms", "OLDEST", COLUMN_AGE, 0},
+    [Q_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_AGE, 0},
+    [Q_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 60},
+    [Q_FROZEN] = {"frozen_reason", NULL, COLUMN_TEXT, 0},
+};
+struct listing {
+    struct remote r;
+    struct table *table;
+    struct route_table *routes;
+};
+
+static struct span next_hop(const struct route_table *routes, struct span domain, uint32_t klass)
+{
+    struct route route;
+    route_lookup(routes, domain, klass, &route);
+    switch (route.kind) {
+    case ROUTE_LOCAL:
+        return SPAN("local");
+    case ROUTE_NEXT_HOP:
+        return span_cstr(route.connector->name);
+    case ROUTE_UNREACHABLE:
+        return SPAN("unreachable");
+    case ROUTE_NONE:
+        break;
+    }
+    return SPAN("no route");
+}
+
+static ms_t since(ms_t now_ms, ms_t then_ms)
+{
+    return now_ms > then_ms ? now_ms - then_ms : 0;
+}
+
+static bool list_row(struct listing *l, const struct admin_queue *q)
+{
+    struct buf name;
+    struct table *t = l->table;
+    buf_init(&name, 512);
+    bool ok = table_row(t) == ERR_OK && queue_name(q->domain, q->klass, &name) == ERR_OK &&
+              table_text(t, Q_NAME, buf_span(&name)) == ERR_OK &&
+              table_text(t, Q_STATE, span_cstr(admin_queue_state_name(q->state))) == ERR_OK &&
+              table_text(t, Q_HOP, next_hop(l->routes, q->domain, q->klass)) == ERR_OK &&
+              table_text(t, Q_ERROR, q->last_error) == ERR_OK;
+    if (ok && q->state == ADMIN_FROZEN)
+        ok = table_text(t, Q_FROZEN, q->frozen_reason) == ERR_OK;
+    table_number(t, Q_WAITING, q->waiting);
+    table_number(t, Q_HAND, q->in_hand);
+    if (q->oldest_ms != 0)
+        table_number(t, Q_OLDEST, since(q->now_ms, q->oldest_ms));
+    ms_t next = q->due_ms > q->hold_ms ? q->due_ms : q->hold_ms;
+    if (q->waiting > 0 && q->state != ADMIN_FROZEN)
+        table_number(t, Q_NEXT, since(next, q->now_ms));
+    buf_done(&name);
+    return ok;
+}
+
+static bool on_queue(void *arg, const struct admin_queue *q)
+{
+    struct listing *l = ((struct remote *)arg)->user;
+    if (list_row(l, q))
+        return true;
+    l->r.code = cli_fail(l->r.cli, CLI_FAILED, "out of memory");
+    return false;
+}
+
+int cmd_queue_list(struct cli *cli)
+{
+    struct listing l = {.table = NULL};
+    struct errctx ec = {""};
+    int code = remote_open(&l.r, cli);
+    l.r.user = &l;
+    if (code == CLI_OK && route_table_new(cli_config(cli), &l.routes, &ec) != ERR_OK)
+        code = cli_fail(cli, CLI_CONFIG, "%s", ec.msg);
+    if (code == CLI_OK && (l.table = table_new(queue_columns, ARRAY_LEN(queue_columns))) == NULL)
+        code = cli_fail(cli, CLI_FAILED, "out of memory");
+    if (code == CLI_OK && remote_asked(&l.r, admin_queues(l.r.admin, on_queue, remote_done, &l.r)))
+        (void)remote_wait(&l.r);
+    if (code == CLI_OK)
+        code = l.r.code;
+    if (code == CLI_OK)
+        code = table_print(l.table, cli->output, "No mail is queued.");
+    table_free(l.table);
+    route_table_unref(l.routes);
+    remote_close(&l.r);
+    return code;
+}
+
+/* --- jobs --------------------------------------------------------------------------------------------- */
+
+enum {
+    J_ID,
+    J_QUEUE,
+    J_PLACE,
+    J_AGE,
+    J_SIZE,
+    J_SENDER,
+    J_RCPT,
+    J_RCPTS,
+    J_TRIES,
+    J_NEXT,
+    J_ERROR,
+    J_SUBJECT
+};
+static const struct column job_columns[] = {
+    [J_ID] = {"id", "ID", COLUMN_TEXT, 0},
+    [J_QUEUE] = {"queue", NULL, COLUMN_TEXT, 0},
+    [J_PLACE] = {"place", "PLACE", COLUMN_TEXT, 0},
+    [J_AGE] = {"age_ms", "AGE", COLUMN_AGE, 0},
+    [J_SIZE] = {"bytes", "SIZE", COLUMN_BYTES, 0},
+    [J_SENDER] = {"sender", "SENDER", COLUMN_TEXT, 28},
+    [J_RCPT] = {"recipient", "RECIPIENT", COLUMN_TEXT, 28},
+    [J_RCPTS] = {"recipients", NULL, COLUMN_COUNT, 0},
+    [J_TRIES] = {"attempts", "TRIES", COLUMN_COUNT, 0},
+    [J_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_AGE, 0},
+    [J_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 60},
+    [J_SUBJECT] = {"subject", NULL, COLUMN_TEXT, 0},
+};
+
+static const char *place_name(const struct admin_job *j)
+{
+    if (j->returning)
+        return "returning";
+    switch (j->place) {
+    case ADMIN_QUEUED:
+        return j->problem ? "problem" : "queued";
+    case ADMIN_IN_HAND:
+        return "in hand";
+    case ADMIN_BADMAIL:
+        return "badmail";
+    case ADMIN_QUARANTINE:
+        return "quarantine";
+    case ADMIN_STAGED:
+        return "staged";
+    }
+    return "?";
+}
+
+static bool job_row(struct table *t, const struct admin_job *j)
+{
+    char id[MSGID_TEXT_MAX];
+    struct buf name;
+    buf_init(&name, 512);
+    msgid_text(&j->id, id);
+    struct span rcpt = j->job.nrcpts > 0 ? j->job.rcpts[0].address : SPAN("");
+    struct span error = j->reason.len > 0 ? j->reason : j->job.last_error;
+    bool ok = table_row(t) == ERR_OK && table_text(t, J_ID, span_cstr(id)) == ERR_OK &&
+              queue_name(j->job.domain, j->job.klass, &name) == ERR_OK &&
+              table_text(t, J_QUEUE, buf_span(&name)) == ERR_OK &&
+              table_text(t, J_PLACE, span_cstr(place_name(j))) == ERR_OK &&
+              table_text(t, J_SENDER, j->env.sender) == ERR_OK && table_text(t, J_RCPT, rcpt) == ERR_OK &&
+              table_text(t, J_ERROR, error) == ERR_OK && table_text(t, J_SUBJECT, j->env.subject) == ERR_OK;
+    table_number(t, J_AGE, since(j->now_ms, j->arrival_ms));
+    table_number(t, J_SIZE, j->body.size_bytes);
+    table_number(t, J_RCPTS, j->job.nrcpts);
+    table_number(t, J_TRIES, j->job.attempts);
+    if (j->place == ADMIN_QUEUED)
+        table_number(t, J_NEXT, since(j->due_ms, j->now_ms));
+    buf_done(&name);
+    return ok;
+}
+
+static bool on_job(void *arg, const struct admin_job *j)
+{
+    struct listing *l = ((struct remote *)arg)->user;
+    if (job_row(l->table, j))
+        return true;
+    l->r.code = cli_fail(l->r.cli, CLI_FAILED, "out of memory");
+    return false;
+}
+
+static int list_jobs(struct cli *cli, struct admin_filter *f, const char *empty)
+{
+    struct listing l = {.table = NULL};
+    struct buf domain;
+    buf_init(&domain, 512);
+    int code = remote_filter(cli, false, &domain, f);
+    if (code == CLI_OK)
+        code = remote_open(&l.r, cli);
+    l.r.user = &l;
+    if (code == CLI_OK && (l.table = table_new(job_columns, ARRAY_LEN(job_columns))) == NULL)
+        code = cli_fail(cli, CLI_FAILED, "out of memory");
+    if (code == CLI_OK && remote_asked(&l.r, admin_jobs(l.r.admin, f, on_job, remote_done, &l.r)))
+        (void)remote_wait(&l.r);
+    if (code == CLI_OK)
+        code = l.r.code;
+    if (code == CLI_OK)
+        code = table_print(l.table, cli->output, empty);
+    table_free(l.table);
+    remote_close(&l.r);
+    buf_done(&domain);
+    return code;
+}
+
+int cmd_queue_show(struct cli *cli)
+{
+    struct admin_filter f = {.places = ADMIN_QUEUED | ADMIN_IN_HAND | ADMIN_STAGED};
+    return list_jobs(cli, &f, "Nothing in the queue is like that.");
+}
+
+int cmd_badmail_list(struct cli *cli)
+{
+    struct admin_filter f = {.places = ADMIN_BADMAIL | ADMIN_QUARANTINE};
+    return list_jobs(cli, &f, "There is no badmail.");
+}
+
+/* --- edits -------------------------------------------------------------------------------------------- */
+
+enum { E_MATCHED, E_CHANGED, E_HAND, E_REFUSED, E_DRY };
+static const struct column edit_columns[] = {
+    [E_MATCHED] = {"matched", "matched", COLUMN_COUNT, 0},
+    [E_CHANGED] = {"changed", "changed", COLUMN_COUNT, 0},
+    [E_HAND] = {"in_hand", "left alone, in the hands of a worker", COLUMN_COUNT, 0},
+    [E_REFUSED] = {"refused", "left alone, not in a state for that", COLUMN_COUNT, 0},
+    [E_DRY] = {"dry_run", "only a dry run", COLUMN_BOOL, 0},
+};
+
+static void on_result(void *arg, enum err e, const struct admin_result *res, const char *why)
+{
+    struct remote *r = arg;
+    if (e == ERR_OK)
+        *(struct admin_result *)r->user = *res;
+    remote_ended(r, e, why);
+}
+
+static int print_result(struct cli *cli, const struct admin_result *res, bool dry_run)
+{
+    struct table *t = table_new(edit_columns, ARRAY_LEN(edit_columns));
+    int code = t != NULL && table_row(t) == ERR_OK ? CLI_OK : cli_fail(cli, CLI_FAILED, "out of memory");
+    if (code == CLI_OK) {
+        table_number(t, E_MATCHED, res->matched);
+        table_number(t, E_CHANGED, res->changed);
+        if (res->in_hand > 0 || cli->output == CLI_JSON)
+            table_number(t, E_HAND, res->in_hand);
+        if (res->refused > 0 || cli->output == CLI_JSON)
+            table_number(t, E_REFUSED, res->refused);
+        if (dry_run || cli->output == CLI_JSON)
+            table_number(t, E_DRY, dry_run);
+        code = table_print_one(t, cli->output);
+    }
+    table_free(t);
+    return code;
+}
+
+static int edit(struct cli *cli, enum admin_verb verb, unsigned places)
+{
+    struct remote r;
+    struct admin_filter f = {.places = places};
+    struct admin_result res = {0};
+    struct buf domain;
+    bool dry_run = cli_opt(cli, "dry-run") != NULL;
+    buf_init(&domain, 512);
+    int code = remote_filter(cli, true, &domain, &f);
+    if (code == CLI_OK) {
+        code = remote_open(&r, cli);
+        r.user = &res;
+        struct span reason = span_cstr(cli_opt(cli, "reason"));
+        if (code == CLI_OK &&
+            remote_asked(&r, admin_edit(r.admin, verb, &f, reason, dry_run, NULL, on_result, &r)))
+            (void)remote_wait(&r);
+        if (code == CLI_OK)
+            code = r.code;
+        remote_close(&r);
+    }
+    if (code == CLI_OK)
+        code = print_result(cli, &res, dry_run);
+    buf_done(&domain);
+    return code;
+}
+
+int cmd_queue_retry(struct cli *cli)
+{
+    return edit(cli, ADMIN_RETRY_NOW, ADMIN_QUEUED);
+}
+
+int cmd_queue_bounce(struct cli *cli)
+{
+    return edit(cli, ADMIN_RETURN, ADMIN_QUEUED);
+}
+
+int cmd_queue_delete(struct cli *cli)
+{
+    return edit(cli, ADMIN_DELETE, ADMIN_QUEUED);
+}
+
+int cmd_badmail_requeue(struct cli *cli)
+{
+    return edit(cli, ADMIN_REQUEUE, ADMIN_BADMAIL | ADMIN_QUARANTINE);
+}
+
+int cmd_badmail_delete(struct cli *cli)
+{
+    return edit(cli, ADMIN_DELETE, ADMIN_BADMAIL | ADMIN_QUARANTINE);
+}
+
+/* --- freeze, thaw, fsck --------------------------------------------------------------------------------- */
+
+static int freeze_or_thaw(struct cli *cli, bool freeze)
+{
+    struct remote r;
+    struct buf domain;
+    uint32_t klass;
+    bool has_class;
+    buf_init(&domain, 512);
+    if (queue_name_parse(span_cstr(cli->args[0]), &domain, &klass, &has_class) != ERR_OK) {
+        buf_done(&domain);
+        return cli_fail(cli, CLI_USAGE, "'%s' is no queue; `bridgehead queue list` shows them", cli->args[0]);
+    }
+    int code = remote_open(&r, cli);
+    struct span by = span_cstr(getenv("USER")), reason = span_cstr(cli_opt(cli, "reason"));
+    if (code == CLI_OK &&
+        remote_asked(&r, freeze
+                             ? admin_freeze(r.admin, buf_span(&domain), klass, by, reason, remote_count, &r)
+                             : admin_thaw(r.admin, buf_span(&domain), klass, remote_count, &r)))
+        (void)remote_wait(&r);
+    if (code == CLI_OK)
+        code = r.code;
+    remote_close(&r);
+    buf_done(&domain);
+    if (code == CLI_OK && cli->output == CLI_TABLE)
+        (void)printf("%s: %s\n", cli->args[0],
+                     freeze ? "frozen; it accepts mail and sends nothing until it is thawed" : "thawed");
+    return code;
+}
+
+int cmd_queue_freeze(struct cli *cli)
+{
+    return freeze_or_thaw(cli, true);
+}
+
+int cmd_queue_thaw(struct cli *cli)
+{
+    return freeze_or_thaw(cli, false);
+}
+
+static void on_finding(void *arg, struct span finding)
+{
+    struct buf line;
+    (void)arg;
+    buf_init(&line, 8192);
+    if (buf_add_escaped(&line, span_first(finding, 2000)) == ERR_OK)
+        (void)printf("%s\n", buf_cstr(&line));
+    buf_done(&line);
+}
+
+static void on_checked(void *arg, enum err e, const struct admin_check_result *res, const char *why)
+{
+    struct remote *r = arg;
+    if (e == ERR_OK)
+        *(struct admin_check_result *)r->user = *res;
+    remote_ended(r, e, why);
+}
+
+int cmd_queue_fsck(struct cli *cli)
+{
+    struct remote r;
+    struct admin_check_result res = {0};
+    bool repair = cli_opt(cli, "repair") != NULL;
+    int code = remote_open(&r, cli);
+    r.user = &res;
+    if (code == CLI_OK && remote_asked(&r, admin_check(r.admin, repair, on_finding, on_checked, &r)))
+        (void)remote_wait(&r);
+    if (code == CLI_OK)
+        code = r.code;
+    remote_close(&r);
+    if (code != CLI_OK)
+        return code;
+    (void)printf("%" PRIu64 " keys checked, %" PRIu64 " findings, %" PRIu64 " mended\n", res.keys,
+                 res.findings, res.mended);
+    return res.findings > res.mended ? CLI_FAILED : CLI_OK;
+}

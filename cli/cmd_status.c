@@ -1,0 +1,276 @@
+/* cli/cmd_status.c — one screen: how the cluster is; and the same live. */
+#include "cli/commands.h"
+#include "cli/remote.h"
+#include "cli/table.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+enum { TOP_EVERY_MS = 1000, TOP_LINKS = 12 };
+
+struct look { /* what one round of questions brought */
+    struct admin_status status;
+    char version[32], mode[32], fsync[16], eviction[32], schema[16];
+    struct table *members, *links;
+    bool have;
+};
+struct watching {
+    struct remote r;
+    struct look now, before;
+    struct timer *timer;
+    struct watch *keys;
+    bool live, tty, failed;
+};
+
+enum { W_NAME, W_INFO, W_LEASE, W_SLOTS, W_JOBS };
+static const struct column member_columns[] = {
+    [W_NAME] = {"name", "NODE OR WORKER", COLUMN_TEXT, 32},
+    [W_INFO] = {"info", "WHAT", COLUMN_TEXT, 40},
+    [W_LEASE] = {"lease_ms", "LEASE", COLUMN_AGE, 0},
+    [W_SLOTS] = {"slots", "CONNECTIONS", COLUMN_COUNT, 0},
+    [W_JOBS] = {"jobs", "IN HAND", COLUMN_COUNT, 0},
+};
+enum { L_LINK, L_SLOTS, L_FAILURES, L_NEXT, L_ERROR };
+static const struct column link_columns[] = {
+    [L_LINK] = {"link", "LINK", COLUMN_TEXT, 36},
+    [L_SLOTS] = {"slots", "CONNECTIONS", COLUMN_COUNT, 0},
+    [L_FAILURES] = {"failures", "FAILURES", COLUMN_COUNT, 0},
+    [L_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_AGE, 0},
+    [L_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 60},
+};
+
+static void look_done(struct look *l)
+{
+    table_free(l->members);
+    table_free(l->links);
+    *l = (struct look){.have = false};
+}
+
+static void keep(char *out, size_t size, struct span s)
+{
+    (void)snprintf(out, size, SPAN_FMT, (int)(s.len < size ? s.len : size - 1), s.ptr);
+}
+
+/* --- the questions, one after the other -------------------------------------------------------------------
+ */
+
+static void shown(struct watching *w);
+
+static void finish(struct watching *w, enum err e, const char *why)
+{
+    if (e != ERR_OK) {
+        w->failed = true;
+        remote_ended(&w->r, e, why);
+        return;
+    }
+    w->now.have = true;
+    shown(w);
+}
+
+static bool on_link(void *arg, const struct admin_link *k)
+{
+    struct watching *w = arg;
+    struct table *t = w->now.links;
+    if (table_row(t) != ERR_OK || table_text(t, L_LINK, k->link) != ERR_OK ||
+        table_text(t, L_ERROR, k->state.last_error) != ERR_OK)
+        return false;
+    table_number(t, L_SLOTS, k->slots);
+    table_number(t, L_FAILURES, k->state.failures);
+    if (k->state.until_ms > k->now_ms)
+        table_number(t, L_NEXT, k->state.until_ms - k->now_ms);
+    return true;
+}
+
+static void on_links_done(void *arg, enum err e, const char *why)
+{
+    finish(arg, e, why);
+}
+
+static bool on_member(void *arg, const struct admin_member *m)
+{
+    struct watching *w = arg;
+    struct table *t = w->now.members;
+    if (table_row(t) != ERR_OK || table_text(t, W_NAME, m->name) != ERR_OK ||
+        table_text(t, W_INFO, m->info) != ERR_OK)
+        return false;
+    table_number(t, W_LEASE, m->lease_ms > m->now_ms ? m->lease_ms - m->now_ms : 0);
+    table_number(t, W_SLOTS, m->slots);
+    table_number(t, W_JOBS, m->jobs);
+    return true;
+}
+
+static void on_members_done(void *arg, enum err e, const char *why)
+{
+    struct watching *w = arg;
+    if (e == ERR_OK)
+        e = admin_links(w->r.admin, on_link, on_links_done, w);
+    if (e != ERR_OK)
+        finish(w, e, why);
+}
+
+static void on_status(void *arg, enum err e, const struct admin_status *s, const char *why)
+{
+    struct watching *w = arg;
+    if (e == ERR_OK) {
+        w->now.status = *s;
+        keep(w->now.version, sizeof w->now.version, s->redis.version);
+        keep(w->now.mode, sizeof w->now.mode, s->redis.mode);
+        keep(w->now.fsync, sizeof w->now.fsync, s->redis.fsync);
+        keep(w->now.eviction, sizeof w->now.eviction, s->redis.eviction);
+        keep(w->now.schema, sizeof w->now.schema, s->schema);
+        e = admin_members(w->r.admin, on_member, on_members_done, w);
+    }
+    if (e != ERR_OK)
+        finish(w, e, why);
+}
+
+static void ask(void *arg)
+{
+    struct watching *w = arg;
+    look_done(&w->before);
+    w->before = w->now;
+    w->now = (struct look){.members = table_new(member_columns, ARRAY_LEN(member_columns)),
+                           .links = table_new(link_columns, ARRAY_LEN(link_columns))};
+    if (w->now.members == NULL || w->now.links == NULL)
+        finish(w, ERR_NOMEM, "");
+    else if (!remote_asked(&w->r, admin_status(w->r.admin, on_status, w)))
+        loop_stop(w->r.loop);
+}
+
+/* --- the screen
+ * --------------------------------------------------------------------------------------------- */
+
+/* A second; 0 as long as there is nothing to compare with. */
+static double rate(const struct watching *w, uint64_t now, uint64_t before)
+{
+    if (!w->before.have || w->now.status.now_ms <= w->before.status.now_ms || now < before)
+        return 0;
+    return (double)(now - before) * 1000.0 / (double)(w->now.status.now_ms - w->before.status.now_ms);
+}
+
+static void print_screen(const struct watching *w)
+{
+    const struct admin_status *s = &w->now.status;
+    const struct admin_counters *c = &s->counters, *b = &w->before.status.counters;
+    const struct conf_root *conf = config_root(cli_config(w->r.cli));
+    char used[24], most[24], up[24];
+    bytes_text(s->redis.used_memory, used);
+    bytes_text(s->redis.max_memory, most);
+    age_text(s->redis.uptime_s * 1000, up);
+    (void)printf("queue      %" PRIu64 " messages, %" PRIu64 " deliveries waiting, %" PRIu64
+                 " queues (%" PRIu64 " frozen), %" PRIu64 " badmail, %" PRIu64 " in quarantine\n",
+                 s->messages, s->waiting_jobs, c->queues, c->frozen, c->badmail_now, c->quarantine_now);
+    (void)printf("ever       %" PRIu64 " accepted, %" PRIu64 " delivered, %" PRIu64 " bounced, %" PRIu64
+                 " deferrals\n",
+                 c->accepted, c->delivered, c->bounced, c->deferred);
+    if (w->live)
+        (void)printf("a second   %.0f accepted, %.0f delivered, %.0f bounced, %.0f deferrals\n",
+                     rate(w, c->accepted, b->accepted), rate(w, c->delivered, b->delivered),
+                     rate(w, c->bounced, b->bounced), rate(w, c->deferred, b->deferred));
+    (void)printf("slots      %" PRIu64 " of %" PRIu64 " connections in use (%" PRIu64 " a domain)\n",
+                 s->slots, conf->delivery.max_connections, conf->delivery.max_connections_per_domain);
+    (void)printf("redis      %s %s, up %s, memory %s%s%s, fsync %s, eviction %s%s%s\n", w->now.version,
+                 w->now.mode, up, used, s->redis.max_memory != 0 ? " of " : "",
+                 s->redis.max_memory != 0 ? most : "", s->redis.aof ? w->now.fsync : "off", w->now.eviction,
+                 s->redis.aof && !s->redis.aof_write_ok ? ", WRITE FAILED" : "",
+                 s->redis.loading ? ", LOADING" : "");
+    (void)printf("store      %u partitions, schema %s\n\n", s->partitions, w->now.schema);
+    (void)table_print(w->now.members, CLI_TABLE, "No worker is running: mail is accepted, and waits.");
+    if (table_rows(w->now.links) > 0) {
+        (void)printf("\n");
+        (void)table_print(w->now.links, CLI_TABLE, "");
+    }
+}
+
+static json_t *redis_json(const struct watching *w)
+{
+    const struct admin_redis *r = &w->now.status.redis;
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:b, s:s, s:s, s:b, s:b}", "version", w->now.version, "mode",
+                     w->now.mode, "uptime_s", (json_int_t)r->uptime_s, "used_memory",
+                     (json_int_t)r->used_memory, "max_memory", (json_int_t)r->max_memory, "aof", r->aof,
+                     "fsync", w->now.fsync, "eviction", w->now.eviction, "aof_write_ok", r->aof_write_ok,
+                     "loading", r->loading);
+}
+
+static int print_json(const struct watching *w)
+{
+    const struct admin_status *s = &w->now.status;
+    json_t *counters = json_object();
+#define X(name) (void)json_object_set_new(counters, #name, json_integer((json_int_t)s->counters.name));
+    ADMIN_COUNTERS(X)
+#undef X
+    json_t *j =
+        json_pack("{s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o}", "messages", (json_int_t)s->messages,
+                  "waiting", (json_int_t)s->waiting_jobs, "slots", (json_int_t)s->slots, "partitions",
+                  (json_int_t)s->partitions, "schema", w->now.schema, "counters", counters, "redis",
+                  redis_json(w), "members", table_json(w->now.members), "links", table_json(w->now.links));
+    return json_print(j);
+}
+
+static void shown(struct watching *w)
+{
+    if (w->r.cli->output == CLI_JSON) {
+        w->r.code = print_json(w);
+    } else {
+        if (w->live && w->tty)
+            (void)printf("\033[H\033[2J");
+        print_screen(w);
+        if (w->live && w->tty)
+            (void)printf("\nq quits\n");
+    }
+    if (fflush(stdout) != 0 || !w->live)
+        loop_stop(w->r.loop);
+    else
+        timer_set(w->timer, TOP_EVERY_MS);
+}
+
+static void on_key(void *arg)
+{
+    struct watching *w = arg;
+    char c;
+    if (read(STDIN_FILENO, &c, 1) != 1 || c == 'q' || c == 'Q' || c == 3)
+        loop_stop(w->r.loop);
+}
+
+static int watch_cluster(struct cli *cli, bool live)
+{
+    struct watching w = {.live = live, .tty = isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0};
+    struct termios saved, raw;
+    int code = remote_open(&w.r, cli);
+    bool keys = code == CLI_OK && live && w.tty && tcgetattr(STDIN_FILENO, &saved) == 0;
+    if (keys) {
+        raw = saved;
+        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+        (void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+        w.keys = watch_fd(w.r.loop, STDIN_FILENO, on_key, &w);
+    }
+    if (code == CLI_OK && (w.timer = timer_new(w.r.loop, ask, &w)) == NULL)
+        code = cli_fail(cli, CLI_FAILED, "out of memory");
+    if (code == CLI_OK) {
+        timer_set(w.timer, 0);
+        loop_run(w.r.loop);
+        code = w.r.code;
+    }
+    if (keys)
+        (void)tcsetattr(STDIN_FILENO, TCSANOW, &saved);
+    watch_free(w.keys);
+    timer_free(w.timer);
+    look_done(&w.now);
+    look_done(&w.before);
+    remote_close(&w.r);
+    return code;
+}
+
+int cmd_status(struct cli *cli)
+{
+    return watch_cluster(cli, false);
+}
+
+int cmd_top(struct cli *cli)
+{
+    return watch_cluster(cli, true);
+}

@@ -1,0 +1,159 @@
+#include "cli/remote.h"
+
+#include "common/address.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { PATIENCE_MS = 5000 };
+
+const struct cli_optdesc filter_opts[] = {
+    {"sender", 's', "TEXT", "only mail whose sender contains TEXT"},
+    {"recipient", 'r', "TEXT", "only mail with a recipient that contains TEXT"},
+    {"older-than", 0, "AGE", "only mail that arrived longer ago: 90s, 10m, 2h, 3d"},
+    {"id", 0, "ID", "only this message"},
+    {"all", 'a', NULL, "everything"},
+    {"dry-run", 'n', NULL, "say what would be done, and do nothing"},
+    {"reason", 0, "TEXT", "kept in the history, and told to the sender of returned mail"},
+    {NULL, 0, NULL, NULL},
+};
+
+int remote_open(struct remote *r, struct cli *cli)
+{
+    struct errctx ec = {""};
+    *r = (struct remote){.cli = cli};
+    struct config *conf = cli_config(cli);
+    if (conf == NULL)
+        return CLI_CONFIG;
+    r->loop = loop_new();
+    if (r->loop == NULL)
+        return cli_fail(cli, CLI_FAILED, "out of memory");
+    if (admin_open(r->loop, conf, PATIENCE_MS, &r->admin, &ec) != ERR_OK)
+        return cli_fail(cli, CLI_REDIS, "%s", ec.msg);
+    return CLI_OK;
+}
+
+void remote_close(struct remote *r)
+{
+    admin_free(r->admin);
+    loop_free(r->loop);
+    r->admin = NULL;
+    r->loop = NULL;
+}
+
+static enum cli_exit exit_of(enum err e)
+{
+    if (e == ERR_NOTFOUND)
+        return CLI_NOTFOUND;
+    return e == ERR_AGAIN || e == ERR_BACKEND || e == ERR_TIMEOUT || e == ERR_IO ? CLI_REDIS : CLI_FAILED;
+}
+
+bool remote_asked(struct remote *r, enum err e)
+{
+    r->waiting = e == ERR_OK;
+    if (e != ERR_OK)
+        r->code = cli_fail(r->cli, exit_of(e), "%s", err_text(e));
+    return r->waiting;
+}
+
+int remote_wait(struct remote *r)
+{
+    if (r->waiting)
+        loop_run(r->loop);
+    return r->code;
+}
+
+void remote_ended(struct remote *r, enum err e, const char *why)
+{
+    r->waiting = false;
+    if (e == ERR_NOTFOUND)
+        r->code = cli_fail(r->cli, CLI_NOTFOUND, "%s", why[0] != '\0' ? why : "there is no such message");
+    else if (e != ERR_OK)
+        r->code = cli_fail(r->cli, exit_of(e), "%s%s%s", err_text(e), why[0] != '\0' ? ": " : "", why);
+    loop_stop(r->loop);
+}
+
+void remote_done(void *arg, enum err e, const char *why)
+{
+    remote_ended(arg, e, why);
+}
+
+void remote_count(void *arg, enum err e, uint64_t n, const char *why)
+{
+    (void)n;
+    remote_ended(arg, e, why);
+}
+
+enum err queue_name(struct span domain, uint32_t klass, struct buf *out)
+{
+    enum err e = buf_add(out, domain);
+    return e == ERR_OK && klass != 0 ? buf_addf(out, "!%" PRIx32, klass) : e;
+}
+
+static bool hex_u32(struct span s, uint32_t *ret)
+{
+    uint32_t v = 0;
+    if (s.len == 0 || s.len > 8)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 16;
+        if (digit > 15)
+            return false;
+        v = v << 4 | digit;
+    }
+    *ret = v;
+    return true;
+}
+
+enum err queue_name_parse(struct span text, struct buf *ret_domain, uint32_t *ret_klass, bool *ret_has_class)
+{
+    struct span domain, klass;
+    *ret_klass = 0;
+    *ret_has_class = span_cut(text, '!', &domain, &klass);
+    if (*ret_has_class && !hex_u32(klass, ret_klass))
+        return ERR_PARSE;
+    return domain_normalize(domain, ret_domain);
+}
+
+enum err duration_parse(struct span text, ms_t *ret)
+{
+    static const struct {
+        char unit;
+        uint64_t ms;
+    } units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}};
+    uint64_t n;
+    if (text.len < 2 || !span_to_u64(span_first(text, text.len - 1), 1000000, &n))
+        return ERR_PARSE;
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        if (text.ptr[text.len - 1] != units[i].unit)
+            continue;
+        *ret = n * units[i].ms;
+        return ERR_OK;
+    }
+    return ERR_PARSE;
+}
+
+int remote_filter(struct cli *cli, bool need_all, struct buf *ret_domain, struct admin_filter *f)
+{
+    const char *age = cli_opt(cli, "older-than");
+    bool any = cli_opt(cli, "all") != NULL || cli->nargs > 0 || age != NULL;
+    bool has_class = false;
+    f->sender = span_cstr(cli_opt(cli, "sender"));
+    f->rcpt = span_cstr(cli_opt(cli, "recipient"));
+    f->id = span_cstr(cli_opt(cli, "id"));
+    any = any || f->sender.len > 0 || f->rcpt.len > 0 || f->id.len > 0;
+    if (age != NULL && duration_parse(span_cstr(age), &f->min_age_ms) != ERR_OK)
+        return cli_fail(cli, CLI_USAGE, "--older-than takes 90s, 10m, 2h or 3d, not '%s'", age);
+    if (cli->nargs > 0 &&
+        queue_name_parse(span_cstr(cli->args[0]), ret_domain, &f->klass, &has_class) != ERR_OK)
+        return cli_fail(cli, CLI_USAGE, "'%s' is no queue; `bridgehead queue list` shows them", cli->args[0]);
+    f->domain = buf_span(ret_domain);
+    f->any_class = !has_class;
+    if (need_all && !any)
+        return cli_fail(cli, CLI_USAGE,
+                        "say which: a queue, --sender, --recipient, --older-than, --id, or --all");
+    return CLI_OK;
+}

@@ -1,0 +1,41 @@
+/* cli/remote.h — one command's conversation with the shared queue: asks, waits, turns errors into exit codes.
+ *
+ *   struct remote r;
+ *   int code = remote_open(&r, cli);
+ *   if (code == CLI_OK && remote_asked(&r, admin_queues(r.admin, each, remote_done, &r)))
+ *       code = remote_wait(&r);
+ *   remote_close(&r);
+ *
+ * The first error is reported once, with what to do next. */
+#pragma once
+#include "cli/cli.h"
+#include "common/io/loop.h"
+#include "queue/admin.h"
+
+struct remote {
+    struct cli *cli;
+    struct loop *loop;
+    struct admin *admin;
+    int code;
+    bool waiting;
+    void *user; /* the command's own */
+};
+int remote_open(struct remote *r, struct cli *cli);
+void remote_close(struct remote *r);
+/* False: the call failed at once; reported, r->code is set. */
+bool remote_asked(struct remote *r, enum err e);
+int remote_wait(struct remote *r); /* runs the loop until remote_ended() */
+void remote_ended(struct remote *r, enum err e, const char *why);
+void remote_done(void *arg, enum err e, const char *why); /* an admin_done_fn; arg: struct remote */
+void remote_count(void *arg, enum err e, uint64_t n, const char *why); /* an admin_count_fn; n is not kept */
+
+/* "example.com", or "example.com!1a" for a class other than 0: how a queue is written. */
+enum err queue_name(struct span domain, uint32_t klass, struct buf *out) MUST_USE;
+enum err queue_name_parse(struct span text, struct buf *ret_domain, uint32_t *ret_klass,
+                          bool *ret_has_class) MUST_USE;
+/* The options --sender --recipient --older-than --id of a command, and a queue as its only argument.
+ * ret_domain holds what f->domain borrows. CLI_OK, or CLI_USAGE when they say nothing at all and --all is
+ * missing (need_all), or are malformed. */
+int remote_filter(struct cli *cli, bool need_all, struct buf *ret_domain, struct admin_filter *f);
+extern const struct cli_optdesc filter_opts[];                 /* also --all, --dry-run, --reason */
+enum err duration_parse(struct span text, ms_t *ret) MUST_USE; /* "90s" "10m" "2h" "3d" */

@@ -1,0 +1,169 @@
+/* Changing jobs: a walk whose pages are followed by one call of the script `edit` for what they held. */
+#include "queue/admin_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { BATCH_MAX = 100, TEXT_MAX = 256 };
+
+static const struct {
+    const char *script;
+    unsigned places; /* where it can be done */
+} verbs[] = {
+    [ADMIN_RETRY_NOW] = {"retry", ADMIN_QUEUED},
+    [ADMIN_DELETE] = {"delete", ADMIN_QUEUED | ADMIN_BADMAIL | ADMIN_QUARANTINE},
+    [ADMIN_RETURN] = {"bounce", ADMIN_QUEUED},
+    [ADMIN_REQUEUE] = {"requeue", ADMIN_BADMAIL | ADMIN_QUARANTINE},
+};
+struct edit {
+    struct admin_walk walk;
+    enum admin_verb verb;
+    bool dry_run, source_end, source_changed;
+    char text[TEXT_MAX + 1];
+    admin_job_fn *each;
+    admin_result_fn *done;
+    void *arg;
+    struct admin_result result;
+    struct {
+        char id[MSGID_LEN + 1];
+        uint32_t index;
+    } batch[BATCH_MAX];
+    size_t count;
+};
+
+static void send_batch(struct edit *ed);
+
+static bool edit_job(struct admin_walk *w, const struct admin_job *j)
+{
+    struct edit *ed = (struct edit *)w;
+    if (ed->each != NULL && !ed->each(ed->arg, j)) {
+        w->matched--;
+        return false;
+    }
+    if (j->place == ADMIN_IN_HAND || j->place == ADMIN_STAGED) {
+        ed->result.in_hand++;
+    } else if ((verbs[ed->verb].places & j->place) == 0) {
+        ed->result.refused++;
+    } else if (ed->count < BATCH_MAX) { /* a page is smaller */
+        memcpy(ed->batch[ed->count].id, j->id.id, sizeof ed->batch[0].id);
+        ed->batch[ed->count++].index = j->index;
+    }
+    return true;
+}
+
+/* --- After a page -------------------------------------------------------------------------------- */
+
+static void hold_ended(struct admin_op *op, const struct redisReply *reply)
+{
+    (void)reply;
+    admin_walk_on((struct admin_walk *)op);
+}
+
+/* "Due now" is no use while its queue is skipped. */
+static void end_hold(struct edit *ed, struct span source)
+{
+    struct admin_op *op = &ed->walk.op;
+    struct redis_request *rq = admin_script(op, hold_ended, SCRIPT_HOLD, op->a->tags[ed->walk.partition], 2);
+    if (rq == NULL)
+        return;
+    redis_arg(rq, span_from(source, 2));
+    redis_arg_u64(rq, 0);
+    admin_send(op, rq);
+}
+
+static void go_on(struct edit *ed)
+{
+    struct span source = admin_walk_source(&ed->walk);
+    bool changed = ed->source_changed;
+    if (ed->source_end || ed->walk.stopped)
+        ed->source_changed = false;
+    if (changed && !ed->source_changed && ed->verb == ADMIN_RETRY_NOW && span_has_prefix(source, SPAN("q:")))
+        end_hold(ed, source);
+    else
+        admin_walk_on(&ed->walk);
+}
+
+static void edited(struct admin_op *op, const struct redisReply *reply)
+{
+    struct edit *ed = (struct edit *)op;
+    size_t left = 0;
+    for (size_t i = 0; i < ed->count; i++) {
+        int64_t done;
+        if (!reply_i64(reply_at(reply, i), &done))
+            done = 0;
+        if (done > 0)
+            ed->result.changed++;
+        else if (done == -1)
+            ed->result.in_hand++;
+        else if (done == -3)
+            ed->batch[left++] = ed->batch[i];
+        else
+            ed->result.refused++;
+        ed->source_changed = ed->source_changed || done > 0;
+    }
+    bool progress = left < ed->count;
+    ed->count = left;
+    if (left > 0 && progress)
+        send_batch(ed);
+    else
+        go_on(ed);
+}
+
+static void send_batch(struct edit *ed)
+{
+    struct admin_op *op = &ed->walk.op;
+    struct redis_request *rq =
+        admin_script(op, edited, SCRIPT_EDIT, op->a->tags[ed->walk.partition], 3 + 2 * ed->count);
+    if (rq == NULL)
+        return;
+    redis_arg_u64(rq, op->a->history);
+    redis_arg_str(rq, verbs[ed->verb].script);
+    redis_arg_str(rq, ed->text);
+    for (size_t i = 0; i < ed->count; i++) {
+        redis_arg_str(rq, ed->batch[i].id);
+        redis_arg_u64(rq, ed->batch[i].index);
+    }
+    admin_send(op, rq);
+}
+
+static void edit_page_end(struct admin_walk *w, bool source_end)
+{
+    struct edit *ed = (struct edit *)w;
+    ed->source_end = source_end;
+    if (ed->dry_run) {
+        ed->result.changed += ed->count;
+        ed->count = 0;
+    }
+    if (ed->count > 0)
+        send_batch(ed);
+    else
+        go_on(ed);
+}
+
+/* --- Beginning and ending ------------------------------------------------------------------------ */
+
+static void edit_finish(struct admin_op *op, enum err e, const char *why)
+{
+    struct edit *ed = (struct edit *)op;
+    ed->result.matched = ed->walk.matched;
+    ed->done(ed->arg, e, &ed->result, why);
+}
+
+enum err admin_edit(struct admin *a, enum admin_verb verb, const struct admin_filter *f, struct span text,
+                    bool dry_run, admin_job_fn *each, admin_result_fn *done, void *arg)
+{
+    static const struct admin_walk_hooks hooks = {edit_job, edit_page_end};
+    static const struct admin_op_kind kind = {admin_walk_begin, edit_finish, admin_walk_release};
+    if (text.len > TEXT_MAX)
+        return ERR_TOOBIG;
+    struct edit *ed = (struct edit *)admin_op_new(a, sizeof *ed, &kind);
+    if (ed == NULL)
+        return ERR_NOMEM;
+    ed->verb = verb;
+    ed->dry_run = dry_run;
+    ed->each = each;
+    ed->done = done;
+    ed->arg = arg;
+    (void)snprintf(ed->text, sizeof ed->text, SPAN_FMT, SPAN_ARG(text));
+    return admin_walk_init(&ed->walk, &hooks, f);
+}

@@ -1,0 +1,445 @@
+#include "queue/check.h"
+
+#include "queue/names.h"
+#include "queue/queue_name.h"
+#include "queue/redis_link.h"
+#include "queue/redis_reply.h"
+#include "queue/redis_slot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SCAN_PAGE = 1000, BATCH = 100, MEMBERS_MAX = 1000, CURSOR_MAX = 32, PARTS_MAX = 2 };
+
+/* What is done with the keys of a kind: parts are checked with the key's name, then with what is in it. */
+struct kind {
+    struct span prefix; /* of the key, behind the tag; all of it when nothing may follow */
+    bool named;         /* a name follows */
+    const char *parts[PARTS_MAX];
+    const char *walk; /* how to list what is in it; NULL: nothing to list */
+    const char *entry;
+};
+static const struct kind kinds[] = {
+    {SPAN_INIT("m:"), true, {"m"}, NULL, NULL},        {SPAN_INIT("b:"), true, {"b"}, NULL, NULL},
+    {SPAN_INIT("c:"), true, {"c"}, NULL, NULL},        {SPAN_INIT("a:"), true, {"a"}, NULL, NULL},
+    {SPAN_INIT("q:"), true, {"q", "a"}, "ZSCAN", "e"}, {SPAN_INIT("fin:"), true, {"fin"}, NULL, NULL},
+    {SPAN_INIT("dom"), false, {NULL}, "ZSCAN", "dom"}, {SPAN_INIT("bad"), false, {NULL}, "ZSCAN", "bad"},
+    {SPAN_INIT("qz"), false, {NULL}, "ZSCAN", "qz"},   {SPAN_INIT("sp"), false, {NULL}, "ZSCAN", "sp"},
+    {SPAN_INIT("fz"), false, {NULL}, "HSCAN", "fz"},   {SPAN_INIT("hold"), false, {NULL}, "HSCAN", "hold"},
+};
+struct check {
+    struct check_conf conf;
+    struct check_result result;
+    struct timer *pause;
+    struct deferred end;
+    enum err failed;
+    char why[200], sem_tag[REDIS_TAG_MAX], cursor[CURSOR_MAX];
+    bool scanned;       /* no further page */
+    struct names page;  /* keys, sorted: runs of one partition and kind */
+    size_t run, next;   /* the run: page[run .. next) */
+    unsigned partition; /* of the run; when all runs are over, of inf */
+    const struct kind *kind;
+    size_t part;    /* of the run, to be checked next */
+    size_t walking; /* which key of the run is being listed */
+    char walk_cursor[CURSOR_MAX];
+    bool walked;          /* its last page is here */
+    struct names entries; /* what was listed, checked up to `entry` */
+    size_t entry;
+    struct names more;    /* asked for by the script */
+    struct names members; /* with slots */
+    bool slots_checked;
+};
+
+static void step(struct check *c);
+
+/* --- Ending -------------------------------------------------------------------------------------- */
+
+void check_free(struct check *c)
+{
+    if (c == NULL)
+        return;
+    timer_free(c->pause);
+    deferred_disarm(&c->end);
+    struct names *lists[] = {&c->page, &c->entries, &c->more, &c->members};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        names_done(lists[i]);
+    free(c);
+}
+
+static void end_now(void *arg)
+{
+    struct check *c = arg;
+    c->conf.done(c->conf.arg, c->failed, &c->result,
+                 c->failed == ERR_OK ? ""
+                 : c->why[0] != '\0' ? c->why
+                                     : err_text(c->failed));
+    check_free(c);
+}
+
+/* At the end of the turn: never before check_start() returns. */
+static void end(struct check *c, enum err e, const char *why)
+{
+    c->failed = e;
+    (void)snprintf(c->why, sizeof c->why, "%s", why);
+    deferred_arm(c->conf.loop, &c->end);
+}
+
+/* --- Asking -------------------------------------------------------------------------------------- */
+
+static void on_pause(void *arg)
+{
+    step(arg);
+}
+
+static void next_step(struct check *c)
+{
+    if (c->conf.pause_ms > 0)
+        timer_set(c->pause, c->conf.pause_ms);
+    else
+        step(c);
+}
+
+static struct redis_request *request(struct check *c, redis_done_fn *done)
+{
+    struct redis_request *rq = redis_request_new(done, c);
+    if (rq == NULL) {
+        end(c, ERR_NOMEM, "");
+        return NULL;
+    }
+    rq->flags = REQUEST_RESEND | REQUEST_WAIT;
+    rq->give_up_ms = ms_after(loop_now(c->conf.loop), c->conf.patience_ms);
+    return rq;
+}
+
+static bool refused(struct check *c, enum err e, const char *why)
+{
+    if (e != ERR_OK)
+        end(c, e == ERR_UNKNOWN ? ERR_AGAIN : e, why);
+    return e != ERR_OK;
+}
+
+static bool keep(struct check *c, struct names *in, struct span s)
+{
+    enum err e = names_add(in, s);
+    if (e != ERR_OK)
+        end(c, e, "");
+    return e == ERR_OK;
+}
+
+static bool read_findings(struct check *c, unsigned partition, const struct redisReply *reply)
+{
+    for (size_t i = 0; i < reply_count(reply); i++) {
+        struct span text = reply_text_at(reply, i);
+        if (span_has_prefix(text, SPAN("MORE "))) {
+            if (!keep(c, &c->more, span_from(text, 5)))
+                return false;
+            continue;
+        }
+        c->result.findings++;
+        if (span_has_isuffix(text, SPAN(" (mended)")))
+            c->result.mended++;
+        c->conf.finding(c->conf.arg, partition, text);
+    }
+    return true;
+}
+
+static void checked(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                    const char *why)
+{
+    struct check *c = arg;
+    (void)rq;
+    if (!refused(c, e, why) && read_findings(c, c->partition, reply))
+        next_step(c);
+}
+
+/* Checks list[from .. to) as `part`; the first `skip` bytes of each are not part of the name. */
+static void check_names(struct check *c, const char *part, const struct names *list, size_t from, size_t to,
+                        size_t skip)
+{
+    struct redis_request *rq = request(c, checked);
+    if (rq == NULL)
+        return;
+    redis_script(rq, SCRIPT_CHECK, c->conf.tags[c->partition], 2 + (to - from));
+    redis_arg_u64(rq, c->conf.repair);
+    redis_arg_str(rq, part);
+    for (size_t i = from; i < to; i++)
+        redis_arg(rq, span_from(names_at(list, i), skip));
+    redis_link_send(c->conf.link, rq);
+}
+
+/* --- What a key is ------------------------------------------------------------------------------- */
+
+/* Cuts "{tag}:rest"; the partition, or `partitions` for the slots' tag. False: somebody else's key. */
+static bool owner(const struct check *c, struct span key, unsigned *ret_partition, struct span *ret_rest)
+{
+    size_t close;
+    if (!span_find(key, '}', &close) || close + 1 >= key.len || key.ptr[close + 1] != ':')
+        return false;
+    struct span tag = span_first(key, close + 1);
+    *ret_rest = span_from(key, close + 2);
+    for (unsigned i = 0; i < c->conf.partitions; i++) {
+        if (span_eq(tag, c->conf.tags[i])) {
+            *ret_partition = i;
+            return true;
+        }
+    }
+    *ret_partition = c->conf.partitions;
+    return span_eq(tag, span_cstr(c->sem_tag));
+}
+
+static const struct kind *kind_of(struct span rest)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        bool same = kinds[i].named ? rest.len > kinds[i].prefix.len && span_has_prefix(rest, kinds[i].prefix)
+                                   : span_eq(rest, kinds[i].prefix);
+        if (same)
+            return &kinds[i];
+    }
+    return NULL;
+}
+
+/* How much of the key stands before its name. */
+static size_t before_name(const struct check *c)
+{
+    return c->conf.tags[c->partition].len + 1 + c->kind->prefix.len;
+}
+
+static bool in_run(const struct check *c, struct span key)
+{
+    unsigned partition;
+    struct span rest;
+    return owner(c, key, &partition, &rest) && partition == c->partition && kind_of(rest) == c->kind;
+}
+
+/* Makes the next run of the page; false: none is left. */
+static bool next_run(struct check *c)
+{
+    struct span rest;
+    for (c->run = c->next; c->run < c->page.count; c->run++) {
+        struct span key = names_at(&c->page, c->run);
+        c->result.keys++;
+        if (!owner(c, key, &c->partition, &rest))
+            continue;
+        if (c->partition < c->conf.partitions) {
+            c->kind = kind_of(rest);
+            if (c->kind != NULL)
+                break;
+        } else if (span_has_prefix(rest, SPAN("h:")) && c->members.count < MEMBERS_MAX) {
+            if (!keep(c, &c->members, span_from(rest, 2)))
+                return false;
+        }
+    }
+    if (c->run >= c->page.count)
+        return false;
+    for (c->next = c->run + 1; c->next < c->page.count && c->next - c->run < BATCH; c->next++) {
+        if (!in_run(c, names_at(&c->page, c->next)))
+            break;
+        c->result.keys++;
+    }
+    c->part = 0;
+    c->walking = c->run;
+    c->walk_cursor[0] = '\0';
+    c->walked = false;
+    return true;
+}
+
+/* --- What is in a key ---------------------------------------------------------------------------- */
+
+static bool set_cursor(char cursor[CURSOR_MAX], struct span s)
+{
+    if (s.len == 0 || s.len >= CURSOR_MAX)
+        return false;
+    memcpy(cursor, s.ptr, s.len);
+    cursor[s.len] = '\0';
+    return true;
+}
+
+static void listed(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                   const char *why)
+{
+    struct check *c = arg;
+    const struct redisReply *page = reply_at(reply, 1);
+    char entry[QUEUE_NAME_BYTES + 128];
+    (void)rq;
+    if (refused(c, e, why))
+        return;
+    struct span name = span_from(names_at(&c->page, c->walking), before_name(c));
+    names_clear(&c->entries);
+    c->entry = 0;
+    for (size_t i = 0; i + 1 < reply_count(page); i += 2) {
+        struct span s = reply_text_at(page, i);
+        if (s.len + name.len + 2 > sizeof entry)
+            continue; /* not one of ours */
+        int n = c->kind->named
+                    ? snprintf(entry, sizeof entry, SPAN_FMT " " SPAN_FMT, SPAN_ARG(s), SPAN_ARG(name))
+                    : snprintf(entry, sizeof entry, SPAN_FMT, SPAN_ARG(s));
+        if (!keep(c, &c->entries, span_of(entry, (size_t)n)))
+            return;
+    }
+    c->walked = !set_cursor(c->walk_cursor, reply_text_at(reply, 0)) || strcmp(c->walk_cursor, "0") == 0;
+    step(c);
+}
+
+static void list_entries(struct check *c)
+{
+    struct redis_request *rq = request(c, listed);
+    if (rq == NULL)
+        return;
+    redis_command(rq, 5);
+    redis_arg_str(rq, c->kind->walk);
+    redis_arg(rq, names_at(&c->page, c->walking));
+    redis_arg_str(rq, c->walk_cursor[0] == '\0' ? "0" : c->walk_cursor);
+    redis_arg_str(rq, "COUNT");
+    redis_arg_u64(rq, BATCH);
+    redis_link_send(c->conf.link, rq);
+}
+
+/* --- Pages of keys ------------------------------------------------------------------------------- */
+
+static void scanned(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                    const char *why)
+{
+    struct check *c = arg;
+    const struct redisReply *keys = reply_at(reply, 1);
+    (void)rq;
+    if (refused(c, e, why))
+        return;
+    names_clear(&c->page);
+    c->run = c->next = 0;
+    for (size_t i = 0; i < reply_count(keys); i++) {
+        if (!keep(c, &c->page, reply_text_at(keys, i)))
+            return;
+    }
+    c->scanned = !set_cursor(c->cursor, reply_text_at(reply, 0)) || strcmp(c->cursor, "0") == 0;
+    e = names_sort(&c->page);
+    if (e != ERR_OK)
+        end(c, e, "");
+    else
+        step(c);
+}
+
+static void scan(struct check *c)
+{
+    char pattern[2 * NAMESPACE_MAX + 8] = "{";
+    size_t n = 1;
+    struct redis_request *rq = request(c, scanned);
+    if (rq == NULL)
+        return;
+    for (const char *s = c->conf.ns; *s != '\0' && n + 4 < sizeof pattern; s++) {
+        if (strchr("*?[]\\^", *s) != NULL)
+            pattern[n++] = '\\';
+        pattern[n++] = *s;
+    }
+    (void)snprintf(pattern + n, sizeof pattern - n, ".*");
+    redis_command(rq, 6);
+    redis_arg_str(rq, "SCAN");
+    redis_arg_str(rq, c->cursor[0] == '\0' ? "0" : c->cursor);
+    redis_arg_str(rq, "MATCH");
+    redis_arg_str(rq, pattern);
+    redis_arg_str(rq, "COUNT");
+    redis_arg_u64(rq, SCAN_PAGE);
+    redis_link_send(c->conf.link, rq);
+}
+
+/* --- The slots ----------------------------------------------------------------------------------- */
+
+static void slots_checked(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                          const char *why)
+{
+    struct check *c = arg;
+    (void)rq;
+    if (!refused(c, e, why) && read_findings(c, c->conf.partitions, reply))
+        end(c, ERR_OK, "");
+}
+
+static void check_slots(struct check *c)
+{
+    struct redis_request *rq = request(c, slots_checked);
+    if (rq == NULL)
+        return;
+    redis_script(rq, SCRIPT_SLOTCHECK, span_cstr(c->sem_tag), 1 + c->members.count);
+    redis_arg_u64(rq, c->conf.repair);
+    for (size_t i = 0; i < c->members.count; i++)
+        redis_arg(rq, names_at(&c->members, i));
+    redis_link_send(c->conf.link, rq);
+}
+
+/* --- The order of it all ------------------------------------------------------------------------- */
+
+/* One question of the run; false: the run is over. */
+static bool step_in_run(struct check *c)
+{
+    if (c->kind == NULL)
+        return false;
+    if (c->part < PARTS_MAX && c->kind->parts[c->part] != NULL) {
+        check_names(c, c->kind->parts[c->part++], &c->page, c->run, c->next, before_name(c));
+        return true;
+    }
+    if (c->entry < c->entries.count) {
+        size_t from = c->entry, left = c->entries.count - from;
+        c->entry += left < BATCH ? left : BATCH;
+        check_names(c, c->kind->entry, &c->entries, from, c->entry, 0);
+        return true;
+    }
+    if (c->walked) {
+        c->walking++;
+        c->walked = false;
+        c->walk_cursor[0] = '\0';
+    }
+    if (c->kind->walk == NULL || c->walking >= c->next)
+        return false;
+    list_entries(c);
+    return true;
+}
+
+static void step(struct check *c)
+{
+    if (c->more.count > 0) { /* same partition: the answer came just now */
+        struct names more = c->more;
+        names_init(&c->more);
+        check_names(c, "m", &more, 0, more.count < BATCH ? more.count : BATCH, 0);
+        names_done(&more);
+    } else if (step_in_run(c)) {
+        return;
+    } else if (next_run(c)) {
+        step(c);
+    } else if (c->failed != ERR_OK) {
+        return;
+    } else if (!c->scanned) {
+        c->kind = NULL;
+        scan(c);
+    } else if (!c->slots_checked) {
+        bool first = c->kind != NULL || c->page.count > 0;
+        c->kind = NULL;
+        names_clear(&c->page);
+        c->run = c->next = 0;
+        c->partition = first ? 0 : c->partition + 1;
+        if (c->partition < c->conf.partitions) {
+            check_names(c, "inf", &c->page, 0, 0, 0);
+        } else {
+            c->slots_checked = true;
+            check_slots(c);
+        }
+    }
+}
+
+struct check *check_start(const struct check_conf *conf)
+{
+    struct check *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return NULL;
+    c->conf = *conf;
+    deferred_init(&c->end, end_now, c);
+    struct names *lists[] = {&c->page, &c->entries, &c->more, &c->members};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        names_init(lists[i]);
+    (void)snprintf(c->sem_tag, sizeof c->sem_tag, "{%s.sem}", conf->ns);
+    c->pause = timer_new(conf->loop, on_pause, c);
+    if (c->pause == NULL) {
+        check_free(c);
+        return NULL;
+    }
+    scan(c);
+    return c;
+}
