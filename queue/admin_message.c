@@ -203,7 +203,7 @@ enum err admin_body(struct admin *a, const struct msgid *id, admin_bytes_fn *eac
     b->each = each;
     b->done = done;
     b->arg = arg;
-    buf_init(&b->raw, CHUNK_BYTES);
+    buf_init(&b->raw, BODY_CHUNK_MAX);
     return ERR_OK;
 }
 

@@ -1,0 +1,376 @@
+/* The administrator's view of a store that a real one filled. */
+#include "queue/admin.h"
+#include "tests/conformance/real.h"
+
+#include <string.h>
+
+struct seen { /* what callbacks were told */
+    struct world *w;
+    bool done;
+    enum err e;
+    uint64_t n, findings;
+    char last[400], queues[400];
+    struct msgid id;
+    struct admin_result result;
+    struct admin_status status;
+    struct buf body;
+};
+
+static struct admin *admin;
+
+static void await(struct seen *s)
+{
+    for (int turns = 0; !s->done; turns++) {
+        assert_true(turns < 20000);
+        real_turn(s->w);
+    }
+    s->done = false;
+}
+
+static int setup(void **state)
+{
+    static struct world w;
+    struct errctx ec = {""};
+    w = (struct world){.backend = NULL};
+    if (real_setup(&w) != 0)
+        return -1;
+    struct real *r = w.own;
+    if (admin_open(r->loop[0], r->conf, 5000, &admin, &ec) != ERR_OK)
+        fail_msg("%s", ec.msg);
+    *state = &w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    admin_free(admin);
+    return real_teardown(*state);
+}
+
+static void committed(void *arg, enum err e, const struct msgid *id, const char *why)
+{
+    struct seen *s = arg;
+    (void)why;
+    assert_int_equal(e, ERR_OK);
+    s->id = *id;
+    s->done = true;
+}
+
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+static void done(void *arg, enum err e, const char *why)
+{
+    struct seen *s = arg;
+    s->e = e;
+    (void)snprintf(s->last, sizeof s->last, "%s", why);
+    s->done = true;
+}
+
+static void counted(void *arg, enum err e, uint64_t n, const char *why)
+{
+    struct seen *s = arg;
+    s->n = n;
+    done(arg, e, why);
+}
+
+static void put(struct world *w, struct seen *s, const char *domain, const char *rcpt, struct span body,
+                ms_t delay_ms)
+{
+    struct recipient to = {.address = span_cstr(rcpt)};
+    struct job job = {.domain = span_cstr(domain), .rcpts = &to, .nrcpts = 1};
+    struct envelope env = {.sender = SPAN("sender@example.net")};
+    struct commit_job cj = {&job, delay_ms};
+    struct upload *u = store_upload(w->store[0], NULL, nothing, NULL);
+    s->w = w;
+    assert_non_null(u);
+    while (body.len > 0) {
+        size_t taken = 0;
+        enum err e = upload_write(u, body, &taken);
+        assert_true(e == ERR_OK || e == ERR_AGAIN);
+        body = span_from(body, taken);
+        real_turn(w);
+    }
+    assert_int_equal(upload_commit(u, &env, &cj, 1, committed, s), ERR_OK);
+    await(s);
+}
+
+static bool on_queue(void *arg, const struct admin_queue *q)
+{
+    struct seen *s = arg;
+    size_t n = strlen(s->queues);
+    (void)snprintf(s->queues + n, sizeof s->queues - n, SPAN_FMT "/%s/%u ", SPAN_ARG(q->domain),
+                   admin_queue_state_name(q->state), (unsigned)q->waiting);
+    return true;
+}
+
+static void queues_are_listed_once(void **state)
+{
+    struct seen s = {.last = ""};
+    for (int i = 0; i < 5; i++)
+        put(*state, &s, "b.example", "u@b.example", SPAN("x"), 0);
+    put(*state, &s, "a.example", "u@a.example", SPAN("x"), 3600000);
+    assert_int_equal(admin_freeze(admin, SPAN("c.example"), 0, SPAN("root"), SPAN("why"), counted, &s),
+                     ERR_OK);
+    await(&s);
+    assert_int_equal(s.n, WORLD_PARTITIONS);
+    assert_int_equal(admin_queues(admin, on_queue, done, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.e, ERR_OK);
+    assert_string_equal(s.queues, "a.example/Scheduled/1 b.example/Ready/5 c.example/Frozen/0 ");
+    assert_int_equal(admin_thaw(admin, SPAN("c.example"), 0, counted, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.n, WORLD_PARTITIONS);
+}
+
+static bool on_job(void *arg, const struct admin_job *j)
+{
+    struct seen *s = arg;
+    s->n++;
+    s->id = j->id;
+    assert_true(span_eq(j->env.sender, SPAN("sender@example.net")));
+    assert_int_equal(j->job.nrcpts, 1);
+    return true;
+}
+
+static void jobs_are_found_by_filter(void **state)
+{
+    struct seen s = {.last = ""};
+    struct admin_filter filters[] = {{.limit = 0},
+                                     {.domain = SPAN("b.example")},
+                                     {.rcpt = SPAN("USER7@")},
+                                     {.sender = SPAN("nobody")},
+                                     {.limit = 3},
+                                     {.places = ADMIN_BADMAIL | ADMIN_QUARANTINE | ADMIN_IN_HAND},
+                                     {.domain = SPAN("a.example"), .any_class = true}};
+    static const uint64_t expect[] = {30, 15, 1, 0, 3, 0, 15};
+    for (int i = 0; i < 30; i++) {
+        char rcpt[32];
+        (void)snprintf(rcpt, sizeof rcpt, "user%d@x", i);
+        put(*state, &s, i % 2 == 0 ? "a.example" : "b.example", rcpt, SPAN("x"), 0);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
+        s.n = 0;
+        assert_int_equal(admin_jobs(admin, &filters[i], on_job, done, &s), ERR_OK);
+        await(&s);
+        assert_int_equal(s.e, ERR_OK);
+        assert_int_equal(s.n, expect[i]);
+    }
+    char id[MSGID_TEXT_MAX];
+    msgid_text(&s.id, id);
+    struct admin_filter one = {.id = span_cstr(id)};
+    s.n = 0;
+    assert_int_equal(admin_jobs(admin, &one, on_job, done, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.n, 1);
+    assert_int_equal(admin_jobs(admin, &(struct admin_filter){.id = SPAN("x-1")}, on_job, done, &s),
+                     ERR_PARSE);
+}
+
+static void edited(void *arg, enum err e, const struct admin_result *r, const char *why)
+{
+    ((struct seen *)arg)->result = *r;
+    done(arg, e, why);
+}
+
+static void jobs_are_changed(void **state)
+{
+    struct seen s = {.last = ""};
+    for (int i = 0; i < 130; i++)
+        put(*state, &s, "a.example", "u@a.example", SPAN("x"), 3600000);
+    static const struct {
+        enum admin_verb verb;
+        bool dry_run;
+        uint64_t matched, changed, refused;
+    } rows[] = {
+        {ADMIN_DELETE, true, 130, 130, 0},  {ADMIN_RETRY_NOW, false, 130, 130, 0},
+        {ADMIN_RETURN, false, 130, 130, 0}, {ADMIN_REQUEUE, false, 130, 0, 130},
+        {ADMIN_DELETE, false, 130, 130, 0}, {ADMIN_DELETE, false, 0, 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_int_equal(admin_edit(admin, rows[i].verb, &(struct admin_filter){.domain = SPAN("a.example")},
+                                    SPAN("test"), rows[i].dry_run, NULL, edited, &s),
+                         ERR_OK);
+        await(&s);
+        assert_int_equal(s.e, ERR_OK);
+        assert_int_equal(s.result.matched, rows[i].matched);
+        assert_int_equal(s.result.changed, rows[i].changed);
+        assert_int_equal(s.result.refused, rows[i].refused);
+    }
+}
+
+static bool on_message(void *arg, const struct admin_message *m)
+{
+    struct seen *s = arg;
+    assert_int_equal(m->jobs_left, 1);
+    s->findings = m->body.size_bytes;
+    return true;
+}
+
+static bool on_bytes(void *arg, struct span bytes)
+{
+    assert_int_equal(buf_add(&((struct seen *)arg)->body, bytes), ERR_OK);
+    return true;
+}
+
+static bool on_event(void *arg, const struct admin_event *ev)
+{
+    struct seen *s = arg;
+    assert_true(span_eq(ev->event, SPAN("accepted")));
+    s->n++;
+    return true;
+}
+
+static void one_message(void **state)
+{
+    static char body[200000];
+    struct seen s = {.last = ""};
+    for (size_t i = 0; i < sizeof body; i++)
+        body[i] = (char)(i * 7919 >> 3);
+    buf_init(&s.body, sizeof body);
+    put(*state, &s, "a.example", "u@a.example", span_of(body, sizeof body), 0);
+    struct msgid id = s.id, other = s.id;
+    assert_int_equal(admin_show(admin, &id, on_message, on_job, done, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.e, ERR_OK);
+    assert_int_equal(s.n, 1);
+    assert_int_equal(s.findings, sizeof body);
+    assert_int_equal(admin_body(admin, &id, on_bytes, done, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.e, ERR_OK);
+    assert_true(span_eq(buf_span(&s.body), span_of(body, sizeof body)));
+    s.n = 0;
+    assert_int_equal(admin_track(admin, &id, on_event, done, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.e, ERR_OK);
+    assert_int_equal(s.n, 1);
+    other.partition = 99;
+    assert_int_equal(admin_body(admin, &other, on_bytes, done, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.e, ERR_NOTFOUND);
+    buf_done(&s.body);
+}
+
+static void on_status(void *arg, enum err e, const struct admin_status *st, const char *why)
+{
+    struct seen *s = arg;
+    s->status = *st;
+    assert_true(st->redis.version.len > 0);
+    assert_true(span_eq(st->redis.fsync, SPAN("always")));
+    done(arg, e, why);
+}
+
+static bool on_member(void *arg, const struct admin_member *m)
+{
+    (void)m;
+    ((struct seen *)arg)->n++;
+    return true;
+}
+
+static bool on_link(void *arg, const struct admin_link *k)
+{
+    (void)k;
+    ((struct seen *)arg)->n++;
+    return true;
+}
+
+static void status_members_links(void **state)
+{
+    struct seen s = {.last = ""};
+    put(*state, &s, "a.example", "u@a.example", SPAN("xyz"), 0);
+    assert_int_equal(admin_status(admin, on_status, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.e, ERR_OK);
+    assert_int_equal(s.status.messages, 1);
+    assert_int_equal(s.status.counters.bytes, 3);
+    assert_true(s.status.redis.aof && s.status.redis.aof_write_ok && !s.status.redis.loading);
+    assert_int_equal(store_link_failed(((struct world *)*state)->store[0], SPAN("mx"), 1, 60000, SPAN("no")),
+                     ERR_OK);
+    assert_int_equal(admin_members(admin, on_member, done, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.n, 0);
+    assert_int_equal(admin_links(admin, on_link, done, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.n, 1);
+    assert_int_equal(admin_link_reset(admin, SPAN("mx"), counted, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.n, 1);
+}
+
+static void on_finding(void *arg, struct span text)
+{
+    struct seen *s = arg;
+    s->findings++;
+    (void)snprintf(s->last, sizeof s->last, SPAN_FMT, SPAN_ARG(text));
+}
+
+static void on_checked(void *arg, enum err e, const struct admin_check_result *r, const char *why)
+{
+    struct seen *s = arg;
+    s->n = r->keys;
+    if (e != ERR_OK)
+        print_error("check: %s\n", why);
+    s->e = e;
+    s->done = true;
+}
+
+static void damage_is_found_and_mended(void **state)
+{
+    struct seen s = {.last = ""};
+    struct world *w = *state;
+    char script[300], out[64];
+    for (int i = 0; i < 200; i++)
+        put(*state, &s, "a.example", "u@a.example", SPAN("x"), 0);
+    static const bool repair[] = {false, true, false};
+    static const uint64_t expect[] = {4, 4, 0};
+    assert_int_equal(admin_check(admin, false, on_finding, on_checked, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.e, ERR_OK);
+    assert_true(s.n > 400);
+    assert_int_equal(s.findings, 0);
+    /* A queue loses its entry in dom in every partition. */
+    (void)snprintf(
+        script, sizeof script,
+        "for _,k in ipairs(redis.call('KEYS','{%s.p*}:dom')) do redis.call('DEL',k) end return 'x'",
+        ((struct real *)w->own)->namespace);
+    REDIS_ASK(&real_server, out, "EVAL", script, "0");
+    assert_string_equal(out, "x");
+    for (size_t i = 0; i < ARRAY_LEN(repair); i++) {
+        s.findings = 0;
+        assert_int_equal(admin_check(admin, repair[i], on_finding, on_checked, &s), ERR_OK);
+        await(&s);
+        assert_int_equal(s.e, ERR_OK);
+        assert_int_equal(s.findings, expect[i]);
+    }
+}
+
+static void freeing_completes_what_is_under_way(void **state)
+{
+    struct seen s = {.last = ""};
+    (void)state;
+    assert_int_equal(admin_queues(admin, on_queue, done, &s), ERR_OK);
+    assert_int_equal(admin_check(admin, false, on_finding, on_checked, &s), ERR_OK);
+    admin_free(admin);
+    admin = NULL;
+    assert_true(s.done);
+    assert_int_equal(s.e, ERR_CANCELED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(queues_are_listed_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(jobs_are_found_by_filter, setup, teardown),
+        cmocka_unit_test_setup_teardown(jobs_are_changed, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_message, setup, teardown),
+        cmocka_unit_test_setup_teardown(status_members_links, setup, teardown),
+        cmocka_unit_test_setup_teardown(damage_is_found_and_mended, setup, teardown),
+        cmocka_unit_test_setup_teardown(freeing_completes_what_is_under_way, setup, teardown),
+    };
+    redis_server_start(&real_server, NULL, false);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    redis_server_stop(&real_server);
+    return failed;
+}
