@@ -35,7 +35,7 @@ struct redis_link {
     struct deferred tell;
     ms_t backoff_ms, retry_ms, retry_at_ms, up_ms;
     size_t setup_left;
-    bool closing;
+    bool useful; /* has answered something since it is up */
     struct rng rng;
     char why[400], name[96];
 };
@@ -214,7 +214,7 @@ static void lose(struct redis_link *k, const char *why)
     metric_inc(&k->conf.metrics->disconnects);
     if (was_up)
         metric_dec(&k->conf.metrics->links_up);
-    if (was_up && loop_now(k->conf.loop) > k->up_ms + HEALTHY_MS)
+    if (was_up && (k->useful || loop_now(k->conf.loop) > k->up_ms + HEALTHY_MS))
         k->backoff_ms = BACKOFF_MIN_MS;
     k->state = WAITING;
     take_back(k);
@@ -319,6 +319,7 @@ static void on_answered(void *arg, struct redis_request *rq, const struct redisR
         return;
     }
     k->retry_ms = RETRY_MIN_MS;
+    k->useful = true;
     finish(k, rq, ERR_OK, reply, "");
 }
 
@@ -339,6 +340,7 @@ static void setup_done(void *arg, struct redis_request *rq, enum err e, const st
 static void go_up(struct redis_link *k)
 {
     k->state = UP;
+    k->useful = false;
     k->up_ms = loop_now(k->conf.loop);
     metric_inc(&k->conf.metrics->connects);
     metric_inc(&k->conf.metrics->links_up);

@@ -8,7 +8,8 @@
  * executed and has REQUEST_WAIT; else done(ERR_UNKNOWN), or ERR_AGAIN if it surely was not executed.
  * A request that waits longer than its give_up_ms ends the same way. Errors are sorted by
  * queue/redis_error.h: temporary ones are sent again after 20 ms to 1 s with either flag.
- * Backoff: 50 ms doubling to 2 s, half of it random; from the start after 10 s of health. */
+ * Backoff: 50 ms doubling to 2 s, half of it random; from the start once a connection was of use, or up
+ * for 10 s. */
 #pragma once
 #include "common/rng.h"
 #include "queue/redis_metrics.h"

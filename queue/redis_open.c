@@ -141,6 +141,12 @@ static void send_meta(struct redis_store *st)
     struct buf tags;
     buf_init(&tags, (size_t)PARTITIONS_MAX * REDIS_TAG_MAX);
     enum err e = rq == NULL ? ERR_NOMEM : ERR_OK;
+    if (e == ERR_OK && st->opened) { /* a store that was here must be here: not installed again in silence */
+        redis_script(rq, SCRIPT_META, span_cstr(st->cfg_tag), 1);
+        redis_arg_str(rq, "read");
+        send(st, rq);
+        return;
+    }
     for (unsigned n = 0; n < st->partitions_wanted && e == ERR_OK; n++) {
         char tag[REDIS_TAG_MAX];
         redis_tag(st->ns, n, st->partitions_wanted, tag);
@@ -196,6 +202,10 @@ static bool read_meta(struct redis_store *st, unsigned which, const struct redis
     uint64_t n = reply_u64_at(reply, 1, 0);
     struct span state = reply_text_at(reply, 3);
     (void)which;
+    if (reply_count(reply) == 0)
+        return refuse(st,
+                      "the store is gone: Redis lost everything; restore its AOF, or restart all programs to "
+                      "begin with an empty one");
     if (n < 1 || n > PARTITIONS_MAX || !learn_partitions(st, (unsigned)n, reply_text_at(reply, 2)))
         return n >= 1 && n <= PARTITIONS_MAX ? false : refuse(st, "the store's description is damaged");
     st->installing = span_eq(state, SPAN("installing"));

@@ -22,15 +22,15 @@ static struct config *configure(const struct real *r)
     (void)snprintf(
         yaml, sizeof yaml,
         "redis: {url: \"%s\", namespace: %s, partitions: %d, durability: \"%s\", command_timeout: 500ms}\n"
-        "worker: {lease: 1500ms}\n"
+        "worker: {lease: %ums}\n"
         "virtual_servers: [{name: default, listen: [\"127.0.0.1:2525\"], hostname: mx.example.org}]\n",
-        r->url, r->namespace, WORLD_PARTITIONS, r->durability);
+        r->url, r->namespace, WORLD_PARTITIONS, r->durability, r->lease_ms);
     if (config_parse(span_cstr(yaml), "test", "/tmp", NULL, &conf, NULL, &ec) != ERR_OK)
         fail_msg("%s", ec.msg);
     return conf;
 }
 
-int real_setup_with(struct world *w, const char *url, const char *durability)
+int real_setup_with(struct world *w, const char *url, const char *durability, unsigned lease_ms)
 {
     static unsigned tests;
     static char unix_url[128];
@@ -42,6 +42,7 @@ int real_setup_with(struct world *w, const char *url, const char *durability)
     (void)snprintf(r->namespace, sizeof r->namespace, "t%u", ++tests);
     r->url = url == NULL ? unix_url : url;
     r->durability = durability == NULL ? "fsync" : durability;
+    r->lease_ms = lease_ms;
     r->conf = configure(r);
     w->own = r;
     for (size_t i = 0; i < WORLD_CLIENTS; i++) {
@@ -56,7 +57,7 @@ int real_setup_with(struct world *w, const char *url, const char *durability)
 
 int real_setup(struct world *w)
 {
-    return real_setup_with(w, NULL, NULL);
+    return real_setup_with(w, NULL, NULL, 1500);
 }
 
 void real_turn(struct world *w)

@@ -1,0 +1,497 @@
+/* The store on Redis when things break: the connection at any byte, Redis itself at any moment, Redis
+ * refusing.
+ *
+ * Client 0 accepts and delivers; its connections go through a proxy that cuts them. The seed is printed and
+ * can be given as an argument. */
+#include "common/rng.h"
+#include "tests/conformance/real.h"
+#include "tests/conformance/steps.h"
+#include "tests/fakes/redis_proxy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CUTS = 40, KILLS = 10 };
+
+static struct redis_proxy proxy;
+static struct rng rng;
+static char proxy_url[128];
+
+static int setup_lease(void **state, unsigned lease_ms)
+{
+    struct world *w = calloc(1, sizeof *w);
+    static const struct backend backend = {"redis",    real_setup, real_teardown,
+                                           real_close, real_turn,  real_freeze};
+    if (w == NULL)
+        return -1;
+    w->backend = &backend;
+    *state = w;
+    redis_proxy_start(&proxy, real_server.socket);
+    (void)snprintf(proxy_url, sizeof proxy_url, "unix://%s", proxy.socket);
+    return real_setup_with(w, proxy_url, NULL, lease_ms);
+}
+
+static int setup(void **state)
+{
+    return setup_lease(state, 30000); /* longer than any machine is slow */
+}
+
+static int setup_short(void **state)
+{
+    return setup_lease(state, 1500);
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    int result = real_teardown(w);
+    redis_proxy_stop(&proxy);
+    free(w);
+    return result;
+}
+
+/* --- A life of a message that survives what happens to its connections ----------------------------- */
+
+struct life {
+    size_t size;
+    bool report;
+};
+
+/* Begins a commit to example.net; the answer comes into *a. */
+static enum err start_commit(struct world *w, struct span body, struct answer *a)
+{
+    static const char *const domain[] = {"example.net"};
+    struct answer ready;
+    struct mail m;
+    answer_init(a);
+    answer_init(&ready);
+    mail_to(&m, domain, 1);
+    struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+    assert_non_null(u);
+    write_all(w, u, body, &ready);
+    enum err e = upload_commit(u, &m.env, m.jobs, 1, on_commit, a);
+    if (e != ERR_OK)
+        upload_abort(u);
+    return e;
+}
+
+static void committed(struct world *w, struct answer *a)
+{
+    until(w, a, 1);
+    if (a->e != ERR_OK)
+        fail_msg("commit: %s: %s", err_text(a->e), buf_cstr(&a->why));
+}
+
+static struct claim *claim_surely(struct world *w, const struct msgid *id, const char *domain)
+{
+    for (int i = 0;; i++) {
+        struct answer a;
+        answer_init(&a);
+        enum err e = store_claim(w->store[0], id->partition, span_cstr(domain), 0, 1, on_claim, &a);
+        assert_true(i < TURNS_MAX);
+        if (e == ERR_OK)
+            until(w, &a, 1);
+        else
+            real_turn(w); /* no lease for a moment */
+        struct claim *c = a.n > 0 ? a.claims[0] : NULL;
+        answer_done(&a);
+        if (c != NULL)
+            return c;
+    }
+}
+
+static void live(struct world *w, const struct life *life)
+{
+    static const char *const domain[] = {"sender.example"};
+    struct buf body = body_of(life->size, false);
+    struct answer a, ready;
+    assert_int_equal(start_commit(w, buf_span(&body), &a), ERR_OK);
+    committed(w, &a);
+    struct msgid id = a.id;
+    struct claim *c = claim_surely(w, &id, "example.net");
+    assert_string_equal(c->id.id, id.id);
+    check_body(w, 0, c, buf_span(&body));
+    struct finish f = {.claim = c, .verb = FINISH_DONE, .event = SPAN("delivered"), .delivered = 1};
+    struct mail report;
+    answer_init(&ready);
+    if (life->report) {
+        mail_to(&report, domain, 1);
+        f.report = store_upload(w->store[0], &id, on_event, &ready);
+        write_all(w, f.report, buf_span(&body), &ready);
+        f.report_env = &report.env;
+        f.report_jobs = report.jobs;
+        f.nreport_jobs = 1;
+    }
+    assert_int_equal(finish(w, 0, &f), ERR_OK);
+    if (life->report) {
+        c = claim_surely(w, &id, "sender.example");
+        check_body(w, 0, c, buf_span(&body));
+        assert_int_equal(finish_done(w, 0, c), ERR_OK);
+    }
+    answer_done(&a);
+    answer_done(&ready);
+    buf_done(&body);
+}
+
+static void nothing_is_left(struct world *w)
+{
+    real_wait_ready(w);
+    assert_int_equal(total_depth(w), 0);
+    assert_int_equal(reap_all(w, 0), 0);
+}
+
+/* --- Connections --------------------------------------------------------------------------------- */
+
+static void cut_everywhere(struct world *w, const struct life *life, enum redis_proxy_way way)
+{
+    live(w, life); /* connects what is not connected yet */
+    uint64_t before = redis_proxy_passed(&proxy, way);
+    unsigned cuts = redis_proxy_cuts(&proxy);
+    live(w, life);
+    uint64_t all = redis_proxy_passed(&proxy, way) - before;
+    for (unsigned i = 0; i < CUTS; i++) {
+        redis_proxy_cut(&proxy, way, 1 + all * i / CUTS + rng_below(&rng, all / CUTS + 1));
+        live(w, life);
+    }
+    redis_proxy_cut(&proxy, way, UINT64_MAX / 2);
+    nothing_is_left(w);
+    assert_true(redis_proxy_cuts(&proxy) - cuts > CUTS / 2);
+}
+
+static void cut_lives(void **state, const struct life *life)
+{
+    struct world *w = *state;
+    struct answer expired;
+    answer_init(&expired);
+    work(w, 0, &expired);
+    cut_everywhere(w, life, TO_SERVER);
+    cut_everywhere(w, life, TO_CLIENT);
+    assert_int_equal(expired.calls, 0);
+}
+
+static void cut_small_messages(void **state)
+{
+    cut_lives(state, &(struct life){2000, false});
+}
+
+static void cut_small_reports(void **state)
+{
+    cut_lives(state, &(struct life){500, true});
+}
+
+static void cut_large_bodies_and_reports(void **state)
+{
+    cut_lives(state, &(struct life){3 * CHUNK_BYTES + 77, true});
+}
+
+/* Slots survive lost replies: what Redis counts is what is held. */
+static void cut_slots(void **state)
+{
+    struct world *w = *state;
+    struct answer expired, a;
+    answer_init(&expired);
+    work(w, 0, &expired);
+    work(w, 1, &expired);
+    unsigned held = 0;
+    for (unsigned i = 0; i < 3 * CUTS; i++) {
+        redis_proxy_cut(&proxy, rng_below(&rng, 2) == 0 ? TO_SERVER : TO_CLIENT, 1 + rng_below(&rng, 400));
+        if (held > 0 && rng_below(&rng, 2) == 0) {
+            store_slots_put(w->store[0], SPAN("mx.example"), 1);
+            held--;
+        }
+        answer_init(&a);
+        if (store_slots_get(w->store[0], SPAN("mx.example"), 2, 50, 1000, on_slots, &a) == ERR_OK) {
+            until(w, &a, 1);
+            held += (unsigned)a.number;
+            assert_true(held <= 50);
+        }
+        answer_done(&a);
+    }
+    redis_proxy_cut(&proxy, TO_SERVER, UINT64_MAX / 2);
+    redis_proxy_cut(&proxy, TO_CLIENT, UINT64_MAX / 2);
+    real_wait_ready(w);
+    store_slots_put(w->store[0], SPAN("mx.example"), held);
+    for (int i = 0;; i++) { /* nobody but us has any: all can be had again */
+        answer_init(&a);
+        if (store_slots_get(w->store[1], SPAN("mx.example"), 50, 50, 1000, on_slots, &a) == ERR_OK)
+            until(w, &a, 1);
+        unsigned got = (unsigned)a.number;
+        answer_done(&a);
+        if (got == 50)
+            break;
+        store_slots_put(w->store[1], SPAN("mx.example"), got);
+        assert_true(i < 2000);
+        real_turn(w);
+    }
+}
+
+/* --- Redis --------------------------------------------------------------------------------------- */
+
+static void kill_redis(void)
+{
+    redis_server_kill(&real_server);
+    redis_server_restart(&real_server);
+}
+
+static void kill_redis_at_any_moment(void **state)
+{
+    struct world *w = *state;
+    struct answer expired;
+    answer_init(&expired);
+    work(w, 0, &expired);
+    for (int i = 0; i < KILLS; i++) {
+        struct answer commit[20];
+        unsigned seen = 0;
+        for (size_t k = 0; k < ARRAY_LEN(commit); k++)
+            assert_int_equal(start_commit(w, SPAN("some body that is stored"), &commit[k]), ERR_OK);
+        for (uint64_t turns = rng_below(&rng, 4); turns > 0; turns--)
+            real_turn(w);
+        kill_redis();
+        for (size_t k = 0; k < ARRAY_LEN(commit); k++)
+            committed(w, &commit[k]);
+        for (size_t k = 0; k < ARRAY_LEN(commit); k++) { /* each is there, once */
+            struct claim *c = claim_surely(w, &commit[k].id, "example.net");
+            size_t which = 0;
+            while (which < ARRAY_LEN(commit) && strcmp(commit[which].id.id, c->id.id) != 0)
+                which++;
+            assert_true(which < ARRAY_LEN(commit));
+            assert_int_equal(seen & 1u << which, 0);
+            seen |= 1u << which;
+            if (k % 7 == 3)
+                kill_redis();
+            check_body(w, 0, c, SPAN("some body that is stored"));
+            assert_int_equal(finish_done(w, 0, c), ERR_OK);
+        }
+        for (size_t k = 0; k < ARRAY_LEN(commit); k++)
+            answer_done(&commit[k]);
+        nothing_is_left(w);
+    }
+}
+
+static void scripts_that_vanish_are_loaded_again(void **state)
+{
+    struct world *w = *state;
+    struct answer expired;
+    char out[64];
+    answer_init(&expired);
+    work(w, 0, &expired);
+    for (int i = 0; i < 5; i++) {
+        live(w, &(struct life){100, true});
+        REDIS_ASK(&real_server, out, "SCRIPT", "FLUSH");
+    }
+    live(w, &(struct life){100, true});
+    nothing_is_left(w);
+}
+
+/* Silence: nothing is promised, workers stop before their leases end, all recover. */
+static void silence_is_survived(void **state)
+{
+    struct world *w = *state;
+    struct answer expired, a;
+    answer_init(&expired);
+    work(w, 0, &expired);
+    live(w, &(struct life){100, false});
+    redis_proxy_silence(&proxy, true);
+    assert_int_equal(start_commit(w, SPAN("x"), &a), ERR_OK);
+    REAL_UNTIL(w, expired.calls > 0);
+    assert_int_equal(store_worker_valid(w->store[0]), 0);
+    REAL_UNTIL(w, !store_ready(w->store[0], NULL));
+    assert_int_equal(a.calls, 0); /* it may have been executed: only Redis knows */
+    redis_proxy_silence(&proxy, false);
+    committed(w, &a);
+    real_wait_ready(w);
+    REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+    struct claim *c = claim_surely(w, &a.id, "example.net");
+    assert_int_equal(finish_done(w, 0, c), ERR_OK);
+    nothing_is_left(w);
+    answer_done(&a);
+}
+
+static void unreachable_is_said_and_mended(void **state)
+{
+    struct world *w = *state;
+    struct answer expired, a;
+    struct buf why;
+    answer_init(&expired);
+    buf_init(&why, 4096);
+    work(w, 0, &expired);
+    redis_proxy_refuse(&proxy, true);
+    REAL_UNTIL(w, !store_ready(w->store[0], NULL));
+    assert_false(store_ready(w->store[0], &why));
+    assert_true(why.len > 0);
+    if (start_commit(w, SPAN("x"), &a) == ERR_OK) {
+        until(w, &a, 1); /* within its patience: it was never sent */
+        assert_int_equal(a.e, ERR_AGAIN);
+        assert_true(a.why.len > 0);
+    }
+    redis_proxy_refuse(&proxy, false);
+    real_wait_ready(w);
+    REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+    live(w, &(struct life){100, false});
+    nothing_is_left(w);
+    answer_done(&a);
+    buf_done(&why);
+}
+
+/* --- Refusals ------------------------------------------------------------------------------------ */
+
+static enum err try_commit(struct world *w, struct buf *why)
+{
+    struct answer a;
+    enum err e = start_commit(w, SPAN("x"), &a);
+    if (e == ERR_OK) {
+        until(w, &a, 1);
+        e = a.e;
+    }
+    buf_clear(why);
+    assert_int_equal(buf_add(why, buf_span(&a.why)), ERR_OK);
+    answer_done(&a);
+    return e;
+}
+
+static bool says(struct world *w, struct buf *why, const char *text)
+{
+    buf_clear(why);
+    return !store_ready(w->store[0], why) && strstr(buf_cstr(why), text) != NULL;
+}
+
+/* Runs Lua over the `g` of every partition of this store, whose name ends with the colon before it. */
+static void on_partitions(const struct world *w, const char *command)
+{
+    const struct real *r = w->own;
+    char out[256], pattern[128], script[512];
+    (void)snprintf(pattern, sizeof pattern, "{%s.p*:g", r->namespace);
+    (void)snprintf(script, sizeof script,
+                   "for _,k in ipairs(redis.call('keys', ARGV[1])) do local p = string.sub(k, 1, -2) %s end",
+                   command);
+    REDIS_ASK(&real_server, out, "EVAL", script, "0", pattern);
+}
+
+static void full_memory_is_452_and_still_drains(void **state)
+{
+    struct world *w = *state;
+    struct answer expired;
+    struct buf why;
+    char out[64];
+    answer_init(&expired);
+    buf_init(&why, 4096);
+    work(w, 0, &expired);
+    struct msgid id = put(w, "example.net", SPAN("x"));
+    REDIS_ASK(&real_server, out, "CONFIG", "SET", "maxmemory", "1");
+    assert_int_equal(try_commit(w, &why), ERR_FULL);
+    assert_non_null(strstr(buf_cstr(&why), "maxmemory"));
+    struct claim *c = claim_surely(w, &id, "example.net");
+    assert_int_equal(finish_done(w, 0, c), ERR_OK);
+    REDIS_ASK(&real_server, out, "CONFIG", "SET", "maxmemory", "0");
+    live(w, &(struct life){100, false});
+    nothing_is_left(w);
+    buf_done(&why);
+}
+
+static void a_replica_is_not_written_to(void **state)
+{
+    struct world *w = *state;
+    struct answer expired;
+    struct buf why;
+    char out[64];
+    answer_init(&expired);
+    buf_init(&why, 4096);
+    work(w, 0, &expired);
+    live(w, &(struct life){100, false});
+    REDIS_ASK(&real_server, out, "REPLICAOF", "127.0.0.1", "1");
+    assert_int_equal(try_commit(w, &why), ERR_AGAIN);
+    REAL_UNTIL(w, !store_ready(w->store[0], NULL));
+    REDIS_ASK(&real_server, out, "REPLICAOF", "NO", "ONE");
+    real_wait_ready(w);
+    REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+    live(w, &(struct life){100, false});
+    nothing_is_left(w);
+    buf_done(&why);
+}
+
+static void refusals_say_what_to_do(void **state)
+{
+    struct world *w = *state;
+    struct buf why;
+    char out[256];
+    buf_init(&why, 4096);
+    REDIS_ASK(&real_server, out, "CONFIG", "SET", "requirepass", "secret");
+    redis_proxy_refuse(&proxy, true); /* new connections, which now want a password */
+    REAL_UNTIL(w, !store_ready(w->store[0], NULL));
+    redis_proxy_refuse(&proxy, false);
+    REAL_UNTIL(w, says(w, &why, "password_file"));
+    kill_redis(); /* comes back without it */
+    real_wait_ready(w);
+
+    on_partitions(w, "redis.call('set', k, '99')");
+    assert_int_equal(try_commit(w, &why), ERR_BACKEND);
+    assert_non_null(strstr(buf_cstr(&why), "SCHEMA 99"));
+    REAL_UNTIL(w, !store_ready(w->store[0], NULL));
+    on_partitions(w, "redis.call('set', k, '1')");
+    real_wait_ready(w);
+    assert_int_equal(try_commit(w, &why), ERR_OK);
+    buf_done(&why);
+}
+
+/* A queue that somebody replaced by a string: that message is refused, and nothing else breaks. */
+static void keys_of_the_wrong_type_are_reported(void **state)
+{
+    struct world *w = *state;
+    struct buf why;
+    buf_init(&why, 4096);
+    on_partitions(w, "redis.call('set', p .. 'q:example.net', 'x')");
+    assert_int_equal(try_commit(w, &why), ERR_BACKEND);
+    assert_non_null(strstr(buf_cstr(&why), "queue fsck"));
+    assert_true(store_ready(w->store[0], NULL));
+    on_partitions(w, "redis.call('del', p .. 'q:example.net')");
+    buf_done(&why);
+}
+
+static void a_weak_redis_is_refused_by_name(void **state)
+{
+    struct world *w = *state;
+    struct buf why;
+    char out[64];
+    static const struct {
+        const char *setting, *weak, *strong;
+    } cases[] = {
+        {"appendfsync", "everysec", "always"},
+        {"maxmemory-policy", "allkeys-lru", "noeviction"},
+        {"no-appendfsync-on-rewrite", "yes", "no"},
+        {"appendonly", "no", "yes"},
+    };
+    buf_init(&why, 4096);
+    CHECK_EACH (cases, c) {
+        REDIS_ASK(&real_server, out, "CONFIG", "SET", c->setting, c->weak);
+        redis_proxy_refuse(&proxy, true);
+        REAL_UNTIL(w, !store_ready(w->store[0], NULL));
+        redis_proxy_refuse(&proxy, false);
+        REAL_UNTIL(w, says(w, &why, c->setting));
+        REDIS_ASK(&real_server, out, "CONFIG", "SET", c->setting, c->strong);
+        real_wait_ready(w);
+    }
+    buf_clear(&why);
+    assert_int_equal(store_warnings(w->store[0], &why), ERR_OK);
+    assert_non_null(strstr(buf_cstr(&why), "maxmemory is not set"));
+    buf_done(&why);
+}
+
+int main(int argc, char **argv)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    uint64_t seed = 0;
+    if (argc < 2 || !span_to_u64(span_cstr(argv[1]), UINT64_MAX, &seed))
+        seed = rng_system_seed();
+    (void)printf("seed %llu\n", (unsigned long long)seed);
+    rng_seed(&rng, seed);
+    redis_server_start(&real_server, NULL, false);
+    int failed = CHECK_RUN(T(cut_small_messages), T(cut_small_reports), T(cut_large_bodies_and_reports),
+                           T(cut_slots), T(kill_redis_at_any_moment), T(scripts_that_vanish_are_loaded_again),
+                           cmocka_unit_test_setup_teardown(silence_is_survived, setup_short, teardown),
+                           T(unreachable_is_said_and_mended), T(full_memory_is_452_and_still_drains),
+                           T(a_replica_is_not_written_to), T(refusals_say_what_to_do),
+                           T(keys_of_the_wrong_type_are_reported), T(a_weak_redis_is_refused_by_name));
+    redis_server_stop(&real_server);
+    return failed;
+#undef T
+}
