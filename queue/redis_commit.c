@@ -121,9 +121,9 @@ static void cancel_done(void *arg, struct redis_request *rq, enum err e, const s
     c->cancel = NULL;
     if (e == ERR_CANCELED)
         return; /* store_free() ends the commit */
-    if (e == ERR_OK && reply_u64(reply, 2, &n) && n == 2)
+    if (e == ERR_OK && reply_u64(reply, 2, &n) && n == 2 && redis_replicas_wanted(c->st) == 0)
         succeed(c); /* a worker has it already: it is as committed as can be */
-    else
+    else            /* also when a worker has it but no replica does: rather twice than not at all */
         give_up(c, c->attempt == ERR_FULL ? ERR_FULL : ERR_AGAIN);
 }
 

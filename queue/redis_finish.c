@@ -12,7 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECORD_ARGS = 12, REPORT_ARGS = 8, JOB_ARGS = 3, RELEASE_ARGS = 4, TEXT_MAX = 1024, EVENT_MAX = 32 };
+enum {
+    RECORD_ARGS = 12,
+    REPORT_ARGS = 8,
+    JOB_ARGS = 3,
+    RELEASE_ARGS = 4,
+    TEXT_MAX = 1024,
+    EVENT_MAX = 32,
+    BODIES_MAX = 3,          /* times the body of a report is sent */
+    FAILED_AGAIN_MS = 60000, /* until a job whose finish was refused is due again */
+};
 
 struct batch {
     struct redis_store *st;
@@ -36,6 +45,8 @@ static void finish_free(struct redis_finish *f)
     free(f);
 }
 
+static enum err release(struct redis_store *st, const struct redis_finished *what, ms_t delay_ms);
+
 static void finish_end(struct redis_finish *f, enum err e)
 {
     struct redis_store *st = f->st;
@@ -49,6 +60,9 @@ static void finish_end(struct redis_finish *f, enum err e)
         f->what.at_ms = loop_now(st->loop);
         redis_redo_keep_finish(st, &f->what);
     }
+    /* Nothing was changed, and nobody knows of the job any more: back to its queue, but not at once. */
+    if (f->kind == KIND_FINISH && e != ERR_OK && e != ERR_STALE && e != ERR_CANCELED)
+        (void)!release(st, &f->what, FAILED_AGAIN_MS);
     if (f->done != NULL)
         f->done(f->arg, e);
     finish_free(f);
@@ -63,8 +77,10 @@ static void record_answered(struct redis_finish *f, const struct redisReply *rep
     int64_t n;
     if (!reply_i64(reply, &n)) {
         finish_end(f, ERR_BACKEND);
-    } else if (n == -1 && f->report) {
+    } else if (n == -1 && f->described.small && ++f->bodies_sent < BODIES_MAX) {
         add(f); /* the report's body was lost: with it, again */
+    } else if (n == -1) {
+        finish_end(f, ERR_AGAIN); /* of several chunks: it has to be made anew */
     } else {
         if (n == 2)
             redis_store_wake(f->st, f->what.partition);
@@ -253,7 +269,7 @@ static enum err encode_record(struct redis_finish *f, const struct finish *in)
     static const char *const verbs[] = {[FINISH_DONE] = "d", [FINISH_RETRY] = "r", [FINISH_BADMAIL] = "b"};
     struct buf blob;
     buf_init(&blob, JOB_MAX);
-    enum err e = in->verb == FINISH_RETRY && in->job != NULL ? job_encode(in->job, &blob) : ERR_OK;
+    enum err e = in->verb != FINISH_DONE && in->job != NULL ? job_encode(in->job, &blob) : ERR_OK;
     arg_job_name(f);
     redis_arg_str(f->record, verbs[in->verb]);
     redis_arg_u64(f->record, in->delay_ms);

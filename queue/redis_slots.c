@@ -32,13 +32,21 @@ static void send_sync(struct redis_store *st);
 
 /* --- What we hold -------------------------------------------------------------------------------- */
 
-static struct redis_hold *hold_of(struct redis_sem *sem, struct span link)
+static struct redis_hold *find_hold(const struct redis_sem *sem, struct span link)
 {
     for (struct redis_hold *h = sem->holds; h != NULL; h = h->next) {
         if (span_eq(span_of(h->link, h->len), link))
             return h;
     }
-    struct redis_hold *h = calloc(1, sizeof *h + link.len + 1);
+    return NULL;
+}
+
+static struct redis_hold *hold_of(struct redis_sem *sem, struct span link)
+{
+    struct redis_hold *h = find_hold(sem, link);
+    if (h != NULL)
+        return h;
+    h = calloc(1, sizeof *h + link.len + 1);
     if (h == NULL)
         return NULL;
     memcpy(h->link, link.ptr, link.len);
@@ -145,6 +153,8 @@ enum err redis_slots_get(struct store *store, struct span link, unsigned want, u
     }
     *sem->tail = ask;
     sem->tail = &ask->next;
+    if (sem->in_flight == 0)
+        send_sync(st); /* unless one is under way */
     return ERR_OK;
 }
 
@@ -164,11 +174,13 @@ void redis_slots_put(struct store *store, struct span link, unsigned n)
 {
     struct redis_store *st = (struct redis_store *)store;
     struct redis_worker *w = st->worker;
-    struct redis_hold *h = hold_of(&w->sem, link);
-    if (h == NULL || h->n == 0)
+    struct redis_hold *h = find_hold(&w->sem, link);
+    if (h == NULL)
         return; /* lost with the lease */
     n = n > h->n ? h->n : n;
     h->n -= n;
+    if (h->n == 0)
+        drop_empty(&w->sem);
     struct redis_request *rq = w->sem.dirty ? NULL : redis_request_new(put_done, st);
     if (rq == NULL) {
         redis_slots_dirty(st); /* the sync says it */
@@ -215,7 +227,8 @@ static void synced(void *arg, struct redis_request *rq, enum err e, const struct
     if (e == ERR_CANCELED || rq->owner != w->epoch)
         return;
     w->sem.syncing = false;
-    if (e == ERR_OK)
+    bool again = w->sem.changed; /* since this one was written */
+    if (e == ERR_OK && !again)
         w->sem.dirty = false;
     if (e == ERR_STALE && w->valid) {
         redis_worker_expire(st);
@@ -223,7 +236,10 @@ static void synced(void *arg, struct redis_request *rq, enum err e, const struct
     }
     if (e == ERR_OK)
         w->sem_leased_ms = rq->sent_ms; /* it renews, too */
-    release_waiting(st, e);             /* failed: tried again when somebody asks, or is connected */
+    if (e == ERR_OK && again)
+        send_sync(st);
+    else
+        release_waiting(st, e); /* failed: tried again when somebody asks, or is connected */
 }
 
 static void send_sync(struct redis_store *st)
@@ -250,6 +266,7 @@ static void send_sync(struct redis_store *st)
     rq->flags = REQUEST_RESEND | REQUEST_WAIT;
     rq->give_up_ms = ms_after(loop_now(st->loop), st->lease_ms);
     w->sem.syncing = true;
+    w->sem.changed = false;
     redis_link_send(st->control, rq);
 }
 
@@ -257,6 +274,7 @@ void redis_slots_dirty(struct redis_store *st)
 {
     struct redis_sem *sem = &st->worker->sem;
     sem->dirty = true;
+    sem->changed = sem->syncing;
     if (sem->in_flight == 0)
         send_sync(st);
 }
@@ -267,7 +285,7 @@ void redis_slots_lost(struct redis_store *st)
     for (struct redis_hold *h = sem->holds; h != NULL; h = h->next)
         h->n = 0;
     drop_empty(sem);
-    sem->dirty = sem->syncing = false;
+    sem->dirty = sem->syncing = sem->changed = false;
     sem->in_flight = 0;
     release_waiting(st, ERR_STALE);
 }

@@ -146,7 +146,7 @@ struct redis_upload {
     bool in_flight, waiting, aborted, sealing;
     enum err failed;
     char why[200];
-    ms_t touched_ms;
+    ms_t kept_ms; /* when its body was last given time to live */
     void (*sealed)(void *arg, enum err e, const char *why);
     void *sealed_arg;
 };

@@ -90,8 +90,7 @@ static void fail(struct redis_upload *u, enum err e, const char *why)
 static void send_request(struct redis_upload *u, struct redis_request *rq)
 {
     u->in_flight = true;
-    u->touched_ms = loop_now(u->st->loop);
-    rq->give_up_ms = ms_after(u->touched_ms, CHUNK_PATIENCE_MS);
+    rq->give_up_ms = ms_after(loop_now(u->st->loop), CHUNK_PATIENCE_MS);
     redis_link_send(redis_store_bulk(u->st, &u->upload.id), rq);
 }
 
@@ -115,6 +114,7 @@ static void send_chunk(struct redis_upload *u)
     redis_arg_body_key(rq, p, &u->upload.id);
     redis_arg_body(rq, &body);
     if (u->acked == 0) {
+        u->kept_ms = loop_now(u->st->loop);
         redis_command(rq, 3);
         redis_arg_str(rq, "PEXPIRE");
         redis_arg_body_key(rq, p, &u->upload.id);
@@ -319,7 +319,7 @@ static void keep_alive(struct redis_upload *u)
 {
     struct redis_partition *p = partition_of(u);
     struct redis_request *rq = redis_request_new(nothing_done, NULL);
-    u->touched_ms = loop_now(u->st->loop);
+    u->kept_ms = loop_now(u->st->loop);
     if (rq == NULL || p == NULL) {
         redis_request_unref(rq);
         return;
@@ -335,7 +335,7 @@ void redis_uploads_tick(struct redis_store *st)
 {
     ms_t now = loop_now(st->loop);
     for (struct redis_upload *u = st->uploads; u != NULL; u = u->next) {
-        if (u->acked > 0 && !u->in_flight && now > u->touched_ms + KEEP_ALIVE_MS)
+        if (u->acked > 0 && !u->aborted && now > u->kept_ms + KEEP_ALIVE_MS)
             keep_alive(u);
     }
 }

@@ -45,7 +45,8 @@ struct redis_finish {
     struct msgid report_id;
     size_t nreport_jobs;
     bool report;
-    done_fn *done; /* or NULL */
+    unsigned bodies_sent; /* of a report: again when Redis says that it is not there */
+    done_fn *done;        /* or NULL */
     void *arg;
 };
 
@@ -55,6 +56,7 @@ struct redis_sem {
     unsigned in_flight;                  /* gets and puts not answered */
     bool dirty;                          /* a reply was lost: sync before anything else */
     bool syncing;
+    bool changed; /* something was given back since the sync was written */
 };
 struct redis_worker {
     bool wanted;                /* between store_worker_open() and close */

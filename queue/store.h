@@ -135,7 +135,7 @@ enum finish_verb {
 struct finish {
     struct claim *claim; /* freed by the call */
     enum finish_verb verb;
-    const struct job *job; /* RETRY: new state, recipients still waiting */
+    const struct job *job; /* RETRY, BADMAIL: new state, recipients still waiting; NULL: as it was */
     ms_t delay_ms;
     bool problem;                /* RETRY: sort behind healthy messages */
     struct span reason;          /* BADMAIL, and the tracking record */

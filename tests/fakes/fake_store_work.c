@@ -426,11 +426,14 @@ static void apply_finish(struct fake_store *f, const struct finish *fin, struct 
         j->state = FAKE_JOB_READY;
         j->due_ms = ms_after(clock_wall(f->clock), fin->delay_ms);
         j->problem = fin->problem;
-        fake_text(&j->blob, buf_span(blob));
+        if (blob->len > 0)
+            fake_text(&j->blob, buf_span(blob));
         break;
     case FINISH_BADMAIL:
         f->counts.badmail++;
         j->state = FAKE_JOB_BADMAIL;
+        if (blob->len > 0)
+            fake_text(&j->blob, buf_span(blob));
         fake_text(&j->reason, fin->reason);
         break;
     }
@@ -443,7 +446,7 @@ enum err fake_finish(struct store *st, const struct finish *fin, done_fn *done, 
     struct fake_message *m = NULL;
     struct buf blob;
     buf_init(&blob, JOB_MAX);
-    enum err e = fin->verb == FINISH_RETRY ? job_encode(fin->job, &blob) : ERR_OK;
+    enum err e = fin->verb != FINISH_DONE && fin->job != NULL ? job_encode(fin->job, &blob) : ERR_OK;
     enum err fault = e == ERR_OK ? fake_fault_take(c->f, FAKE_FINISH) : ERR_OK;
     struct fake_job *j = held(c->f, cl, &m);
     if (e == ERR_OK && fault == ERR_OK && j != NULL)
