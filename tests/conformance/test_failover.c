@@ -1,0 +1,186 @@
+/* The store behind Sentinel: the master dies under load, a replica is promoted, nothing acknowledged is lost,
+ * and what was finished stays finished. */
+#include "tests/conformance/real.h"
+#include "tests/conformance/steps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROUND = 20, MESSAGES = 2 * ROUND, FINISHED = 15 };
+
+static struct redis_server replica, sentinel;
+static char port[16];
+
+static const char *const options[] = {"--appendonly", "yes", "--appendfsync", "always", "--save", "", NULL};
+static const char *const replica_options[] = {
+    "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--replicaof", "127.0.0.1", port, NULL};
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    static const struct backend backend = {"failover", real_setup, real_teardown,
+                                           real_close, real_turn,  real_freeze};
+    static char url[128];
+    char out[64] = "";
+    assert_non_null(w);
+    w->backend = &backend;
+    redis_server_start(&real_server, options, true);
+    (void)snprintf(port, sizeof port, "%u", real_server.port);
+    redis_server_start(&replica, replica_options, true);
+    for (int i = 0; strcmp(out, "1") != 0; i++) { /* WAIT itself waits */
+        assert_true(i < 100);
+        REDIS_ASK(&real_server, out, "WAIT", "1", "200");
+    }
+    redis_sentinel_start(&sentinel, &real_server, "mymaster");
+    (void)snprintf(url, sizeof url, "redis-sentinel://127.0.0.1:%u/mymaster", sentinel.port);
+    *state = w;
+    return real_setup_with(w, url, "replicas:1", 30000);
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    int result = real_teardown(w);
+    redis_server_stop(&sentinel);
+    redis_server_stop(&replica);
+    redis_server_stop(&real_server);
+    free(w);
+    return result;
+}
+
+/* The replica is the server that the invariants are proved on from here. */
+static void master_dies(struct world *w)
+{
+    redis_server_kill(&real_server);
+    REAL_UNTIL(w, !store_ready(w->store[0], NULL) && !store_ready(w->store[1], NULL));
+    struct redis_server dead = real_server;
+    real_server = replica;
+    replica = dead;
+}
+
+struct sent {
+    struct answer a;
+    bool acknowledged, finished, seen;
+};
+
+static void start(struct world *w, struct sent *s)
+{
+    static const char *const domain[] = {"example.net"};
+    struct answer ready;
+    struct mail m;
+    answer_init(&s->a);
+    answer_init(&ready);
+    mail_to(&m, domain, 1);
+    struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+    write_all(w, u, SPAN("kept by two"), &ready);
+    if (upload_commit(u, &m.env, m.jobs, 1, on_commit, &s->a) != ERR_OK)
+        upload_abort(u);
+}
+
+static struct sent *find(struct sent *sent, const struct claim *c)
+{
+    for (size_t i = 0; i < MESSAGES; i++) {
+        if (strcmp(sent[i].a.id.id, c->id.id) == 0)
+            return &sent[i];
+    }
+    return NULL;
+}
+
+/* Claims once in each partition and finishes what comes, at most `most`. */
+static size_t deliver(struct world *w, struct sent *sent, size_t most)
+{
+    size_t n = 0;
+    for (unsigned p = 0; p < store_partitions(w->store[1]) && n < most; p++) {
+        struct answer a;
+        answer_init(&a);
+        unsigned max = most - n > 10 ? 10 : (unsigned)(most - n);
+        if (store_claim(w->store[1], p, SPAN("example.net"), 0, max, on_claim, &a) != ERR_OK)
+            continue;
+        until(w, &a, 1);
+        for (size_t i = 0; i < a.n; i++, n++) {
+            struct sent *s = find(sent, a.claims[i]);
+            check_body(w, 1, a.claims[i], SPAN("kept by two"));
+            if (s != NULL) { /* one that was answered 451 may be there all the same */
+                assert_false(s->finished);
+                s->seen = true;
+            }
+            enum err e = finish_done(w, 1, a.claims[i]);
+            assert_int_equal(e, ERR_OK);
+            if (s != NULL)
+                s->finished = true;
+        }
+        answer_done(&a);
+    }
+    return n;
+}
+
+static void nothing_acknowledged_is_lost(void **state)
+{
+    struct world *w = *state;
+    static struct sent sent[MESSAGES];
+    struct answer expired;
+    answer_init(&expired);
+    work(w, 1, &expired);
+    for (size_t i = 0; i < ROUND; i++)
+        start(w, &sent[i]);
+    for (size_t i = 0; i < ROUND; i++)
+        until(w, &sent[i].a, 1);
+    assert_int_equal(deliver(w, sent, FINISHED), FINISHED);
+    for (size_t i = ROUND; i < MESSAGES; i++) /* under way when it dies */
+        start(w, &sent[i]);
+    real_turn(w);
+    master_dies(w);
+    for (size_t i = ROUND; i < MESSAGES; i++)
+        until(w, &sent[i].a, 1);
+    real_wait_ready(w);
+    for (size_t i = 0; i < MESSAGES; i++)
+        sent[i].acknowledged = sent[i].a.calls > 0 && sent[i].a.e == ERR_OK;
+    for (size_t i = 0; i < ROUND; i++)
+        assert_true(sent[i].acknowledged);
+    REAL_UNTIL(w, store_worker_valid(w->store[1]) > 0);
+    for (int idle = 0; idle < 200;) { /* the repair comes two seconds after the failover */
+        idle = deliver(w, sent, MESSAGES) > 0 ? 0 : idle + 1;
+        for (int i = 0; i < 10; i++)
+            real_turn(w);
+    }
+    for (size_t i = 0; i < MESSAGES; i++) {
+        if (sent[i].acknowledged && !sent[i].finished)
+            fail_msg("message %zu was acknowledged and is lost", i);
+    }
+}
+
+/* Without its replica the master acknowledges nothing. */
+static void short_of_replicas_is_451(void **state)
+{
+    struct world *w = *state;
+    static struct sent one;
+    start(w, &one);
+    until(w, &one.a, 1);
+    assert_int_equal(one.a.e, ERR_OK);
+    answer_done(&one.a);
+    redis_server_kill(&replica);
+    start(w, &one);
+    until(w, &one.a, 1);
+    assert_int_equal(one.a.e, ERR_AGAIN);
+    assert_non_null(strstr(buf_cstr(&one.a.why), "replicas"));
+    assert_false(store_ready(w->store[0], NULL));
+    answer_done(&one.a);
+    redis_server_restart(&replica);
+    for (int i = 0;; i++) { /* mail tries again by itself */
+        start(w, &one);
+        if (one.a.calls == 0)
+            at_least(w, &one.a, 1);
+        enum err e = one.a.e;
+        answer_done(&one.a);
+        if (e == ERR_OK)
+            break;
+        assert_true(i < 20);
+    }
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    return CHECK_RUN(T(nothing_acknowledged_is_lost), T(short_of_replicas_is_451));
+#undef T
+}
