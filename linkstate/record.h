@@ -18,6 +18,9 @@ enum {
     RECORD_ITEMS_MAX = 4096, /* hosts, spaces or senders of one connector */
     RECORD_COST_MAX = 100,
 };
+/* A group's local domains travel as the address spaces (cost 1) of an smtp connector of this name, which no
+ * configured connector can have. It is never DOWN; mail that reaches its group is local there. */
+#define RECORD_LOCAL_CONNECTOR "@local"
 enum record_connector_type { RECORD_SMTP, RECORD_ROUTING_GROUP };
 enum record_scope { RECORD_SCOPE_ORGANIZATION, RECORD_SCOPE_GROUP };
 enum record_content { RECORD_CONTENT_ALL, RECORD_CONTENT_SYSTEM, RECORD_CONTENT_NON_SYSTEM };
