@@ -196,6 +196,17 @@ static void keep(const struct settle_input *in, struct settlement *s, size_t i)
     }
 }
 
+/* Who waits may have been answered 5xx all the same: by one target of several, at STARTTLS, or 552 for too
+ * many recipients. As a code that would mark him as returned (S4); in the text it stays. */
+static void keep_waiting(const struct settle_input *in, struct settlement *s, size_t i)
+{
+    struct recipient *r;
+
+    keep(in, s, i);
+    r = &s->job.rcpts[s->job.nrcpts - 1];
+    r->code = r->code >= 500 ? 0 : r->code;
+}
+
 static void settle_delivered(const struct settle_input *in, struct settlement *s, size_t i)
 {
     const struct outcome *o = &in->attempt->outcomes[i];
@@ -223,7 +234,7 @@ static void settle_waiting(const struct settle_input *in, struct settlement *s, 
                            const struct retry_decision *d)
 {
     s->deferred++;
-    keep(in, s, i);
+    keep_waiting(in, s, i);
     s->job.last_error = last_words(in, i);
     if (d->delay_notice) {
         const struct outcome *o = &in->attempt->outcomes[i];
@@ -312,7 +323,7 @@ void settle_without_report(const struct settle_input *in, struct settlement *s, 
     s->bounced = 0;
     for (size_t i = 0; i < job->nrcpts; i++)
         if (fate_of(&in->attempt->outcomes[i]) != FATE_DELIVERED)
-            keep(in, s, i);
+            keep_waiting(in, s, i);
     s->job.delay_noticed = job->delay_noticed;
     s->verb = FINISH_RETRY;
     s->event = "deferred";

@@ -11,7 +11,8 @@
  *   S2  whoever is still waiting stays, unless the message is too old: then it is returned (4.4.7);
  *   S3  a report is made for whoever asked for one (RFC 3461 4.1), once, in the same step as S1;
  *   S4  no report about a message with a null sender: when nobody waits any more, it is badmail;
- *       until then its returned recipients stay in the job, marked by a code of 500 or more;
+ *       until then its returned recipients stay in the job, marked by a code of 500 or more (nobody else
+ *       in a job has one);
  *   S5  an attempt that was stopped on this side before anything happened leaves no trace. */
 #pragma once
 #include "common/config/config.h"

@@ -224,6 +224,33 @@ static void test_settle__carries_the_returned_of_a_null_sender(void **state)
     attempt_done(&f.attempt);
 }
 
+/* S4: a 5xx that did not return the recipient is no such mark: the next attempt tries him. */
+static void test_settle__a_5xx_of_who_waits_returns_nobody(void **state)
+{
+    struct fixture f;
+    struct settlement s;
+    struct claim next;
+    (void)state;
+    begin(&f, "", 2, 0);
+    assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+    record(&f, 0, 'b');
+    record(&f, 1, 'n');
+    attempt_exhausted(&f.attempt);
+    assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+    assert_int_equal(s.verb, FINISH_RETRY);
+    assert_int_equal(s.job.nrcpts, 2);
+    assert_int_equal(s.job.rcpts[0].code, 550);
+    assert_int_equal(s.job.rcpts[1].code, 0);
+    check_span(s.job.rcpts[1].reply, SPAN("554 x.1.1 text"));
+    attempt_done(&f.attempt);
+    next = (struct claim){.job = s.job};
+    assert_int_equal(attempt_init(&f.attempt, &next), ERR_OK);
+    assert_false(f.attempt.outcomes[0].open);
+    assert_true(f.attempt.outcomes[1].open);
+    attempt_done(&f.attempt);
+    settlement_done(&s);
+}
+
 static void test_settle__without_its_report_nobody_is_forgotten(void **state)
 {
     struct fixture f;
@@ -253,5 +280,6 @@ int main(void)
                      cmocka_unit_test(test_settle__keeps_who_waits_and_says_why),
                      cmocka_unit_test(test_settle__a_failing_link_is_no_fault_of_the_message),
                      cmocka_unit_test(test_settle__carries_the_returned_of_a_null_sender),
+                     cmocka_unit_test(test_settle__a_5xx_of_who_waits_returns_nobody),
                      cmocka_unit_test(test_settle__without_its_report_nobody_is_forgotten));
 }
