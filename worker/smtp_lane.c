@@ -1,38 +1,13 @@
-/* worker/smtp_lane.c — a lane that speaks SMTP or LMTP: moves bytes between worker/client.h and a connection.
+/* worker/smtp_lane.c — a lane that speaks SMTP or LMTP: moves bytes between worker/client.h and a
+ * connection.
  *
  * Every callback only notes what happened and arms `work`; work() runs at the end of the turn, asks the
  * client what to do until it has to wait, and is the only place where connection and client are replaced. */
-#include "worker/core.h"
+#include "worker/smtp_lane.h"
 
 #include "common/log.h"
-#include "worker/client.h"
 
-enum { SMTP_OUTPUT_HIGH = 131072, SMTP_CLOSE_MS = 5000, SMTP_AGAIN_MAX = JOB_RCPTS_MAX };
-
-struct smtp_lane {
-    struct lane lane;
-    struct conn *conn;
-    struct client *client; /* NULL: connecting, or over */
-    struct targets_plan plan;
-    struct targets_list list;
-    size_t at;
-    bool no_tls;   /* the handshake with this target failed; the policy is opportunistic */
-    bool closed;   /* the connection is closed */
-    bool moving;   /* this target is no good for the parcel in hand */
-    bool quitting; /* the link wants the lane to end */
-    bool over;     /* the session ended in order: only the end of the connection is awaited */
-    unsigned session_sent, again;
-    enum failure lost; /* of a connection that was never opened */
-    char lost_why[128];
-    struct body_piece *piece;
-    uint8_t index[JOB_RCPTS_MAX]; /* recipient of the transaction -> of the job */
-    size_t nindex;
-    struct recipient *rcpts; /* of the transaction */
-    struct verdict folded;   /* of the targets tried */
-    bool have_folded;
-    char why[LINK_ERROR_MAX];
-    struct deferred work;
-};
+enum { SMTP_OUTPUT_HIGH = 131072, SMTP_AGAIN_MAX = JOB_RCPTS_MAX };
 
 static struct smtp_lane *self_of(struct lane *lane)
 {
@@ -44,14 +19,14 @@ static void arm(struct smtp_lane *s)
     deferred_arm(s->lane.link->w->loop, &s->work);
 }
 
-static const struct target *target_of(const struct smtp_lane *s)
+const struct target *smtp_target(const struct smtp_lane *s)
 {
     return &s->list.items[s->at];
 }
 
-static void target_text(const struct smtp_lane *s, char *out, size_t size)
+void smtp_target_text(const struct smtp_lane *s, char *out, size_t size)
 {
-    const struct target *t = target_of(s);
+    const struct target *t = smtp_target(s);
     char at[ENDPOINT_TEXT_MAX];
 
     if (t->unix_path != NULL) {
@@ -138,7 +113,7 @@ static const struct ip_addr *source_for(const struct settings *set, const struct
     return NULL;
 }
 
-static void drop_session(struct smtp_lane *s)
+void smtp_drop_session(struct smtp_lane *s)
 {
     body_piece_free(s->piece);
     s->piece = NULL;
@@ -149,12 +124,13 @@ static void drop_session(struct smtp_lane *s)
     s->closed = s->over = s->moving = false;
     s->session_sent = 0;
     s->lost = FAILURE_NONE;
+    s->lost_why[0] = '\0';
 }
 
-static void connect_target(struct smtp_lane *s)
+void smtp_connect_target(struct smtp_lane *s)
 {
     struct link *link = s->lane.link;
-    const struct target *t = target_of(s);
+    const struct target *t = smtp_target(s);
     struct conn_target ct = {
         .unix_path = t->unix_path,
         .endpoint = t->endpoint,
@@ -176,72 +152,6 @@ static void connect_target(struct smtp_lane *s)
     arm(s);
 }
 
-/* --- Targets --------------------------------------------------------------------------------------- */
-
-static void end_lane(struct smtp_lane *s)
-{
-    drop_session(s);
-    lane_ended(&s->lane);
-}
-
-static void exhausted(struct smtp_lane *s)
-{
-    struct verdict last = verdict_last(&s->folded);
-
-    if (s->lane.parcel != NULL) {
-        attempt_exhausted(&s->lane.parcel->attempt);
-        lane_settled(&s->lane, false);
-    }
-    if (s->have_folded)
-        lane_failed(&s->lane, &last, s->why);
-    end_lane(s);
-}
-
-static void next_target(struct smtp_lane *s)
-{
-    drop_session(s);
-    s->no_tls = false;
-    s->at++;
-    if (s->at == s->list.n)
-        exhausted(s);
-    else
-        connect_target(s);
-}
-
-static void fold(struct smtp_lane *s, const struct verdict *v, const char *text)
-{
-    char where[DNS_NAME_MAX + ENDPOINT_TEXT_MAX + 4];
-    struct log_scratch scratch;
-
-    target_text(s, where, sizeof where);
-    s->folded = s->have_folded ? verdict_softer(&s->folded, v) : *v;
-    s->have_folded = true;
-    (void)snprintf(s->why, sizeof s->why, "%s: %s", where, text);
-    metric_inc(&s->lane.link->w->m.connect_failed);
-    log_info("link.target", "link='%s' relay=%s dsn=%s text=%s", s->lane.link->name, where, v->status,
-             log_text(&scratch, span_cstr(text)));
-}
-
-/* The connection could not be made: there is no session to tell why. */
-static void not_connected(struct smtp_lane *s)
-{
-    struct verdict_input in = {.step = STEP_CONNECT, .failure = s->lost, .enhanced = ""};
-    struct verdict v = verdict_of(&in);
-    const char *why = s->lost_why[0] != '\0' ? s->lost_why : failure_text(s->lost);
-
-    fold(s, &v, why);
-    if (s->lane.parcel != NULL) {
-        struct attempt_result r = {.verdict = v,
-                                   .step = STEP_CONNECT,
-                                   .failure = s->lost,
-                                   .text = span_cstr(s->why),
-                                   .remote = span_cstr(target_of(s)->host)};
-
-        attempt_record_all(&s->lane.parcel->attempt, &r);
-    }
-    next_target(s);
-}
-
 /* --- The session ----------------------------------------------------------------------------------- */
 
 static void write_output(struct smtp_lane *s)
@@ -259,12 +169,6 @@ static void write_output(struct smtp_lane *s)
         if (e == ERR_NOMEM && !s->closed)
             client_failed(s->client, FAILURE_CANCELED);
     }
-}
-
-static void give_back(struct smtp_lane *s)
-{
-    attempt_exhausted(&s->lane.parcel->attempt);
-    lane_settled(&s->lane, false);
 }
 
 static enum err begin_transaction(struct smtp_lane *s)
@@ -300,10 +204,9 @@ static bool on_ready(struct smtp_lane *s)
 
     lane->was_ready = true;
     if (lane->parcel != NULL && !lane_may_send(lane))
-        give_back(s);
+        smtp_give_back(s);
     if (s->moving || s->quitting ||
-        (lane->parcel == NULL && lane->messages > 0 &&
-         lane->messages >= lane->link->messages_per_connection)) {
+        (lane->messages > 0 && lane->messages >= lane->link->messages_per_connection)) {
         if (lane->parcel == NULL)
             lane_enter(lane, LANE_QUITTING);
         client_quit(s->client);
@@ -316,11 +219,11 @@ static bool on_ready(struct smtp_lane *s)
     }
     lane->sent_at_ms = loop_now(lane->link->w->loop);
     if (begin_transaction(s) != ERR_OK) {
-        give_back(s);
+        smtp_give_back(s);
         return true;
     }
     metric_inc(&lane->link->w->m.transactions);
-    target_text(s, lane->parcel->relay, sizeof lane->parcel->relay);
+    smtp_target_text(s, lane->parcel->relay, sizeof lane->parcel->relay);
     s->session_sent++;
     return true;
 }
@@ -367,7 +270,7 @@ static void on_finished(struct smtp_lane *s)
                                    .failure = results[i].failure,
                                    .code = results[i].code,
                                    .text = results[i].text,
-                                   .remote = span_cstr(target_of(s)->host),
+                                   .remote = span_cstr(smtp_target(s)->host),
                                    .dsn_passed = results[i].dsn_passed};
 
         usable = usable || (r.failure == FAILURE_NONE && r.verdict.scope != VERDICT_LINK);
@@ -380,95 +283,6 @@ static void on_finished(struct smtp_lane *s)
         s->again = 0;
         lane_settled(lane, usable);
     }
-}
-
-/* Opportunistic: whatever went wrong between STARTTLS and the end of the handshake, the clear is tried. */
-static bool tls_fallback(const struct smtp_lane *s, const struct client_end *end)
-{
-    return (end->failure == FAILURE_TLS_FAILED || end->step == STEP_TLS) &&
-           end->failure != FAILURE_CANCELED && s->lane.link->tls == CONF_TLS_OPPORTUNISTIC && !s->no_tls &&
-           s->session_sent == 0;
-}
-
-static void record_end(struct smtp_lane *s, const struct client_end *end, const char *text)
-{
-    struct attempt_result r = {.verdict = end->verdict,
-                               .step = end->step,
-                               .failure = end->failure,
-                               .code = end->code,
-                               .text = end->code != 0 ? end->text : span_cstr(text),
-                               .remote = span_cstr(target_of(s)->host)};
-
-    if (s->lane.parcel != NULL && s->session_sent == 0)
-        attempt_record_all(&s->lane.parcel->attempt, &r);
-}
-
-static void end_text(const struct smtp_lane *s, const struct client_end *end, char *out, size_t size)
-{
-    if (end->code != 0)
-        (void)snprintf(out, size, "%u " SPAN_FMT, (unsigned)end->code, SPAN_ARG(span_first(end->text, 300)));
-    else
-        (void)snprintf(out, size, "%s at %s%s%s", failure_text(end->failure), step_name(end->step),
-                       s->lost_why[0] != '\0' ? ": " : "", s->lost_why);
-}
-
-/* The session is over. What follows depends on who is still waiting for it. */
-static void on_end(struct smtp_lane *s)
-{
-    struct lane *lane = &s->lane;
-    struct client_end end;
-    char text[400];
-    bool in_order;
-
-    client_end(s->client, &end);
-    in_order = end.verdict.action == VERDICT_OK || end.verdict.action == VERDICT_DONE;
-    end_text(s, &end, text, sizeof text);
-    if (tls_fallback(s, &end)) {
-        log_info("link.tls", "link='%s' relay=%s fallback=clear", lane->link->name, target_of(s)->host);
-        drop_session(s);
-        s->no_tls = true;
-        connect_target(s);
-        return;
-    }
-    if (end.failure == FAILURE_CANCELED) {
-        if (lane->parcel != NULL)
-            give_back(s);
-        end_lane(s);
-        return;
-    }
-    if (!in_order && (lane->parcel != NULL || !lane->was_ready)) {
-        fold(s, &end.verdict, text);
-        record_end(s, &end, text);
-        if (lane->parcel != NULL && lane->parcel->attempt.nopen == 0) {
-            lane_settled(lane, false); /* the answer was final for all of them */
-            lane_failed(lane, &end.verdict, s->why);
-            end_lane(s);
-            return;
-        }
-        next_target(s);
-        return;
-    }
-    if (lane->parcel != NULL) { /* left over: the rest of 452, or another target is wanted */
-        bool move = s->moving;
-
-        drop_session(s);
-        if (move)
-            next_target(s);
-        else
-            connect_target(s);
-        return;
-    }
-    if (!in_order && s->session_sent > 0 && end.messages == 0) {
-        fold(s, &end.verdict, text);
-        lane_failed(lane, &end.verdict, s->why);
-    }
-    if (s->closed) {
-        end_lane(s);
-        return;
-    }
-    lane_enter(lane, LANE_QUITTING);
-    s->over = true;
-    conn_finish(s->conn, SMTP_CLOSE_MS);
 }
 
 static void pump(struct smtp_lane *s)
@@ -485,7 +299,7 @@ static void pump(struct smtp_lane *s)
             struct tls_context *tls =
                 link->tls == CONF_TLS_VERIFIED ? link->set->tls_verify : link->set->tls_plain;
 
-            if (tls == NULL || conn_start_tls(s->conn, tls, false, target_of(s)->host) != ERR_OK)
+            if (tls == NULL || conn_start_tls(s->conn, tls, false, smtp_target(s)->host) != ERR_OK)
                 client_failed(s->client, FAILURE_TLS_FAILED);
             break;
         }
@@ -501,7 +315,7 @@ static void pump(struct smtp_lane *s)
             on_finished(s);
             break;
         case CLIENT_CLOSED:
-            on_end(s);
+            smtp_ended(s);
             return;
         }
     }
@@ -516,9 +330,9 @@ static void work(void *arg)
     if (s->lane.state == LANE_ENDED)
         return;
     if (s->client == NULL && s->closed)
-        not_connected(s);
+        smtp_not_connected(s);
     else if (s->over && s->closed)
-        end_lane(s);
+        smtp_end_lane(s);
     else if (s->client != NULL && !s->over)
         pump(s);
 }
@@ -532,9 +346,9 @@ static void smtp_start(struct lane *lane)
     s->plan = *lane->link->plan;
     targets_list(&s->plan, &lane->link->w->rng, &s->list);
     if (s->list.n == 0)
-        end_lane(s);
+        smtp_end_lane(s);
     else
-        connect_target(s);
+        smtp_connect_target(s);
 }
 
 static void smtp_give(struct lane *lane)
@@ -567,8 +381,8 @@ static void smtp_abort(struct lane *lane)
         return;
     }
     if (lane->parcel != NULL)
-        give_back(s);
-    end_lane(s);
+        smtp_give_back(s);
+    smtp_end_lane(s);
 }
 
 static void smtp_free(struct lane *lane)
@@ -576,7 +390,7 @@ static void smtp_free(struct lane *lane)
     struct smtp_lane *s = self_of(lane);
 
     deferred_disarm(&s->work);
-    drop_session(s);
+    smtp_drop_session(s);
     free(s->rcpts);
     free(s);
 }

@@ -38,6 +38,10 @@ struct peer {
     bool tls_broken;         /* ... but the handshake is garbage */
     unsigned secured;        /* handshakes that worked */
     ms_t delay_ms;           /* before the answer to the end of data */
+    unsigned session_max; /* mails a session; 0: any. A further MAIL gets 421, and the connection is closed */
+    bool session_rude;    /* ... or is closed with the answer to the last one already */
+    unsigned session_peak; /* most mails of one session */
+    unsigned rcpt_max;     /* recipients a mail; 0: any. More get 452 4.5.3 */
 };
 struct peer_session {
     struct peer *peer;
@@ -46,7 +50,7 @@ struct peer_session {
     struct timer *later;
     struct buf line, body;
     struct peer_mail mail;
-    unsigned nrcpts;
+    unsigned nrcpts, mails;
     bool mail_ok, data, over, hung, tls;
 };
 
@@ -90,6 +94,16 @@ static inline void peer_end(struct peer_session *s)
     s->over = true;
     conn_free(s->c);
     s->c = NULL;
+}
+
+/* Ends it after what was written. */
+static inline void peer_finish(struct peer_session *s)
+{
+    if (s->over)
+        return;
+    s->over = true;
+    s->peer->open--;
+    conn_finish(s->c, 1000);
 }
 
 /* Writes the answer of a rule, or the default; false: the session is over. */
@@ -152,10 +166,14 @@ static inline void peer_finish_data(void *arg)
         assert_int_equal(conn_write(s->c, SPAN("250 2.0.0 taken\r\n")), ERR_OK);
     if (!peer_positive(s, "END", span_cstr(s->mail.from), "250 2.0.0 taken", &ok))
         return;
+    s->mails++;
+    s->peer->session_peak = s->mails > s->peer->session_peak ? s->mails : s->peer->session_peak;
     if (ok)
         peer_keep(s);
     buf_clear(&s->body);
     s->data = false;
+    if (s->peer->session_rude && s->mails == s->peer->session_max)
+        peer_finish(s);
     conn_resume(s->c);
 }
 
@@ -180,6 +198,10 @@ static inline void peer_rcpt(struct peer_session *s, struct span line)
     char path[320] = "";
     bool ok;
 
+    if (s->peer->rcpt_max > 0 && s->nrcpts == s->peer->rcpt_max) {
+        (void)peer_answer(s, "MORE", line, "452 4.5.3 too many recipients");
+        return;
+    }
     if (!peer_positive(s, "RCPT", line, s->mail_ok ? "250 2.1.5 ok" : "503 no MAIL", &ok) || !ok ||
         !s->mail_ok)
         return;
@@ -215,6 +237,11 @@ static inline bool peer_command(struct peer_session *s, struct span line)
         return false;
     }
     if (span_has_iprefix(line, SPAN("MAIL"))) {
+        if (s->peer->session_max > 0 && s->mails >= s->peer->session_max) {
+            (void)peer_answer(s, "FULL", line, "421 4.7.0 enough for one session");
+            peer_finish(s);
+            return false;
+        }
         s->nrcpts = 0;
         s->mail = (struct peer_mail){.from = ""};
         peer_path(line, s->mail.from, sizeof s->mail.from);
@@ -232,11 +259,7 @@ static inline bool peer_command(struct peer_session *s, struct span line)
     }
     if (span_has_iprefix(line, SPAN("QUIT"))) {
         (void)peer_answer(s, "QUIT", line, "221 bye");
-        if (!s->over) {
-            s->over = true;
-            s->peer->open--;
-            conn_finish(s->c, 1000);
-        }
+        peer_finish(s);
         return false;
     }
     return peer_answer(s, "RSET", line, "250 ok");

@@ -14,6 +14,8 @@
     "  timeouts: {connect: 1s, greeting: 1s, helo: 1s, mail: 1s, rcpt: 1s, data: 1s, end_of_data: 3s}\n"
 #define LAB(tls)                                                                                             \
     "connectors: [{name: lab, address_spaces: [{space: \"*\"}], smart_hosts: [\"@a@\"], tls: " tls "}]\n"
+#define TWO_HOSTS                                                                                            \
+    "connectors: [{name: lab, address_spaces: [{space: \"*\"}], smart_hosts: [\"@a@\", \"@b@\"]}]\n"
 
 static struct certs certs;
 static struct tls_context *server_tls;
@@ -109,6 +111,64 @@ static void test_smtp_lane__speaks_lmtp(void **state)
     bench_end(b);
 }
 
+/* A server that ends its sessions early works all the same: no backoff, nothing twice, no other target. */
+static void test_smtp_lane__an_early_end_of_a_session_is_no_failure(void **state)
+{
+    static const struct {
+        unsigned max;
+        bool rude;
+    } cases[] = {{1, false}, {1, true}, {3, false}, {3, true}};
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b = bench_new(COMMON TWO_HOSTS);
+
+        b->peer[0]->session_max = c->max;
+        b->peer[0]->session_rude = c->rude;
+        for (unsigned i = 0; i < 60; i++)
+            (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        bench_until(b, done);
+        assert_int_equal(b->peer[0]->mails, 60);
+        assert_int_equal(b->peer[0]->session_peak, c->max);
+        assert_int_equal(b->peer[1]->accepted, 0);
+        assert_int_equal(metric_get(&worker_counters(b->worker)->link_failures), 0);
+        assert_int_equal(fake_store_counts(b->db)->retried, 0);
+        bench_end(b);
+    }
+}
+
+/* ... but one that says goodbye before it took anything is a failure, and is not asked again at once. */
+static void test_smtp_lane__a_goodbye_at_once_is_a_failure(void **state)
+{
+    struct bench *b = bench_new(COMMON LAB("none"));
+    (void)state;
+    peer_add_rule(b->peer[0], "EHLO", NULL, "250 peer\r\n421 4.3.2 and goodbye", 0);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, failed_twice);
+    assert_true(b->peer[0]->accepted <= 6);
+    peer_forget_rules(b->peer[0]);
+    bench_until(b, done);
+    assert_int_equal(b->peer[0]->mails, 1);
+    bench_end(b);
+}
+
+/* The rest of one message, transaction by transaction, keeps to messages_per_connection as well. */
+static void test_smtp_lane__counts_transactions_as_messages(void **state)
+{
+    static const struct bench_mail many = {
+        .from = "s@src.example",
+        .domain = "x.example",
+        .rcpts = {"a@x.example", "b@x.example", "c@x.example", "d@x.example", "e@x.example"}};
+    struct bench *b = bench_new(COMMON "  messages_per_connection: 2\n" LAB("none"));
+    (void)state;
+    b->peer[0]->rcpt_max = 1;
+    (void)bench_put(b, &many, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, done);
+    assert_int_equal(b->peer[0]->mails, 5);
+    assert_int_equal(b->peer[0]->session_peak, 2);
+    assert_int_equal(fake_store_counts(b->db)->retried, 0);
+    bench_end(b);
+}
+
 static bool hanging(struct bench *b)
 {
     return b->peer[0]->ends > 0;
@@ -151,7 +211,10 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_smtp_lane__verifies_with_the_configured_authority, setup,
                                             teardown),
             cmocka_unit_test(test_smtp_lane__speaks_lmtp),
+            cmocka_unit_test(test_smtp_lane__an_early_end_of_a_session_is_no_failure),
+            cmocka_unit_test(test_smtp_lane__a_goodbye_at_once_is_a_failure),
+            cmocka_unit_test(test_smtp_lane__counts_transactions_as_messages),
             cmocka_unit_test(test_smtp_lane__a_lost_lease_stops_what_it_holds),
         },
-        4);
+        7);
 }
