@@ -74,7 +74,8 @@ enum err table_text(struct table *t, size_t column, struct span text)
     c->set = c->text != NULL;
     if (c->text == NULL)
         return ERR_NOMEM;
-    memcpy(c->text, text.ptr, text.len);
+    if (text.len > 0) /* an empty span may have no bytes at all */
+        memcpy(c->text, text.ptr, text.len);
     c->text[text.len] = '\0';
     c->number = text.len;
     return ERR_OK;

@@ -47,6 +47,7 @@ static void test_table__prints_for_people_and_for_programs(void **state)
     table_number(t, 4, 0);
     table_number(t, 5, 1);
     assert_int_equal(table_row(t), ERR_OK);
+    assert_int_equal(table_text(t, 0, span_of(NULL, 0)), ERR_OK);
     captured(t, CLI_TABLE, out, sizeof out);
     assert_string_equal(out, "QUEUE        MESSAGES SIZE OLDEST FROZEN\n"
                              "a.example...       12 4.0K  3m12s yes\n"
