@@ -262,6 +262,11 @@ bool node_ready(const struct node *n, struct buf *ret_why)
     return true;
 }
 
+enum err node_warnings(const struct node *n, struct buf *out)
+{
+    return store_warnings(n->shards[0]->store, out); /* all loops see the same Redis */
+}
+
 bool node_address(const struct node *n, size_t i, struct ip_endpoint *ret)
 {
     const struct shard *s = n->shards[0];

@@ -23,6 +23,7 @@ void node_reload(struct node *n, struct config *next);
 void node_drain(struct node *n);
 bool node_drained(const struct node *n);
 bool node_ready(const struct node *n, struct buf *ret_why);
+enum err node_warnings(const struct node *n, struct buf *out) MUST_USE; /* as store_warnings() */
 enum err node_metrics_write(const struct node *n, struct buf *out) MUST_USE;
 /* Where listener i of all virtual servers, in order, listens: real ports for 0. */
 bool node_address(const struct node *n, size_t i, struct ip_endpoint *ret);

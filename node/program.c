@@ -43,6 +43,11 @@ static bool program_ready(void *self, struct buf *ret_why)
     return node_ready(((struct program *)self)->node, ret_why);
 }
 
+static enum err program_warnings(void *self, struct buf *out)
+{
+    return node_warnings(((struct program *)self)->node, out);
+}
+
 static enum err program_metrics(void *self, struct buf *out)
 {
     return node_metrics_write(((struct program *)self)->node, out);
@@ -62,6 +67,7 @@ static const struct daemon_hooks hooks = {
     .drain = program_drain,
     .drained = program_drained,
     .ready = program_ready,
+    .warnings = program_warnings,
     .metrics = program_metrics,
     .stop = program_stop,
 };

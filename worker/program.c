@@ -65,6 +65,11 @@ static bool program_ready(void *self, struct buf *ret_why)
     return worker_ready(((struct program *)self)->worker, ret_why);
 }
 
+static enum err program_warnings(void *self, struct buf *out)
+{
+    return store_warnings(((struct program *)self)->store, out);
+}
+
 static enum err program_metrics(void *self, struct buf *out)
 {
     struct program *p = self;
@@ -81,6 +86,7 @@ static const struct daemon_hooks hooks = {
     .drain = program_drain,
     .drained = program_drained,
     .ready = program_ready,
+    .warnings = program_warnings,
     .metrics = program_metrics,
     .stop = program_stop,
 };

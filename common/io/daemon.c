@@ -1,5 +1,6 @@
 #include "common/io/daemon.h"
 
+#include "common/io/health.h"
 #include "common/io/http.h"
 #include "common/io/notify.h"
 #include "common/log.h"
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DRAIN_POLL_MS = 100, METRICS_LABELS_MAX = 96 };
+enum { DRAIN_POLL_MS = 100, HEALTH_MS = 250, METRICS_LABELS_MAX = 96 };
 
 #define DAEMON_METRICS(X)                                                                                    \
     X(started_s, GAUGE, "process_start_time_seconds", "when the process started, since 1970")                \
@@ -33,7 +34,8 @@ struct daemon {
     void *self;
     struct http *http;
     struct watch *terminate, *interrupt, *hangup;
-    struct timer *poll, *grace, *watchdog;
+    struct timer *poll, *grace, *watchdog, *look;
+    struct health health;
     ms_t watchdog_ms;
     bool draining;
     struct daemon_metrics metrics;
@@ -67,7 +69,7 @@ static void answer_live(struct daemon *d, struct http_reply *r)
 static void answer_ready(struct daemon *d, struct http_reply *r)
 {
     struct buf why;
-    buf_init(&why, 1024);
+    buf_init(&why, HEALTH_TEXT_MAX);
     bool ready = !d->draining && (d->hooks->ready == NULL || d->hooks->ready(d->self, &why));
     r->status = ready ? 200 : 503;
     r->content_type = "application/json";
@@ -240,6 +242,23 @@ static void on_watchdog(void *arg)
     timer_set(d->watchdog, d->watchdog_ms);
 }
 
+static void on_look(void *arg)
+{
+    struct daemon *d = arg;
+    struct buf why, warnings;
+    if (d->draining)
+        return;
+    buf_init(&why, HEALTH_TEXT_MAX);
+    buf_init(&warnings, HEALTH_TEXT_MAX);
+    bool ready = d->hooks->ready == NULL || d->hooks->ready(d->self, &why);
+    if (d->hooks->warnings != NULL && d->hooks->warnings(d->self, &warnings) != ERR_OK)
+        buf_clear(&warnings);
+    health_look(&d->health, loop_now(d->loop), ready, buf_span(&why), buf_span(&warnings));
+    buf_done(&why);
+    buf_done(&warnings);
+    timer_set(d->look, HEALTH_MS);
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 static enum err open_events(struct daemon *d, struct errctx *ec)
@@ -250,9 +269,10 @@ static enum err open_events(struct daemon *d, struct errctx *ec)
     d->poll = timer_new(d->loop, stop_when_drained, d);
     d->grace = timer_new(d->loop, grace_over, d);
     d->watchdog = timer_new(d->loop, on_watchdog, d);
+    d->look = timer_new(d->loop, on_look, d);
     d->watchdog_ms = notify_watchdog_ms();
     if (d->terminate == NULL || d->interrupt == NULL || d->hangup == NULL || d->poll == NULL ||
-        d->grace == NULL || d->watchdog == NULL)
+        d->grace == NULL || d->watchdog == NULL || d->look == NULL)
         return err_set(ec, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     if (d->watchdog_ms > 0)
         timer_set(d->watchdog, d->watchdog_ms);
@@ -262,6 +282,7 @@ static enum err open_events(struct daemon *d, struct errctx *ec)
 static void close_events(struct daemon *d)
 {
     http_close(d->http);
+    timer_free(d->look);
     timer_free(d->watchdog);
     timer_free(d->grace);
     timer_free(d->poll);
@@ -289,11 +310,14 @@ int daemon_run(struct loop *l, struct config *conf, const struct daemon_options 
         return 1;
     }
     log_info("daemon.started", "version=%s pid=%d", BRIDGEHEAD_VERSION, (int)getpid());
+    health_init(&d.health, loop_now(l));
+    timer_set(d.look, HEALTH_MS);
     notify_send("READY=1\nSTATUS=running");
     loop_run(l);
     notify_send("STOPPING=1\nSTATUS=stopping");
     hooks->stop(self);
     close_events(&d);
+    health_done(&d.health);
     log_info("daemon.stopped", "drained=%s", d.draining ? "yes" : "no");
     return 0;
 }

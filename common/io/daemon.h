@@ -9,7 +9,8 @@
 #include "common/config/config.h"
 #include "common/io/loop.h"
 
-/* drain, drained, ready and metrics may be NULL; reload too: then SIGHUP changes only the log level. */
+/* drain, drained, ready, warnings and metrics may be NULL; reload too: then SIGHUP changes only the log
+ * level. */
 struct daemon_hooks {
     const char *program; /* "node": logs and metrics */
     /* In the loop's thread, before it runs. When it fails it has freed what it made; stop() is not called. */
@@ -17,9 +18,11 @@ struct daemon_hooks {
     void (*reload)(void *self, struct config *next); /* takes a reference if it keeps it */
     void (*drain)(void *self);                       /* stop taking work */
     bool (*drained)(void *self);                     /* polled a few times a second; may loop_stop() itself */
-    bool (*ready)(void *self, struct buf *ret_why);  /* /healthz/ready; why not, for people */
-    enum err (*metrics)(void *self, struct buf *out); /* /metrics, in Prometheus text exposition */
-    void (*stop)(void *self);                         /* free everything */
+    /* /healthz/ready, and the log (common/io/health.h): why not, for people, a finding a line. */
+    bool (*ready)(void *self, struct buf *ret_why);
+    enum err (*warnings)(void *self, struct buf *out); /* for the log: what weakens it, a finding a line */
+    enum err (*metrics)(void *self, struct buf *out);  /* /metrics, in Prometheus text exposition */
+    void (*stop)(void *self);                          /* free everything */
 };
 struct daemon_options {
     const char *config_path; /* for SIGHUP; NULL: there is no file */

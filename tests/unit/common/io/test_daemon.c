@@ -151,8 +151,14 @@ static void fake_stop(void *self)
     tell(self, "stop");
 }
 
-static const struct daemon_hooks hooks = {"fake",       fake_start, fake_reload,  fake_drain,
-                                          fake_drained, fake_ready, fake_metrics, fake_stop};
+static const struct daemon_hooks hooks = {.program = "fake",
+                                          .start = fake_start,
+                                          .reload = fake_reload,
+                                          .drain = fake_drain,
+                                          .drained = fake_drained,
+                                          .ready = fake_ready,
+                                          .metrics = fake_metrics,
+                                          .stop = fake_stop};
 
 static int run(struct fake *f, void *(*visit)(void *))
 {
