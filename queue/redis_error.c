@@ -8,7 +8,7 @@ static const struct redis_error errors[] = {
     {SPAN_INIT("TRYAGAIN"),    REDIS_RETRY,      ERR_AGAIN,   "a slot is being moved: wait"},
     {SPAN_INIT("CLUSTERDOWN"), REDIS_RETRY,      ERR_AGAIN,   "the cluster is incomplete: look at CLUSTER NODES"},
     {SPAN_INIT("MASTERDOWN"),  REDIS_REDISCOVER, ERR_AGAIN,   "a replica has lost its master: wait for the failover"},
-    {SPAN_INIT("READONLY"),    REDIS_REDISCOVER, ERR_AGAIN,   "this is a replica: give the master's address, or Sentinel's"},
+    {SPAN_INIT("READONLY"),    REDIS_REDISCOVER, ERR_AGAIN,   "give the master's address in redis.url, or Sentinel's"},
     {SPAN_INIT("NOREPLICAS"),  REDIS_RETRY,      ERR_AGAIN,   "fewer replicas than min-replicas-to-write: bring one back"},
     {SPAN_INIT("NOSCRIPT"),    REDIS_RELOAD,     ERR_AGAIN,   ""},
     {SPAN_INIT("OOM"),         REDIS_FAIL,       ERR_FULL,    "Redis is above maxmemory: raise it, or let the queue drain"},
@@ -22,7 +22,7 @@ static const struct redis_error errors[] = {
     {SPAN_INIT("WRONGTYPE"),   REDIS_FAIL,       ERR_BACKEND, "somebody else writes into these keys: run bridgehead queue fsck"},
     {SPAN_INIT("UNKILLABLE"),  REDIS_RETRY,      ERR_AGAIN,   "a script of somebody else blocks Redis"},
     /* the scripts' (queue/lua/README.md) */
-    {SPAN_INIT("SCHEMA"),      REDIS_FATAL,      ERR_BACKEND, "the store was written by another version of bridgehead, or wiped"},
+    {SPAN_INIT("SCHEMA"),      REDIS_FATAL,      ERR_BACKEND, "the schema of the store is of another version of bridgehead, or it was wiped: run the version that wrote it"},
     {SPAN_INIT("EXPIRED"),     REDIS_FAIL,       ERR_STALE,   ""},
     {SPAN_INIT("NOBODY"),      REDIS_FAIL,       ERR_NOTFOUND, ""},
     {SPAN_INIT("CANCELED"),    REDIS_FAIL,       ERR_STATE,   ""},

@@ -358,7 +358,8 @@ static void setup_answered(struct redis_link *k, struct redis_request *rq, const
         const struct redis_error *found = redis_error_find(buf_span(&rq->error));
         (void)snprintf(why, sizeof why, "%.160s; %s", buf_cstr(&rq->error), found->remedy);
     } else if (role.len > 0 && !span_eq(role, SPAN("master"))) {
-        (void)snprintf(why, sizeof why, "this server is a replica, not the master");
+        (void)snprintf(why, sizeof why, "this server is a replica; %s",
+                       redis_error_find(SPAN("READONLY"))->remedy);
     }
     bool fatal = rq->error.len > 0 && redis_error_find(buf_span(&rq->error))->action == REDIS_FATAL;
     redis_request_unref(rq);

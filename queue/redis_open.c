@@ -235,15 +235,35 @@ static void send_partitions(struct redis_store *st)
     send_g(st, st->npartitions, span_cstr(st->sem_tag));
 }
 
+/* "1", or "1 drain". */
+static bool schema_known(struct span g)
+{
+    struct span version, rest;
+    uint64_t v;
+    (void)span_cut(g, ' ', &version, &rest);
+    return span_to_u64(version, STORE_SCHEMA_MAX, &v) && v >= STORE_SCHEMA_MIN;
+}
+
 static bool read_partition(struct redis_store *st, unsigned which, const struct redisReply *reply)
 {
     struct span g = SPAN("");
-    char why[200];
-    if (st->installing || (reply_text(reply, &g) && g.len > 0))
+    char why[300];
+    if (st->installing)
         return true;
-    (void)snprintf(
-        why, sizeof why,
-        "partition %u of the store is gone: Redis lost data; restore its AOF, or empty the database", which);
+    if (!reply_text(reply, &g) || g.len == 0) {
+        (void)snprintf(
+            why, sizeof why,
+            "partition %u of the store is gone: Redis lost data; restore its AOF, or empty the database",
+            which);
+        return refuse(st, why);
+    }
+    if (schema_known(g))
+        return true;
+    (void)snprintf(why, sizeof why,
+                   "partition %u has schema version '" SPAN_FMT
+                   "', this program knows %d to %d: run the version of "
+                   "bridgehead that wrote the store",
+                   which, SPAN_ARG(span_first(g, 32)), STORE_SCHEMA_MIN, STORE_SCHEMA_MAX);
     return refuse(st, why);
 }
 

@@ -28,8 +28,8 @@ static bool redis_ready(const struct store *store, struct buf *ret_why)
 {
     const struct redis_store *st = (const struct redis_store *)store;
     const char *why = "";
-    if (!st->opened && st->why[0] == '\0')
-        why = redis_link_why(st->control);
+    if (!st->usable && !redis_link_is_up(st->control))
+        why = redis_link_why(st->control); /* the newest: what it was closed for may be mended by now */
     else if (!st->usable)
         why = st->why;
     else if (st->short_of_replicas && loop_now(st->loop) < st->short_until_ms)
