@@ -16,7 +16,7 @@ class Redis(Process):
         values = {**DURABLE, "dir": self.dir, "unixsocket": self.socket, "port": self.port, "bind": self.host, "replica-announce-ip": self.host,
                   **(settings or {})}
         if password:
-            values["requirepass"] = password
+            values["requirepass"] = f'"{password}"'  # one argument, blanks and all
         self.file = self.dir / "redis.conf"
         self.file.write_text("".join(f'{key} {value if value != "" else chr(34) * 2}\n' for key, value in values.items()))
         super().__init__(sandbox, name, [need_program("redis-server"), self.file], ready=self.answers)
