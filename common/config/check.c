@@ -117,6 +117,8 @@ static void check_listens(struct loader *l, const struct conf_root *r)
     add_bound(l, bounds, &n, r->node.http, &r->node.http, "node.http");
     add_bound(l, bounds, &n, r->worker.http, &r->worker.http, "worker.http");
     add_bound(l, bounds, &n, r->router.http, &r->router.http, "router.http");
+    for (size_t k = 0; r->routing_group.neighbours.count > 0 && k < r->router.listen.count; k++)
+        add_bound(l, bounds, &n, r->router.listen.items[k], &r->router.listen, "router.listen");
     free(bounds);
 }
 
@@ -254,6 +256,7 @@ void conf_cross_check(struct loader *l)
     CHECK_UNIQUE(l, r, virtual_servers, name);
     CHECK_UNIQUE(l, r, local_domains, domain);
     CHECK_UNIQUE(l, r, connectors, name);
+    CHECK_UNIQUE(l, &r->routing_group, neighbours, group);
     check_listens(l, r);
     for (size_t i = 0; i < r->virtual_servers.count; i++)
         if (!conf_bad(l, &r->virtual_servers.items[i], sizeof r->virtual_servers.items[i]))
@@ -263,4 +266,5 @@ void conf_cross_check(struct loader *l)
     check_redis(l, r);
     for (size_t i = 0; i < r->connectors.count && l->nproblems <= PROBLEMS_MAX; i++)
         check_connector(l, r, i);
+    conf_check_routing(l);
 }

@@ -47,6 +47,7 @@ enum conf_connector_content { CONF_CONTENT_ALL, CONF_CONTENT_SYSTEM, CONF_CONTEN
 #define CONF_C_REDIS_URL  char *
 #define CONF_C_DURABILITY char *
 #define CONF_C_DELIVER    char *
+#define CONF_C_KEY        char * /* a public key: 64 hexadecimal digits, lower case */
 #define CONF_C_PATH       char *
 #define CONF_C_SECRET     char * /* the value itself, read from the file that the key names */
 #define CONF_C_LISTENS    struct conf_strs
@@ -56,6 +57,7 @@ enum conf_connector_content { CONF_CONTENT_ALL, CONF_CONTENT_SYSTEM, CONF_CONTEN
 #define CONF_C_SENDERS    struct conf_strs
 #define CONF_C_PRIORITIES struct conf_strs
 #define CONF_C_KEYWORDS   struct conf_strs
+#define CONF_C_KEYS       struct conf_strs
 #define CONF_C_SIZE       uint64_t
 #define CONF_C_MS         ms_t
 #define CONF_C_UINT       uint64_t

@@ -65,3 +65,4 @@ void conf_walk(struct loader *l, const struct conf_section *s, char *base, const
 void conf_env_overlay(struct loader *l, char *const *env, struct yaml_node **root);
 /* What no single value can tell. */
 void conf_cross_check(struct loader *l);
+void conf_check_routing(struct loader *l); /* its part about routing groups */

@@ -11,10 +11,10 @@
  *   L(member, section, "key", max, help)                    a sequence of mappings
  *
  * TYPE says what is accepted and how it is normalized; types.c and units.c have one definition each:
- *   a text       STR NAME HOST DOMAIN SPACE MAILBOX ENDPOINT REDIS_URL DURABILITY DELIVER
+ *   a text       STR NAME HOST DOMAIN SPACE MAILBOX ENDPOINT REDIS_URL DURABILITY DELIVER KEY
  *                PATH (made absolute) SECRET (path of a file holding the value)
  *   a number     SIZE (bytes; 50M = 50 * 2^20) MS (500ms 60s 10m 12h 2d 1h30m) UINT BOOL
- *   a list       LISTENS TARGETS RESOLVERS IPS SENDERS PRIORITIES KEYWORDS NETS MSLIST (durations)
+ *   a list       LISTENS TARGETS RESOLVERS IPS SENDERS PRIORITIES KEYWORDS KEYS NETS MSLIST (durations)
  * min and max bound the number, the bytes, the milliseconds, the length of the text, or the items.
  * WHEN: RELOAD applies on SIGHUP without dropping a connection; RESTART needs a restart. */
 #pragma once
@@ -25,8 +25,17 @@
 #define CONF_MIB  ((uint64_t)1 << 20)
 
 /* clang-format off */
+#define CONF_NEIGHBOUR(V, E, S, L) \
+    V(group, NAME, "group", NULL, 1, 63, RELOAD, "routing group whose routers exchange link state with ours") \
+    V(endpoints, TARGETS, "endpoints", "", 0, 16, RELOAD, "host:port of its routers (691 if none is named), all of them tried; empty: they connect to us") \
+    V(keys, KEYS, "keys", NULL, 1, 8, RELOAD, "public transport keys of its routers; several while one is replaced")
+
 #define CONF_ROUTING_GROUP(V, E, S, L) \
-    V(name, NAME, "name", "default", 1, 63, RESTART, "name of this cluster in the organization")
+    V(name, NAME, "name", "default", 1, 63, RESTART, "name of this cluster in the organization") \
+    V(organization_key, KEY, "organization_key", "", 0, 64, RESTART, "public key of the organization, which certifies the groups' keys") \
+    V(key_file, PATH, "key_file", "", 0, 4096, RELOAD, "secret key of this group with its certificate, made by `bridgehead keys`; empty: no routing daemon") \
+    V(transport_key_file, PATH, "transport_key_file", "", 0, 4096, RELOAD, "secret key that connections between routers are encrypted with") \
+    L(neighbours, neighbour, "neighbours", 1024, "routing groups to exchange link state with")
 
 #define CONF_REDIS(V, E, S, L) \
     V(url, REDIS_URL, "url", "embedded", 1, 2048, RESTART, "embedded, unix:///path, redis://h:6379/0, rediss://h, redis-sentinel://h1:26379,h2/mymaster or redis-cluster://h1,h2") \
@@ -167,7 +176,24 @@
     V(claim_batch, UINT, "claim_batch", "10", 1, 100, RELOAD, "messages claimed at a time") \
     V(http, ENDPOINT, "http", "127.0.0.1:9526", 0, 255, RESTART, "metrics and health; empty: off")
 
+#define CONF_DAMPING(V, E, S, L) \
+    V(glitch_attempts, UINT, "glitch_attempts", "3", 0, 100, RELOAD, "failures in a row, glitch_interval apart, before a connector is DOWN") \
+    V(glitch_interval_ms, MS, "glitch_interval", "60s", 100, CONF_HOUR, RELOAD, "pause between these attempts") \
+    V(probe_interval_ms, MS, "probe_interval", "60s", 100, CONF_HOUR, RELOAD, "how often a connector that is DOWN is tried, also without mail") \
+    V(penalty, UINT, "penalty", "1000", 1, 1000000, RELOAD, "what each DOWN adds to the penalty of a connector") \
+    V(hold_above, UINT, "hold_above", "2000", 1, 100000000, RELOAD, "penalty above which a connector that answers is still held DOWN") \
+    V(release_below, UINT, "release_below", "750", 1, 100000000, RELOAD, "penalty below which it is released") \
+    V(half_life_ms, MS, "half_life", "15m", 0, CONF_DAY, RELOAD, "time in which a penalty halves; 0: connectors are never held")
+
 #define CONF_ROUTER(V, E, S, L) \
+    V(name, NAME, "name", "", 0, 63, RESTART, "name of this router in its group; empty: the machine's") \
+    V(listen, LISTENS, "listen", "0.0.0.0:691", 0, 16, RESTART, "where routers of other groups connect; empty: this one connects to them") \
+    V(lease_ms, MS, "lease", "2500ms", 500, CONF_MIN, RESTART, "a master that is silent for so long is replaced by another router of the group") \
+    V(hello_ms, MS, "hello", "5s", 100, CONF_HOUR, RELOAD, "how often neighbours compare digests; three of these in silence end an adjacency") \
+    V(refresh_ms, MS, "refresh", "10m", 1000, CONF_DAY, RELOAD, "how often this group's record is signed anew") \
+    V(lifetime_ms, MS, "lifetime", "30m", 3000, 7 * CONF_DAY, RELOAD, "a record that its group has not refreshed for so long is dropped; the same in all groups") \
+    V(probe_timeout_ms, MS, "probe_timeout", "10s", 100, 10 * CONF_MIN, RELOAD, "longest wait for each answer of a target that is tried") \
+    S(damping, damping, "damping", "when a connector is announced UP or DOWN") \
     V(http, ENDPOINT, "http", "127.0.0.1:9527", 0, 255, RESTART, "metrics and health; empty: off")
 
 #define CONF_ROOT(V, E, S, L) \
@@ -187,10 +213,10 @@
 
 /* Every section, inner ones first: the structs are generated in this order. */
 #define CONF_SECTIONS(X) \
-    X(routing_group, CONF_ROUTING_GROUP) X(redis, CONF_REDIS) X(tls, CONF_TLS) \
+    X(neighbour, CONF_NEIGHBOUR) X(routing_group, CONF_ROUTING_GROUP) X(redis, CONF_REDIS) X(tls, CONF_TLS) \
     X(server_timeouts, CONF_SERVER_TIMEOUTS) X(virtual_server, CONF_VIRTUAL_SERVER) \
     X(retry, CONF_RETRY) X(client_timeouts, CONF_CLIENT_TIMEOUTS) X(dsn, CONF_DSN) \
     X(delivery, CONF_DELIVERY) X(local_domain, CONF_LOCAL_DOMAIN) X(address_space, CONF_ADDRESS_SPACE) \
     X(connector, CONF_CONNECTOR) X(resolver, CONF_RESOLVER) X(log, CONF_LOG) X(node, CONF_NODE) \
-    X(worker, CONF_WORKER) X(router, CONF_ROUTER) X(root, CONF_ROOT)
+    X(worker, CONF_WORKER) X(damping, CONF_DAMPING) X(router, CONF_ROUTER) X(root, CONF_ROOT)
 /* clang-format on */

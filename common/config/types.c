@@ -189,6 +189,25 @@ static enum err check_keyword(struct span in, const char *base_dir, struct buf *
     return check_word(in, words, ARRAY_LEN(words), "extension", out, ec);
 }
 
+static enum err check_key(struct span in, const char *base_dir, struct buf *out, struct errctx *ec)
+{
+    static const char digits[] = "0123456789abcdef";
+    enum err e = in.len == 64 ? ERR_OK : ERR_PARSE;
+    (void)base_dir;
+    for (size_t i = 0; i < in.len && e == ERR_OK; i++) {
+        char c = in.ptr[i];
+        if (c >= 'A' && c <= 'F')
+            c = (char)(c + 32);
+        e = c == '\0' || strchr(digits, c) == NULL ? ERR_PARSE : buf_addc(out, c);
+    }
+    return e == ERR_OK
+               ? e
+               : err_set(ec, ERR_PARSE,
+                         "'" SPAN_FMT "' is not a public key; write the 64 digits that `bridgehead keys "
+                         "show` prints",
+                         SHOWN(in));
+}
+
 static enum err resolve(struct span path, const char *base_dir, struct buf *out)
 {
     while (span_has_prefix(path, SPAN("./")))
@@ -271,6 +290,7 @@ TYPE(ENDPOINT,   TEXT,   check_endpoint,   "address:port", NULL)
 TYPE(REDIS_URL,  TEXT,   check_redis_url,  "a Redis URL", "^(embedded|unix://|rediss?(-sentinel|-cluster)?://)")
 TYPE(DURABILITY, TEXT,   check_durability, "fsync, replicas:N or all", "^(fsync|all|replicas: *([1-9]|1[0-6]|all))$")
 TYPE(DELIVER,    TEXT,   check_deliver,    "a way to deliver", "^(maildir:|lmtp://|lmtp:unix:)")
+TYPE(KEY,        TEXT,   check_key,        "a public key, 64 hexadecimal digits", "^([0-9A-Fa-f]{64})?$")
 TYPE(PATH,       TEXT,   check_path,       "a path", NULL)
 TYPE(SECRET,     TEXT,   check_path,       "the path of a file that holds the value", NULL)
 TYPE(SIZE,       SIZE,   NULL,             "a size such as 4096, 64K, 50M or 2G", "^[0-9]+([KkMmGg](i[Bb])?)?$")
@@ -284,6 +304,7 @@ TYPE(IPS,        TEXTS,  check_ip,         "a list of IP addresses", NULL)
 TYPE(SENDERS,    TEXTS,  check_sender,     "a list of a@example.org or @example.org", NULL)
 TYPE(PRIORITIES, TEXTS,  check_priority,   "a list of low, normal, high", "^(low|normal|high)$")
 TYPE(KEYWORDS,   TEXTS,  check_keyword,    "a list of EHLO keywords", NULL)
+TYPE(KEYS,       TEXTS,  check_key,        "a list of public keys of 64 hexadecimal digits", "^[0-9A-Fa-f]{64}$")
 TYPE(NETS,       NETS,   NULL,             "a list of networks such as 192.0.2.0/24 or 2001:db8::/32", NULL)
 TYPE(MSLIST,     MSLIST, NULL,             "a list of durations", "^(0|([0-9]+(d|h|ms|m|s))+)$")
 /* clang-format on */
