@@ -14,6 +14,12 @@ int cmd_worker(struct cli *cli);
 int cmd_reload(struct cli *cli);
 /* cmd_send.c */
 int cmd_send(struct cli *cli);
+/* cmd_keys.c */
+int cmd_keys_make(struct cli *cli);
+int cmd_keys_show(struct cli *cli);
+int cmd_keys_certify(struct cli *cli);
+int cmd_keys_install(struct cli *cli);
+int cmd_keys_rotate(struct cli *cli);
 /* cmd_simulate.c */
 int cmd_simulate(struct cli *cli);
 /* cmd_config.c */

@@ -31,6 +31,14 @@ static const struct cli_optdesc simulate_opts[] = {
     {"seed", 0, "N", "same seed, same run; default 1"},
     {NULL, 0, NULL, NULL},
 };
+static const struct cli_optdesc keys_opts[] = {
+    {"organization", 0, "NAME", "name of the organization; default: as configured"},
+    {"group", 0, "NAME", "name of the routing group; default: as configured"},
+    {"organization-key", 0, "FILE", "the organization's key, which certifies"},
+    {"organization-public", 0, "KEY", "its public key; default: as configured"},
+    {"serial", 0, "N", "of the certificate; a higher one replaces a lower one. Default: the next, from 1"},
+    {NULL, 0, NULL, NULL},
+};
 static const struct cli_optdesc reason_opts[] = {
     {"reason", 0, "TEXT", "kept with the queue, for whoever wonders later"},
     {NULL, 0, NULL, NULL},
@@ -73,6 +81,16 @@ const struct verb cli_verbs[] = {
      "Runs the engines of all groups in virtual time. Links fail and heal at random; for each event the table shows\n"
      "how long it took until every router had the same table again, and what was sent, beside the bytes that\n"
      "flooding full tables would have cost.", simulate_opts, cmd_simulate},
+
+    {"keys make", routing, "organization|group|transport FILE", 2, 2, "make a secret key, in a file that only its owner reads",
+     "The organization's key certifies the keys of groups and is best kept away from every server. A group's key\n"
+     "signs its link-state record; with --organization-key it is certified at once, else `keys certify` where that\n"
+     "key is, and `keys install` here. A transport key encrypts what routers say to each other.", keys_opts, cmd_keys_make},
+    {"keys show", routing, "[FILE...]", 0, CLI_ARGS_MAX, "public keys and fingerprints of key files; default: all that the configuration names", NULL, NULL, cmd_keys_show},
+    {"keys certify", routing, "GROUP PUBLIC", 2, 2, "print a certificate of the organization for a group's public key", NULL, keys_opts, cmd_keys_certify},
+    {"keys install", routing, "FILE CERTIFICATE", 2, 2, "put a certificate into the file of a group's key", NULL, keys_opts, cmd_keys_install},
+    {"keys rotate", routing, "FILE", 1, 1, "replace a group's key by a new one with a certificate of a higher serial",
+     "Routers that read their configuration again (`bridgehead reload`) sign with it at once; adjacencies stay.", keys_opts, cmd_keys_rotate},
 
     {"config show", settings, "", 0, 0, "the settings in force, defaults included; of secrets the file's name", NULL, NULL, cmd_config_show},
     {"config schema", settings, "", 0, 0, "the JSON schema of the configuration, for editors", NULL, NULL, cmd_config_schema},

@@ -134,6 +134,15 @@ enum err lsa_parse(struct span header, struct lsa *ret)
     return e;
 }
 
+enum err cert_verify(struct span bytes, const uint8_t org_key[LS_KEY_LEN], const struct ls_crypto *crypto)
+{
+    struct ls_cert c;
+    enum err e = cert_parse(bytes, &c);
+    if (e == ERR_OK && !signature_ok(cert_context, bytes, org_key, crypto))
+        e = ERR_DENIED;
+    return e;
+}
+
 enum err lsa_verify(const struct lsa *a, struct span organization, const uint8_t org_key[LS_KEY_LEN],
                     struct span known, const struct ls_crypto *crypto)
 {

@@ -41,6 +41,9 @@ struct lsa {
 /* Form only: lengths, ranges, names; nothing is verified. Rejects trailing bytes. */
 enum err lsa_parse(struct span header, struct lsa *ret) MUST_USE;     /* ERR_PARSE, ERR_TOOBIG */
 enum err cert_parse(struct span bytes, struct ls_cert *ret) MUST_USE; /* ERR_PARSE, ERR_TOOBIG */
+/* ERR_PARSE, ERR_DENIED: not signed with that key. */
+enum err cert_verify(struct span bytes, const uint8_t org_key[LS_KEY_LEN],
+                     const struct ls_crypto *crypto) MUST_USE;
 /* Certificate by the organization's key for this organization and group, signature by the certified key.
  * known: a certificate that has passed before (or empty); the same bytes are not checked again. */
 enum err lsa_verify(const struct lsa *a, struct span organization, const uint8_t org_key[LS_KEY_LEN],
