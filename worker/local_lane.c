@@ -16,6 +16,7 @@ struct local_lane {
     bool begun; /* the file of the recipient is open */
     bool last;  /* commit after this piece */
     bool committed, aborted, quitting;
+    bool wrote, disk_full; /* with this parcel: a message was written; nothing more of it is tried */
     size_t rcpt;
     uint64_t offset, unique;
     struct body_piece *piece;
@@ -79,9 +80,11 @@ static void record(struct local_lane *s, enum verdict_action action, enum verdic
 static void record_error(struct local_lane *s, enum err e, const char *why)
 {
     switch ((int)e) {
-    case ERR_FULL:
+    case ERR_FULL: /* for every lane: not one server of many, and none of them does better */
         record(s, VERDICT_RETRY_LATER, VERDICT_LINK, "4.3.1", why);
-        lane_failed(&s->lane, &s->lane.parcel->attempt.outcomes[s->rcpt].verdict, why);
+        s->disk_full = true;
+        if (s->lane.link->phase == LINK_OPEN)
+            link_fail(s->lane.link, why);
         break;
     case ERR_TOOBIG:
     case ERR_PARSE:
@@ -106,6 +109,7 @@ static void job_done_here(struct file_job *job)
         record(s, VERDICT_DONE, VERDICT_RECIPIENT, "2.0.0", "delivered to maildir");
     else
         s->begun = true;
+    s->wrote = s->wrote || s->committed;
     arm(s);
 }
 
@@ -156,7 +160,7 @@ static void settle_now(struct local_lane *s)
     attempt_exhausted(&s->lane.parcel->attempt);
     maildir_abort(&s->file);
     s->begun = false;
-    lane_settled(&s->lane, true);
+    lane_settled(&s->lane, s->wrote && !s->disk_full);
 }
 
 /* One step: a recipient that cannot be written at all, or the next piece into the pool. false: wait. */
@@ -166,8 +170,8 @@ static bool step(struct local_lane *s)
     struct body_piece *piece;
     enum err e = ERR_OK;
 
-    if (!next_recipient(s) || s->aborted || p->damaged || (!s->begun && !lane_may_send(&s->lane)) ||
-        !lane_may_end(&s->lane)) {
+    if (!next_recipient(s) || s->aborted || s->disk_full || p->damaged ||
+        (!s->begun && !lane_may_send(&s->lane)) || !lane_may_end(&s->lane)) {
         settle_now(s);
         return false;
     }
@@ -220,7 +224,7 @@ static void local_give(struct lane *lane)
 
     s->rcpt = 0;
     s->offset = 0;
-    s->begun = s->aborted = false;
+    s->begun = s->aborted = s->wrote = s->disk_full = false;
     (void)snprintf(lane->parcel->relay, sizeof lane->parcel->relay, "maildir");
     if (parcel_open_body(lane->parcel, arm, s) != ERR_OK)
         s->aborted = true;

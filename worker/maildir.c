@@ -39,6 +39,8 @@ static enum err make_dir(char *path, struct errctx *ec)
     *slash = '\0';
     e = sync_dir(path, ec);
     *slash = '/';
+    if (e != ERR_OK)
+        (void)rmdir(path); /* or the next attempt would take it for durable */
     return e;
 }
 

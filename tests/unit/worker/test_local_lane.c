@@ -1,0 +1,102 @@
+/* mirrors worker/local_lane.c: a disk that is full, by an fsync() of our own that says so */
+#include "tests/unit/check.h"
+
+#include "queue/envelope.h"
+#include "tests/unit/worker/bench.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
+static atomic_uint full; /* so many calls find the disk full */
+
+int fsync(int fd)
+{
+    unsigned n = atomic_load(&full);
+
+    while (n > 0)
+        if (atomic_compare_exchange_weak(&full, &n, n - 1)) {
+            errno = ENOSPC;
+            return -1;
+        }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+#define LOCAL                                                                                                \
+    "organization: test\n"                                                                                   \
+    "virtual_servers: [{name: default, listen: [\"127.0.0.1:2525\"], hostname: mx.own.example}]\n"           \
+    "worker: {poll: 20ms}\n"                                                                                 \
+    "delivery:\n"                                                                                            \
+    "  retry: {glitch: [50ms, 50ms, 100ms, 150ms], schedule: [60s], jitter_percent: 0}\n"                    \
+    "local_domains: [{domain: example.org, deliver: \"maildir:@d@/mail/%d/%u\"}]\n"
+
+static const struct bench_mail two = {
+    .from = "s@src.example", .domain = "example.org", .rcpts = {"a@example.org", "b@example.org"}};
+
+static bool queue_empty(struct bench *b)
+{
+    return fake_store_messages(b->db) == 0;
+}
+
+static bool failed_so_often(struct bench *b)
+{
+    return metric_get(&worker_counters(b->worker)->link_failures) >= b->goal;
+}
+
+static uint32_t failures_in_a_row;
+
+static void on_link_state(void *arg, enum err e, const struct link_state *ls, ms_t now_ms)
+{
+    struct bench *b = arg;
+    (void)now_ms;
+    assert_int_equal(e, ERR_OK);
+    failures_in_a_row = ls->failures;
+    b->goal = 0;
+}
+
+static bool answered(struct bench *b)
+{
+    return b->goal == 0;
+}
+
+/* Each failure is one more in a row, until something is written; nothing is lost or written twice. */
+static void test_local_lane__a_full_disk_keeps_the_link_in_retry(void **state)
+{
+    struct bench *b = bench_new(LOCAL);
+    (void)state;
+    atomic_store(&full, 1000000);
+    (void)bench_put(b, &two, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 4;
+    bench_until(b, failed_so_often);
+    assert_int_equal(store_link_get(b->store, SPAN("local:example.org"), on_link_state, b), ERR_OK);
+    bench_until(b, answered);
+    assert_in_range(failures_in_a_row, 4, 5);
+    assert_int_equal(fake_store_counts(b->db)->delivered, 0);
+    atomic_store(&full, 0);
+    bench_until(b, queue_empty);
+    assert_int_equal(fake_store_counts(b->db)->delivered, 2);
+    bench_end(b);
+}
+
+/* Many lanes that fail at once fail the link, although each of them sees others at work. */
+static void test_local_lane__many_lanes_are_one_failure(void **state)
+{
+    struct bench *b = bench_new(LOCAL);
+    (void)state;
+    atomic_store(&full, 1000000);
+    for (unsigned i = 0; i < 200; i++)
+        (void)bench_put(b, &two, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 2;
+    bench_until(b, failed_so_often);
+    assert_true(fake_store_counts(b->db)->retried < 200); /* the others were left where they were */
+    atomic_store(&full, 0);
+    bench_until(b, queue_empty);
+    assert_int_equal(fake_store_counts(b->db)->delivered, 400);
+    bench_end(b);
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_local_lane__a_full_disk_keeps_the_link_in_retry),
+                     cmocka_unit_test(test_local_lane__many_lanes_are_one_failure));
+}
