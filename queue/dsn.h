@@ -47,7 +47,9 @@ struct dsn_writer { /* caller-owned, nothing to free */
     unsigned eol;             /* progress through the end of the last line */
     uint64_t headers_bytes;
 };
-enum { DSN_BEGIN_MAX = 262144, DSN_HEADERS_MAX = 65536 };
+/* The head of the worst report: JOB_RCPTS_MAX recipients, each with address, name, reply and ORCPT as long as
+ * they may be, all of it twice (for people and for programs), every byte escaped as four. */
+enum { DSN_BEGIN_MAX = 4 << 20, DSN_HEADERS_MAX = 65536 };
 
 /* Appends the head of the report. ERR_STATE: the sender is null; ERR_PARSE: an argument cannot be used
  * (boundary, no recipients); ERR_TOOBIG, ERR_NOMEM of out. */

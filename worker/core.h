@@ -120,8 +120,6 @@ void parcel_release(struct parcel *p, ms_t delay_ms);
 /* Reads the body unless somebody does already. ERR_NOMEM. */
 enum err parcel_open_body(struct parcel *p, body_fn *ready, void *arg) MUST_USE;
 void parcel_close_body(struct parcel *p); /* nobody is told of it any more */
-/* Makes the report of p->settlement and finishes with it; calls parcel_finish(). */
-struct report *report_start(struct parcel *p);
 /* At the end of the worker, before the store is freed: gives up all reports and their parcels. */
 void reports_stop(struct worker *w);
 /* f: everything but what follows from p->settlement. */

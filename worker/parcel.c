@@ -3,8 +3,9 @@
 
 #include "common/log.h"
 #include "queue/retry.h"
+#include "worker/report.h"
 
-enum { NO_REPORT_DELAY_MS = 60000 };
+enum { NO_MEMORY_DELAY_MS = 60000 };
 
 struct parcel *parcel_new(struct link *link, struct claim *c)
 {
@@ -15,7 +16,7 @@ struct parcel *parcel_new(struct link *link, struct claim *c)
         p = NULL;
     }
     if (p == NULL) {
-        (void)!store_release(link->w->store, c, NO_REPORT_DELAY_MS);
+        (void)!store_release(link->w->store, c, NO_MEMORY_DELAY_MS);
         return NULL;
     }
     p->link = link;
@@ -97,7 +98,7 @@ static const char *status_word(const struct settlement *s, const struct outcome 
         return "delivered";
     if (s->verb == FINISH_BADMAIL)
         return "badmail";
-    if (o->tried && o->verdict.action == VERDICT_BOUNCE)
+    if (o->tried && o->verdict.action == VERDICT_BOUNCE && s->bounced > 0)
         return "bounced";
     return s->verb == FINISH_RETRY ? "deferred" : "expired";
 }
@@ -190,7 +191,7 @@ void parcel_finish(struct parcel *p, struct upload *report, const struct envelop
         link->requests--;
         log_error("queue.finish", "link='%s' err=%s", link->name, err_name(e));
         upload_abort(report);
-        (void)!store_release(link->w->store, p->claim, NO_REPORT_DELAY_MS);
+        (void)!store_release(link->w->store, p->claim, NO_MEMORY_DELAY_MS);
     }
     parcel_free(p);
 }
@@ -244,7 +245,7 @@ void parcel_settle(struct parcel *p)
     e = settle(&p->input, &link->w->rng, &p->settlement);
     if (e != ERR_OK) {
         log_error("worker.memory", "link='%s' err=%s", link->name, err_name(e));
-        parcel_release(p, NO_REPORT_DELAY_MS);
+        parcel_release(p, NO_MEMORY_DELAY_MS);
         return;
     }
     if (p->damaged && !p->settlement.untouched)
@@ -254,10 +255,10 @@ void parcel_settle(struct parcel *p)
         return;
     }
     if (p->settlement.ndsn > 0) {
-        p->report = report_start(p);
-        if (p->report != NULL)
+        e = report_start(p);
+        if (e == ERR_OK)
             return;
-        settle_without_report(&p->input, &p->settlement, NO_REPORT_DELAY_MS);
+        report_failed(p, e);
     }
     after_body(p, finish_plain);
 }

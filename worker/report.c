@@ -85,13 +85,31 @@ static void end(struct report *r)
         body_free(b, finish_with, r);
 }
 
-static void give_up(struct report *r, const char *why)
+/* Whether the next attempt would meet the same. */
+static bool for_good(enum err e)
 {
-    log_warn("report.failed", "msg=%s reason='%s' text='the report is made with the next attempt'",
-             r->queue_id, why);
+    return e == ERR_TOOBIG || e == ERR_PARSE || e == ERR_STATE || e == ERR_NOTFOUND; /* the body is gone */
+}
+
+void report_failed(struct parcel *p, enum err e)
+{
+    char id[MSGID_TEXT_MAX];
+
+    msgid_text(&p->claim->id, id);
+    log_warn("report.failed", "msg=%s reason='%s' text='%s'", id, err_text(e),
+             for_good(e) ? "none can be made: whoever was returned is badmail"
+                         : "it is made with the next attempt");
+    if (for_good(e))
+        settle_unreportable(&p->input, &p->settlement);
+    else
+        settle_without_report(&p->input, &p->settlement, REPORT_RETRY_MS);
+}
+
+static void give_up(struct report *r, enum err e)
+{
     upload_abort(r->upload);
     r->upload = NULL;
-    settle_without_report(&r->parcel->input, &r->parcel->settlement, REPORT_RETRY_MS);
+    report_failed(r->parcel, e);
     end(r);
 }
 
@@ -132,20 +150,12 @@ static bool has_failed(const struct dsn_report *d)
 static void conclude(struct report *r)
 {
     const char *copy_to = r->parcel->link->set->root->delivery.dsn.copy_to;
+    enum err e;
 
     dsn_envelope(&r->dsn, &r->env);
-    if (add_job(r, r->dsn.env->sender, r->dsn.now_ms) != ERR_OK) {
-        /* An address that was accepted but has no domain: nobody can be told. */
-        struct settlement *s = &r->parcel->settlement;
-
-        upload_abort(r->upload);
-        r->upload = NULL;
-        if (s->verb == FINISH_DONE && s->bounced > 0) {
-            s->verb = FINISH_BADMAIL;
-            s->job.nrcpts = 0; /* as it was */
-            s->event = "badmail";
-        }
-        end(r);
+    e = add_job(r, r->dsn.env->sender, r->dsn.now_ms);
+    if (e != ERR_OK) { /* ERR_PARSE: an address that was accepted but has no domain: nobody can be told */
+        give_up(r, e);
         return;
     }
     if (copy_to[0] != '\0' && has_failed(&r->dsn))
@@ -240,7 +250,7 @@ static void work(void *arg)
     if (e == ERR_OK)
         conclude(r);
     else if (e != ERR_AGAIN)
-        give_up(r, err_text(e));
+        give_up(r, e);
 }
 
 /* --- Beginning ------------------------------------------------------------------------------------- */
@@ -271,12 +281,13 @@ static enum err prepare(struct report *r)
     return dsn_begin(&r->writer, &r->dsn, &r->out);
 }
 
-struct report *report_start(struct parcel *p)
+enum err report_start(struct parcel *p)
 {
     struct report *r = calloc(1, sizeof *r);
+    enum err e = ERR_OK;
 
     if (r == NULL)
-        return NULL;
+        return ERR_NOMEM;
     r->parcel = p;
     r->more = true;
     buf_init(&r->out, DSN_BEGIN_MAX);
@@ -284,18 +295,25 @@ struct report *report_start(struct parcel *p)
         buf_init(&r->domains[i], ADDRESS_DOMAIN_MAX);
     deferred_init(&r->work, work, r);
     r->upload = store_upload(p->link->w->store, &p->claim->id, arm, r);
-    if (r->upload == NULL || parcel_open_body(p, arm, r) != ERR_OK || prepare(r) != ERR_OK) {
+    if (r->upload == NULL)
+        e = ERR_NOMEM;
+    if (e == ERR_OK)
+        e = parcel_open_body(p, arm, r);
+    if (e == ERR_OK)
+        e = prepare(r);
+    if (e != ERR_OK) {
         report_free(r);
         parcel_close_body(p);
-        return NULL;
+        return e;
     }
+    p->report = r;
     r->prev = &p->link->w->reports;
     r->next = *r->prev;
     if (r->next != NULL)
         r->next->prev = &r->next;
     *r->prev = r;
     arm(r);
-    return r;
+    return ERR_OK;
 }
 
 void reports_stop(struct worker *w)

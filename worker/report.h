@@ -1,8 +1,16 @@
 /* worker/report.h — makes a delivery status notification (queue/dsn.h) and commits it with the finish.
  *
  *   head ──written──> original ──streamed from the queue, chunk by chunk──> tail ──> parcel_finish()
- *     any failure: the upload is given up and the job finishes without the report, see
- *     settle_without_report(): who was to be returned stays in the job and is tried again */
+ *     any failure: the upload is given up and the job finishes without the report: who was to be
+ *     returned stays in the job and is tried again, see settle_without_report(); when no report can ever
+ *     be made (too large, a sender without a domain) it is badmail, see settle_unreportable() */
 #pragma once
+#include "common/err.h"
+
 struct parcel;
 struct report;
+/* Makes the report of p->settlement and finishes with it; calls parcel_finish(). Errors: nothing was begun.
+ */
+enum err report_start(struct parcel *p) MUST_USE;
+/* Changes p->settlement accordingly. */
+void report_failed(struct parcel *p, enum err e);

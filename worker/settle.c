@@ -312,6 +312,14 @@ enum err settle(const struct settle_input *in, struct rng *rng, struct settlemen
     return ERR_OK;
 }
 
+static void keep_undelivered(const struct settle_input *in, struct settlement *s)
+{
+    s->job.nrcpts = 0;
+    for (size_t i = 0; i < in->attempt->claim->job.nrcpts; i++)
+        if (fate_of(&in->attempt->outcomes[i]) != FATE_DELIVERED)
+            keep_waiting(in, s, i);
+}
+
 void settle_without_report(const struct settle_input *in, struct settlement *s, ms_t delay_ms)
 {
     const struct job *job = &in->attempt->claim->job;
@@ -319,15 +327,26 @@ void settle_without_report(const struct settle_input *in, struct settlement *s, 
     s->ndsn = 0;
     if (s->bounced == 0 && s->deferred == 0) /* only news of success is lost */
         return;
-    s->job.nrcpts = 0;
+    keep_undelivered(in, s);
     s->bounced = 0;
-    for (size_t i = 0; i < job->nrcpts; i++)
-        if (fate_of(&in->attempt->outcomes[i]) != FATE_DELIVERED)
-            keep_waiting(in, s, i);
     s->job.delay_noticed = job->delay_noticed;
     s->verb = FINISH_RETRY;
     s->event = "deferred";
     s->delay_ms = s->delay_ms < delay_ms ? delay_ms : s->delay_ms;
+}
+
+void settle_unreportable(const struct settle_input *in, struct settlement *s)
+{
+    if (s->bounced > 0 && s->deferred > 0) {
+        settle_without_report(in, s, s->delay_ms); /* until all are returned */
+        return;
+    }
+    s->ndsn = 0;
+    if (s->bounced == 0)
+        return;
+    keep_undelivered(in, s);
+    s->verb = FINISH_BADMAIL;
+    s->event = "badmail";
 }
 
 void settlement_done(struct settlement *s)

@@ -309,6 +309,34 @@ static void test_dsn__its_envelope(void **state)
     buf_done(&out);
 }
 
+/* A report that does not fit could never be made, so DSN_BEGIN_MAX holds the worst one there can be. */
+static void test_dsn__the_worst_report_fits(void **state)
+{
+    enum { REPLY_MAX = 400, HOST_MAX = 256 };
+    static char bytes[4096];
+    static struct dsn_recipient rcpts[JOB_RCPTS_MAX];
+    struct dsn_recipient worst = {.action = DSN_FAILED,
+                                  .status = SPAN("5.1.1"),
+                                  .address = span_of(bytes, ADDRESS_MAX),
+                                  .orcpt = span_of(bytes, 2000),
+                                  .remote = span_of(bytes, HOST_MAX),
+                                  .diagnostic = span_of(bytes, REPLY_MAX),
+                                  .last_attempt_ms = arrival_ms};
+    struct envelope env = usual_envelope();
+    struct dsn_report r = usual_report(&env, rcpts, JOB_RCPTS_MAX);
+    struct dsn_writer w;
+    struct buf out;
+    (void)state;
+    memset(bytes, 0x80, sizeof bytes);
+    memcpy(bytes, "rfc822;", 7);
+    for (size_t i = 0; i < JOB_RCPTS_MAX; i++)
+        rcpts[i] = worst;
+    buf_init(&out, DSN_BEGIN_MAX);
+    assert_int_equal(dsn_begin(&w, &r, &out), ERR_OK);
+    assert_true(out.len > DSN_BEGIN_MAX / 4);
+    buf_done(&out);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_dsn__reports), cmocka_unit_test(test_dsn__smtputf8),
@@ -316,5 +344,6 @@ int main(void)
                      cmocka_unit_test(test_dsn__never_for_a_null_sender),
                      cmocka_unit_test(test_dsn__who_wants_to_hear_of_what),
                      cmocka_unit_test(test_dsn__headers_end_where_they_end),
-                     cmocka_unit_test(test_dsn__its_envelope));
+                     cmocka_unit_test(test_dsn__its_envelope),
+                     cmocka_unit_test(test_dsn__the_worst_report_fits));
 }

@@ -274,6 +274,35 @@ static void test_settle__without_its_report_nobody_is_forgotten(void **state)
     attempt_done(&f.attempt);
 }
 
+static void test_settle__what_cannot_be_reported_is_badmail_in_the_end(void **state)
+{
+    static const struct {
+        const char *outcomes, *want;
+        size_t left;
+    } cases[] = {
+        {"db", "badmail badmail 1/1/0 ", 1},
+        {"dbr", "retry deferred 1/0/1 ", 2}, /* first everybody has his fate */
+        {"dr", "retry deferred 1/0/1 ", 1},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct fixture f;
+        struct settlement s;
+        char text[128];
+
+        begin(&f, "s", strlen(c->outcomes), UINT64_C(13) * 3600000);
+        assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+        for (size_t i = 0; i < f.claim.job.nrcpts; i++)
+            record(&f, i, c->outcomes[i]);
+        assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+        settle_unreportable(&f.in, &s);
+        check_span(span_cstr(describe(&s, text, sizeof text)), span_cstr(c->want));
+        assert_int_equal(s.job.nrcpts, c->left);
+        settlement_done(&s);
+        attempt_done(&f.attempt);
+    }
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_settle__decides_for_the_job),
@@ -281,5 +310,6 @@ int main(void)
                      cmocka_unit_test(test_settle__a_failing_link_is_no_fault_of_the_message),
                      cmocka_unit_test(test_settle__carries_the_returned_of_a_null_sender),
                      cmocka_unit_test(test_settle__a_5xx_of_who_waits_returns_nobody),
-                     cmocka_unit_test(test_settle__without_its_report_nobody_is_forgotten));
+                     cmocka_unit_test(test_settle__without_its_report_nobody_is_forgotten),
+                     cmocka_unit_test(test_settle__what_cannot_be_reported_is_badmail_in_the_end));
 }

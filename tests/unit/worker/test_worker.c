@@ -615,6 +615,30 @@ static void test_worker__loses_nothing_when_the_queue_is_not_well(void **state)
     }
 }
 
+/* What can never be reported is not tried again and again: badmail, without those it was delivered to. */
+static void test_worker__keeps_what_nobody_can_be_told_as_badmail(void **state)
+{
+    static const struct bench_mail mail = {
+        .from = "s@src.example", .domain = "x.example", .rcpts = {"a@x.example", "bad@x.example"}};
+    struct bench *b = bench_new(ONE_HOST);
+    struct fake_job_view v;
+    struct job job;
+    (void)state;
+    peer_add_rule(b->peer[0], "RCPT", "bad@", "550 5.1.1 no", 0);
+    fake_store_fail(b->db, FAKE_UPLOAD, ERR_TOOBIG, "on order", 1000);
+    (void)bench_put(b, &mail, SPAN("Subject: y\r\n\r\nbody\r\n"));
+    bench_until(b, has_badmail);
+    assert_int_equal(b->peer[0]->mails, 1);
+    assert_int_equal(fake_store_counts(b->db)->retried, 0);
+    assert_true(fake_store_job(b->db, 0, &v));
+    check_span(v.reason, SPAN("550 5.1.1 no"));
+    assert_int_equal(job_decode(v.blob, &job), ERR_OK);
+    assert_int_equal(job.nrcpts, 1);
+    check_span(job.rcpts[0].address, SPAN("bad@x.example"));
+    job_done(&job);
+    bench_end(b);
+}
+
 static void test_worker__keeps_what_has_no_body_as_badmail(void **state)
 {
     struct bench *b = bench_new(ONE_HOST);
@@ -652,5 +676,6 @@ int main(void)
                      cmocka_unit_test(test_worker__many_workers_share_one_cap_and_use_it),
                      cmocka_unit_test(test_worker__a_busy_link_gives_way_at_the_total_cap),
                      cmocka_unit_test(test_worker__loses_nothing_when_the_queue_is_not_well),
+                     cmocka_unit_test(test_worker__keeps_what_nobody_can_be_told_as_badmail),
                      cmocka_unit_test(test_worker__keeps_what_has_no_body_as_badmail));
 }
