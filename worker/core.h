@@ -222,7 +222,7 @@ struct link {
     bool starving;
     unsigned denials;        /* in a row */
     ms_t grow_at_ms;         /* no more lanes before */
-    ms_t pause_until_ms;     /* nor before this, however many slots are free: a lane failed */
+    ms_t pause_until_ms;     /* nor before this, while one works: another failed beside it */
     uint32_t transaction_ms; /* smoothed */
     ms_t busy_ms;            /* last time there was work */
     struct deferred turn;

@@ -95,7 +95,6 @@ void lane_failed(struct lane *lane, const struct verdict *v, const char *why)
                             other->was_ready);
     if (others) { /* the server has had enough of us, or one address of many is down */
         link->pause_until_ms = ms_after(loop_now(link->w->loop), FAILED_LANE_PAUSE_MS);
-        link->grow_at_ms = link->pause_until_ms;
         return;
     }
     if (link->phase != LINK_OPEN)

@@ -115,11 +115,11 @@ void link_slot_free(struct link *link)
     ms_t now = loop_now(link->w->loop);
 
     if (first == NULL) {
-        link->grow_at_ms = link->pause_until_ms;
+        link->grow_at_ms = 0;
         return;
     }
     link_fed(first);
-    first->grow_at_ms = first->pause_until_ms;
+    first->grow_at_ms = 0;
     link_wake(first);
     if (link->grow_at_ms < ms_after(now, HANDOVER_MS))
         link->grow_at_ms = ms_after(now, HANDOVER_MS);
@@ -194,6 +194,7 @@ static void grow_local(struct link *link)
 void link_grow(struct link *link)
 {
     unsigned works = working(link), limit = works * 2 + link->proven, want, have = alive(link);
+    ms_t now = loop_now(link->w->loop);
 
     if (link->phase != LINK_OPEN || link->stale || link->w->draining)
         return;
@@ -201,7 +202,9 @@ void link_grow(struct link *link)
         grow_local(link);
         return;
     }
-    if (link->plan == NULL || link->slots_asked || loop_now(link->w->loop) < link->grow_at_ms)
+    if (link->plan == NULL || link->slots_asked || now < link->grow_at_ms)
+        return;
+    if (have > 0 && now < link->pause_until_ms) /* the last one may always be replaced */
         return;
     want = needed(link, (unsigned)link->set->root->delivery.max_connections_per_domain);
     limit = limit == 0 ? 1 : limit;

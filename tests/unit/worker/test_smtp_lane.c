@@ -3,6 +3,7 @@
 
 #include "tests/unit/common/io/certs.h"
 #include "tests/unit/worker/bench.h"
+#include "worker/core.h"
 
 #define COMMON                                                                                               \
     "organization: test\n"                                                                                   \
@@ -151,6 +152,28 @@ static void test_smtp_lane__a_goodbye_at_once_is_a_failure(void **state)
     bench_end(b);
 }
 
+static bool first_taken(struct bench *b)
+{
+    return b->peer[0]->mails == 1;
+}
+
+/* A lane that failed beside one that works stops the growth, not the delivery: the last one is replaced. */
+static void test_smtp_lane__the_last_lane_is_replaced_during_a_pause(void **state)
+{
+    struct bench *b = bench_new(COMMON "  messages_per_connection: 1\n" LAB("none"));
+    (void)state;
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, first_taken);
+    assert_non_null(b->worker->links);
+    b->worker->links->pause_until_ms = UINT64_MAX;
+    for (unsigned i = 0; i < 5; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, done);
+    assert_int_equal(b->peer[0]->mails, 6);
+    assert_int_equal(b->peer[0]->accepted, 6);
+    bench_end(b);
+}
+
 /* The rest of one message, transaction by transaction, keeps to messages_per_connection as well. */
 static void test_smtp_lane__counts_transactions_as_messages(void **state)
 {
@@ -213,8 +236,9 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__speaks_lmtp),
             cmocka_unit_test(test_smtp_lane__an_early_end_of_a_session_is_no_failure),
             cmocka_unit_test(test_smtp_lane__a_goodbye_at_once_is_a_failure),
+            cmocka_unit_test(test_smtp_lane__the_last_lane_is_replaced_during_a_pause),
             cmocka_unit_test(test_smtp_lane__counts_transactions_as_messages),
             cmocka_unit_test(test_smtp_lane__a_lost_lease_stops_what_it_holds),
         },
-        7);
+        8);
 }
