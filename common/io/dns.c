@@ -354,9 +354,12 @@ static enum err ask(struct dns_query *q, const struct span *name, const enum dns
     }
     if (e != ERR_OK)
         fail_part(q, e, ec.msg);
-    else if (n != 2 || !in_hosts(q))
+    else if (n != 2 || !in_hosts(q)) {
+        q->open++; /* a part that is answered at once, from the cache, decides nothing before all are asked */
         for (size_t i = 0; i < n; i++)
             start_part(q, i, types[i]);
+        q->open--;
+    }
     if (q->open == 0)
         deferred_arm(q->d->loop, &q->later);
     else
