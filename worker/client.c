@@ -22,6 +22,7 @@ struct client *client_new(const struct client_conf *conf)
     buf_init(&c->txn.texts, CLIENT_TEXTS_MAX);
     reply_init(&c->parser);
     c->lmtp = conf->lmtp;
+    c->configured = conf->configured;
     c->secured = conf->secured;
     c->tls = conf->tls;
     c->timeouts = *conf->timeouts;
@@ -116,6 +117,7 @@ struct outcome client_outcome(const struct client *c, enum step step, enum failu
                                .code = reply != NULL ? reply->code : 0,
                                .enhanced = reply != NULL ? reply->enhanced : "",
                                .lmtp = c->lmtp,
+                               .configured = c->configured,
                                .accepted = c->txn.active && c->txn.accepted > 0};
     return (struct outcome){.step = step,
                             .failure = failure,

@@ -88,7 +88,7 @@ struct expect {
 };
 struct client {
     struct buf hostname;
-    bool lmtp, secured;
+    bool lmtp, secured, configured;
     enum conf_delivery_tls tls;
     struct conf_client_timeouts timeouts;
 

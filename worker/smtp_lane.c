@@ -46,6 +46,7 @@ static void on_opened(void *arg)
     struct client_conf conf = {
         .hostname = span_cstr(link->set->hostname),
         .lmtp = link->kind == LINK_LMTP,
+        .configured = link->spec.kind != TARGETS_DNS,
         .tls = s->no_tls ? CONF_TLS_NONE : link->tls,
         .timeouts = &link->set->root->delivery.timeouts,
     };

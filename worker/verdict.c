@@ -24,40 +24,41 @@ struct outcome {
 /* --- Replies --------------------------------------------------------------------------------------- */
 
 enum enhanced_rule { E_ANY, E_TOO_MANY /* x.5.3 (RFC 3463 3.6), or none */ };
-enum accepted_rule { A_ANY, A_YES };
+enum when_rule { W_ANY, W_ACCEPTED, W_CONFIGURED };
 
 /* clang-format off */
 static const struct reply_row {
     unsigned steps;
     uint16_t low, high;
     enum enhanced_rule enhanced;
-    enum accepted_rule accepted;
+    enum when_rule when;
     struct outcome to;
     const char *status; /* NULL: the server's, or what the code implies */
 } reply_rows[] = {
-    {BETWEEN,                200, 299, E_ANY,      A_ANY, TO(OK, LINK, 0),                              NULL},
-    {BETWEEN,                300, 599, E_ANY,      A_ANY, TO(OK, LINK, CLOSE),                          NULL},
+    {BETWEEN,                200, 299, E_ANY,      W_ANY,        TO(OK, LINK, 0),                            NULL},
+    {BETWEEN,                300, 599, E_ANY,      W_ANY,        TO(OK, LINK, CLOSE),                        NULL},
     /* RFC 5321 3.8: the server is closing; whatever was not acknowledged was not taken */
-    {ANY,                    421, 421, E_ANY,      A_ANY, TO(NEXT_TARGET, LINK, CLOSE),                 NULL},
-    {SESSION | AT(STARTTLS), 200, 299, E_ANY,      A_ANY, TO(OK, LINK, 0),                              NULL},
-    {SESSION,                400, 499, E_ANY,      A_ANY, TO(NEXT_TARGET, LINK, CLOSE),                 NULL},
-    {SESSION,                500, 599, E_ANY,      A_ANY, TO(NEXT_TARGET, LINK, CLOSE | PERMANENT),     NULL},
-    {AT(STARTTLS),           400, 599, E_ANY,      A_ANY, TO(NEXT_TARGET, LINK, CLOSE),                 "4.7.4"},
-    {AT(MAIL) | AT(BODY),    200, 299, E_ANY,      A_ANY, TO(OK, MESSAGE, 0),                           NULL},
-    {AT(DATA),               300, 399, E_ANY,      A_ANY, TO(OK, MESSAGE, 0),                           NULL},
-    {TRANSACTION,            400, 499, E_ANY,      A_ANY, TO(RETRY_LATER, MESSAGE, 0),                  NULL},
-    {TRANSACTION,            500, 599, E_ANY,      A_ANY, TO(BOUNCE, MESSAGE, 0),                       NULL},
-    {AT(RCPT),               200, 299, E_ANY,      A_ANY, TO(OK, RECIPIENT, 0),                         NULL},
+    {ANY,                    421, 421, E_ANY,      W_ANY,        TO(NEXT_TARGET, LINK, CLOSE),               NULL},
+    {SESSION | AT(STARTTLS), 200, 299, E_ANY,      W_ANY,        TO(OK, LINK, 0),                            NULL},
+    {SESSION,                400, 499, E_ANY,      W_ANY,        TO(NEXT_TARGET, LINK, CLOSE),               NULL},
+    {SESSION,                500, 599, E_ANY,      W_CONFIGURED, TO(NEXT_TARGET, LINK, CLOSE),               NULL},
+    {SESSION,                500, 599, E_ANY,      W_ANY,        TO(NEXT_TARGET, LINK, CLOSE | PERMANENT),   NULL},
+    {AT(STARTTLS),           400, 599, E_ANY,      W_ANY,        TO(NEXT_TARGET, LINK, CLOSE),               "4.7.4"},
+    {AT(MAIL) | AT(BODY),    200, 299, E_ANY,      W_ANY,        TO(OK, MESSAGE, 0),                         NULL},
+    {AT(DATA),               300, 399, E_ANY,      W_ANY,        TO(OK, MESSAGE, 0),                         NULL},
+    {TRANSACTION,            400, 499, E_ANY,      W_ANY,        TO(RETRY_LATER, MESSAGE, 0),                NULL},
+    {TRANSACTION,            500, 599, E_ANY,      W_ANY,        TO(BOUNCE, MESSAGE, 0),                     NULL},
+    {AT(RCPT),               200, 299, E_ANY,      W_ANY,        TO(OK, RECIPIENT, 0),                       NULL},
     /* RFC 5321 4.5.3.1.10: too many recipients; the rest goes in the next transaction. Without one that
      * was accepted there is no progress, so that waits. 552 was the code of RFC 821. */
-    {AT(RCPT),               452, 452, E_TOO_MANY, A_YES, TO(AGAIN, RECIPIENT, 0),                      "4.5.3"},
-    {AT(RCPT),               552, 552, E_TOO_MANY, A_YES, TO(AGAIN, RECIPIENT, 0),                      "4.5.3"},
-    {AT(RCPT),               552, 552, E_TOO_MANY, A_ANY, TO(RETRY_LATER, RECIPIENT, 0),                "4.5.3"},
-    {AT(RCPT),               400, 499, E_ANY,      A_ANY, TO(RETRY_LATER, RECIPIENT, 0),                NULL},
-    {AT(RCPT),               500, 599, E_ANY,      A_ANY, TO(BOUNCE, RECIPIENT, 0),                     NULL},
-    {AT(END),                200, 299, E_ANY,      A_ANY, TO(DONE, MESSAGE, 0),                         NULL},
-    {AT(END),                400, 499, E_ANY,      A_ANY, TO(RETRY_LATER, MESSAGE, 0),                  NULL},
-    {AT(END),                500, 599, E_ANY,      A_ANY, TO(BOUNCE, MESSAGE, 0),                       NULL},
+    {AT(RCPT),               452, 452, E_TOO_MANY, W_ACCEPTED,   TO(AGAIN, RECIPIENT, 0),                    "4.5.3"},
+    {AT(RCPT),               552, 552, E_TOO_MANY, W_ACCEPTED,   TO(AGAIN, RECIPIENT, 0),                    "4.5.3"},
+    {AT(RCPT),               552, 552, E_TOO_MANY, W_ANY,        TO(RETRY_LATER, RECIPIENT, 0),              "4.5.3"},
+    {AT(RCPT),               400, 499, E_ANY,      W_ANY,        TO(RETRY_LATER, RECIPIENT, 0),              NULL},
+    {AT(RCPT),               500, 599, E_ANY,      W_ANY,        TO(BOUNCE, RECIPIENT, 0),                   NULL},
+    {AT(END),                200, 299, E_ANY,      W_ANY,        TO(DONE, MESSAGE, 0),                       NULL},
+    {AT(END),                400, 499, E_ANY,      W_ANY,        TO(RETRY_LATER, MESSAGE, 0),                NULL},
+    {AT(END),                500, 599, E_ANY,      W_ANY,        TO(BOUNCE, MESSAGE, 0),                     NULL},
 };
 
 /* What a code implies when the server gives no enhanced code; the first row that fits. */
@@ -158,6 +159,11 @@ static bool enhanced_fits(enum enhanced_rule rule, const char *enhanced)
     return rule == E_ANY || enhanced[0] == '\0' || strcmp(enhanced + 1, ".5.3") == 0;
 }
 
+static bool when_fits(enum when_rule when, const struct verdict_input *in)
+{
+    return when == W_ANY || (when == W_ACCEPTED ? in->accepted : in->configured);
+}
+
 static void implied_status(enum step step, uint16_t code, char out[REPLY_ENHANCED_MAX])
 {
     for (size_t i = 0; i < ARRAY_LEN(status_rows); i++) {
@@ -176,7 +182,7 @@ struct verdict verdict_of(const struct verdict_input *in)
     for (size_t i = 0; i < ARRAY_LEN(reply_rows); i++) {
         const struct reply_row *row = &reply_rows[i];
         if ((row->steps & 1u << in->step) == 0 || in->code < row->low || in->code > row->high ||
-            !enhanced_fits(row->enhanced, in->enhanced) || (row->accepted == A_YES && !in->accepted))
+            !enhanced_fits(row->enhanced, in->enhanced) || !when_fits(row->when, in))
             continue;
         char implied[REPLY_ENHANCED_MAX];
         implied_status(in->step, in->code, implied);

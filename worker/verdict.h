@@ -6,6 +6,8 @@
  *   4xx for a message or a recipient: that message waits, the session goes on.
  *   5xx for a recipient: that recipient alone is returned.
  *   421 anywhere, a 4xx banner, silence, a cut: the link failed, not the message.
+ *   5xx instead of a greeting, from every mail exchanger: the domain takes no mail from us (RFC 7504). From a
+ *   smart host it is a mistake in one of two configurations, mended sooner than the mail expires: that waits.
  *   Before the end of data was sent the next target may be tried at once; afterwards the outcome is
  *   unknown (RFC 1047), so the message waits its turn instead of arriving twice. */
 #pragma once
@@ -96,6 +98,7 @@ struct verdict_input {
     uint16_t code;        /* 200..599 */
     const char *enhanced; /* "" : none */
     bool lmtp, accepted;  /* accepted: an earlier recipient of this transaction was */
+    bool configured; /* the target is the operator's choice (smart host, LMTP server), not the domain's */
 };
 /* Total: defined for every input. */
 struct verdict verdict_of(const struct verdict_input *in);

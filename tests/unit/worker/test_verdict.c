@@ -17,8 +17,9 @@ static void describe(const struct verdict_input *in, char *out, size_t size)
 static void print(struct buf *out, const char *step, const char *what, const struct verdict_input *in)
 {
     char left[64], right[128];
-    snprintf(left, sizeof(left), "%-9s %s%s%s%s%s", step, what, in->enhanced[0] != '\0' ? " " : "",
-             in->enhanced, in->accepted ? " accepted" : "", in->lmtp ? " lmtp" : "");
+    snprintf(left, sizeof(left), "%-9s %s%s%s%s%s%s", step, what, in->enhanced[0] != '\0' ? " " : "",
+             in->enhanced, in->accepted ? " accepted" : "", in->lmtp ? " lmtp" : "",
+             in->configured ? " configured" : "");
     describe(in, right, sizeof(right));
     assert_int_equal(buf_addf(out, "%-30s -> %s\n", left, right), ERR_OK);
 }
@@ -80,6 +81,10 @@ static void test_verdict__every_decision_is_written_down(void **state)
             print(&out, step_name(in.step), code, &in);
             in.lmtp = true;
             if (step == STEP_END)
+                print(&out, step_name(in.step), code, &in);
+            in.lmtp = false;
+            in.configured = true;
+            if (step <= STEP_HELO && in.code >= 500)
                 print(&out, step_name(in.step), code, &in);
         }
     }
