@@ -137,7 +137,8 @@ static enum admin_queue_state state_of(const struct admin_queue *q, uint64_t def
 
 static void tell_all(struct queues *q)
 {
-    qsort(q->rows, q->count, sizeof q->rows[0], by_name_then_partition);
+    if (q->count > 0) /* of nothing there is no array */
+        qsort(q->rows, q->count, sizeof q->rows[0], by_name_then_partition);
     for (size_t i = 0, next; i < q->count; i = next) {
         struct admin_queue one = {.now_ms = q->now_ms};
         uint64_t deferred = 0;

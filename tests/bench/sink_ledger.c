@@ -129,8 +129,9 @@ void ledger_print(const struct ledger *ledger, FILE *out)
             duplicates, bounced);
     fprintf(out, ", \"corrupt\": %" PRIu64 ", \"unnumbered\": %" PRIu64 ", \"bounces\": %" PRIu64,
             ledger->corrupt, ledger->unnumbered, ledger->bounces);
-    fprintf(out, ", \"connections\": %" PRIu64 ", \"current\": %u, \"max\": %u", ledger->connections,
-            ledger->current, ledger->max);
+    fprintf(out, ", \"attempts\": %" PRIu64 ", \"connections\": %" PRIu64, ledger->attempts,
+            ledger->connections);
+    fprintf(out, ", \"current\": %u, \"max\": %u", ledger->current, ledger->max);
     fprintf(out, ", \"local_current\": %u, \"local_max\": %u, \"seconds\": %.6f}\n", local_current, local_max,
             (double)(ledger->last_us - ledger->first_us) / 1e6);
 }

@@ -349,6 +349,7 @@ static void remember(struct peer *peer, const char *line)
 
 static void do_mail(struct peer *peer, const char *line)
 {
+    peer->sink->ledger.attempts++;
     if (peer->mail) {
         say(peer, "503 5.5.1 nested MAIL\r\n");
     } else if (answer(peer, PHASE_MAIL, line, "250 2.1.0 sender ok\r\n")) {

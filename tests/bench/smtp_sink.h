@@ -53,7 +53,7 @@ struct ledger {
     size_t ids;                   /* length of both */
     struct local *locals;         /* hash table, open addressing */
     size_t local_slots, local_count;
-    uint64_t messages, recipients, bytes, connections, corrupt, unnumbered, bounces;
+    uint64_t messages, recipients, bytes, connections, attempts, corrupt, unnumbered, bounces;
     unsigned current, max;
     int64_t first_us, last_us;
 };

@@ -92,7 +92,8 @@ def test_fifty_megabytes(box):
     """50 MB through DATA to a maildir and through BDAT to a server; memory does not grow with it."""
     sink = box.add(Sink(box, store=True))
     bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
-    content = message("large", noise(49 << 20))
+    content = message("large", noise(48_718_000))
+    assert 50_000_000 <= len(content) < 50 << 20  # max_message_size is 50M
     with Client(bridgehead.smtp, timeout=120) as client:
         client.ehlo()
         client.envelope("a@client.example", "n0@local.example")

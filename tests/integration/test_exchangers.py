@@ -33,15 +33,30 @@ def returned(bridgehead, *status):
 def test_mx_preference(box):
     """The lowest preference is used; the next one when it refuses connections."""
     bridgehead, (first, second) = world(box, ["far.example. IN MX 20 b.far.example.", "far.example. IN MX 10 a.far.example.",
-                                              "a.far.example. IN A {0}", "b.far.example. IN A {1}"], 2)
+                                              "a.far.example. IN A {0}", "b.far.example. IN A {1}"], 2,
+                                        {"idle_timeout": "100ms"})
     for n in range(5):
         bridgehead.send(f"b{n}@far.example", TEXT)
     arrives(first, 5)
     assert second.stats()["connections"] == 0
     first.control("refuse")
+    wait_for("the end of the sessions that are open", lambda: first.stats()["current"] == 0)
     for n in range(5):
         bridgehead.send(f"c{n}@far.example", TEXT)
     arrives(second, 5)
+
+
+def test_refused_by_every_exchanger(box):
+    """554 instead of a greeting: the next exchanger; when all say so, the domain takes no mail from us (RFC 7504)."""
+    bridgehead, (first, second) = world(box, ["far.example. IN MX 10 a.far.example.", "far.example. IN MX 20 b.far.example.",
+                                              "a.far.example. IN A {0}", "b.far.example. IN A {1}"], 2)
+    first.rules("connect:554 5.3.2 not this one")
+    bridgehead.send("b@far.example", TEXT)
+    arrives(second)
+    second.rules("connect:521 5.3.2 no mail here")
+    wait_for("the end of the session", lambda: second.stats()["current"] == 0)
+    bridgehead.send("b@far.example", TEXT)
+    returned(bridgehead, "5.3.2")
 
 
 def test_mx_equal_spread(box):
