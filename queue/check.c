@@ -26,7 +26,7 @@ static const struct kind kinds[] = {
     {SPAN_INIT("q:"), true, {"q", "a"}, "ZSCAN", "e"}, {SPAN_INIT("fin:"), true, {"fin"}, NULL, NULL},
     {SPAN_INIT("dom"), false, {NULL}, "ZSCAN", "dom"}, {SPAN_INIT("bad"), false, {NULL}, "ZSCAN", "bad"},
     {SPAN_INIT("qz"), false, {NULL}, "ZSCAN", "qz"},   {SPAN_INIT("sp"), false, {NULL}, "ZSCAN", "sp"},
-    {SPAN_INIT("fz"), false, {NULL}, "HSCAN", "fz"},   {SPAN_INIT("hold"), false, {NULL}, "HSCAN", "hold"},
+    {SPAN_INIT("fz"), false, {NULL}, "HSCAN", "fz"},   {SPAN_INIT("hold"), false, {NULL}, "ZSCAN", "hold"},
 };
 struct check {
     struct check_conf conf;

@@ -6,7 +6,7 @@
 -- include "lib/queue.lua"
 -- include "lib/record.lua"
 
-local JOBS_MAX = 1000
+local CANCEL_MAX = 1000
 local id = id_of(ARGV[3])
 local m = p .. 'm:' .. id
 local now = clock()
@@ -22,7 +22,7 @@ if not n then
   return ended and 1 or 0
 end
 c, n = tonumber(c), tonumber(n)
-if c ~= n or c > JOBS_MAX or call('ZSCORE', p .. 'sp', id) then
+if c ~= n or c > CANCEL_MAX or call('ZSCORE', p .. 'sp', id) then
   return 2
 end
 local homes = {}

@@ -193,7 +193,7 @@ end
 
 function parts.q(q)
   local n = call('ZCARD', p .. 'q:' .. queue_of(q))
-  local frozen = call('HGET', p .. 'hold', q) == 'frozen'
+  local frozen = call('ZSCORE', p .. 'hold', q) == FROZEN
   local looked_at = call('ZSCORE', p .. 'dom', q)
   local function mend()
     rescore(q, now)
@@ -210,7 +210,7 @@ function parts.q(q)
         due = math.min(due, tonumber(head[2]) - from)
       end
     end
-    local hold = tonumber(call('HGET', p .. 'hold', q)) or 0
+    local hold = tonumber(call('ZSCORE', p .. 'hold', q)) or 0
     if tonumber(looked_at) > math.max(due, hold) then
       found('I5', q, 'is looked at too late', mend)
     end
@@ -368,24 +368,22 @@ function parts.a(q)
 end
 
 function parts.fz(q)
-  if call('HEXISTS', p .. 'fz', queue_of(q)) == 1 and call('HGET', p .. 'hold', q) ~= 'frozen' then
+  if call('HEXISTS', p .. 'fz', queue_of(q)) == 1 and call('ZSCORE', p .. 'hold', q) ~= FROZEN then
     found('I10', q, 'is frozen but not held', function()
-      call('HSET', p .. 'hold', q, 'frozen')
+      call('ZADD', p .. 'hold', FROZEN, q)
       call('ZREM', p .. 'dom', q)
     end)
   end
 end
 
 function parts.hold(q)
-  local hold = call('HGET', p .. 'hold', queue_of(q))
-  if hold == 'frozen' then
+  local hold = call('ZSCORE', p .. 'hold', queue_of(q))
+  if hold == FROZEN then
     if call('HEXISTS', p .. 'fz', q) == 0 then
       found('I10', q, 'is held as frozen, but nobody froze it', function()
         call('HSET', p .. 'fz', q, string.format('%.0f', now) .. '\n\nfound by check')
       end)
     end
-  elseif hold and repair and (tonumber(hold) or 0) <= now then
-    call('HDEL', p .. 'hold', q)  -- over: not a finding, but a place to save
   end
 end
 

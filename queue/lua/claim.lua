@@ -16,7 +16,7 @@ local lease = call('ZSCORE', p .. 'wk', worker)
 if not lease or tonumber(lease) <= now then
   fail('EXPIRED')
 end
-if max == 0 or call('HGET', p .. 'hold', q) == 'frozen' then
+if max == 0 or call('ZSCORE', p .. 'hold', q) == FROZEN then
   return {now, 0}
 end
 

@@ -13,9 +13,9 @@ local FIRST_JOB = 13
 local history = int(ARGV[3], 1e8, 'history')
 local retry = int(ARGV[4], 1, 'retry')
 local m = read_message(5)
-m.staged = int(ARGV[12], 63000, 'staged')
+m.staged = int(ARGV[12], JOBS_MAX, 'staged')
 local njobs = (#ARGV - FIRST_JOB + 1) / 3
-if njobs % 1 ~= 0 or njobs < 1 or njobs > 1000 then
+if njobs % 1 ~= 0 or njobs < 1 or njobs > 1000 or m.staged + njobs > JOBS_MAX then
   fail('BADARG jobs')
 end
 check_jobs(FIRST_JOB, njobs)

@@ -6,14 +6,14 @@
 -- include "lib/queue.lua"
 
 local q, delay = queue_of(ARGV[3]), int(ARGV[4], DELAY_MAX, 'delay')
-if call('HGET', p .. 'hold', q) == 'frozen' then
+if call('ZSCORE', p .. 'hold', q) == FROZEN then
   return 1
 end
 local now = clock()
 if delay > 0 then
-  call('HSET', p .. 'hold', q, string.format('%.0f', now + delay))
+  call('ZADD', p .. 'hold', now + delay, q)
 else
-  call('HDEL', p .. 'hold', q)
+  call('ZREM', p .. 'hold', q)
 end
 rescore(q, now)
 return 1

@@ -41,13 +41,13 @@ local reply = {now, page[1]}
 for i = 1, #page[2], 2 do
   local q = page[2][i]
   local due, oldest = heads(q, now)
-  local hold = tonumber(call('HGET', p .. 'hold', q)) or 0
+  local hold = tonumber(call('ZSCORE', p .. 'hold', q)) or 0
   local ages = call('HMGET', p .. 'a:' .. q, 'n', 'err', 'at')
   local r = #reply
   reply[r + 1], reply[r + 2] = q, call('ZCARD', p .. 'q:' .. q)
   reply[r + 3], reply[r + 4] = tonumber(call('HGET', p .. 'inf', q)) or 0, due
   reply[r + 5], reply[r + 6] = tonumber(ages[1]) or 0, oldest
-  reply[r + 7], reply[r + 8] = hold > now and hold or '', call('HGET', p .. 'fz', q) or ''
+  reply[r + 7], reply[r + 8] = hold > now and hold < math.huge and hold or '', call('HGET', p .. 'fz', q) or ''
   reply[r + 9], reply[r + 10] = ages[2] or '', ages[3] or ''
 end
 return reply

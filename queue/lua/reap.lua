@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- queue/lua/reap.lua: IN HAND of dead workers -> QUEUED or QUARANTINE; staged jobs -> QUEUED
+-- queue/lua/reap.lua: IN HAND of dead workers -> QUEUED or QUARANTINE; staged jobs -> QUEUED; holds that are over
 -- (keeps I2..I4, I6, I8). ARGV: 3 max. Returns jobs taken from dead workers.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
@@ -8,7 +8,7 @@
 -- include "lib/leave.lua"
 -- include "lib/some.lua"
 
-local SECOND_TIME_MS, INTERRUPTED_MAX, SPREAD = 60000, 3, 500
+local SECOND_TIME_MS, INTERRUPTED_MAX, SPREAD, HOLDS = 60000, 3, 500, 500
 local budget = int(ARGV[3], 1000, 'max')
 local now = clock()
 local counters = {interrupted = 0, quarantined = 0, ghosts = 0, early = 0, gone = 0}
@@ -89,6 +89,11 @@ local function spread(id, from)
   end
 end
 
+-- Holds that are over: nobody asks for them again when the queue is empty.
+local over = call('ZRANGE', p .. 'hold', '-inf', now, 'BYSCORE', 'LIMIT', 0, HOLDS)
+if over[1] then
+  call('ZREM', p .. 'hold', unpack(over))
+end
 local reaped = 0
 for _, worker in ipairs(call('ZRANGE', p .. 'wk', '-inf', now, 'BYSCORE', 'LIMIT', 0, 4)) do
   if budget < 1 then

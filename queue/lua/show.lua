@@ -8,7 +8,7 @@
 -- include "lib/where.lua"
 
 local id = id_of(ARGV[3])
-local first, count = int(ARGV[4], 64000, 'first job'), int(ARGV[5], 100, 'count')
+local first, count = int(ARGV[4], JOBS_MAX, 'first job'), int(ARGV[5], 100, 'count')
 local key = p .. 'm:' .. id
 local m = call('HMGET', key, 't', 'z', 'e', 'c', 'n', 'r')
 if not m[5] then

@@ -9,9 +9,9 @@ local STAGED_MS = 900000
 local FIRST_JOB = 6
 local id = id_of(ARGV[3])
 local reset = int(ARGV[4], 1, 'reset')
-local first = int(ARGV[5], 63000, 'first job')
+local first = int(ARGV[5], JOBS_MAX, 'first job')
 local njobs = (#ARGV - FIRST_JOB + 1) / 3
-if njobs % 1 ~= 0 or njobs < 1 or njobs > 500 or first < 1 or first + njobs > 63001 then
+if njobs % 1 ~= 0 or njobs < 1 or njobs > 500 or first < 1 or first + njobs > JOBS_MAX + 1 then
   fail('BADARG jobs')
 end
 for at = FIRST_JOB, #ARGV, 3 do

@@ -6,10 +6,10 @@
 -- include "lib/queue.lua"
 
 local q = queue_of(ARGV[3])
-if call('HGET', p .. 'hold', q) ~= 'frozen' then
+if call('ZSCORE', p .. 'hold', q) ~= FROZEN then
   return 0
 end
-call('HDEL', p .. 'hold', q)
+call('ZREM', p .. 'hold', q)
 call('HDEL', p .. 'fz', q)
 rescore(q, clock())
 return 1

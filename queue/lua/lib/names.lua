@@ -17,9 +17,11 @@ local function worker_of(s)
   return s
 end
 
+local JOBS_MAX = 64000  -- of a message: RCPTMAX, each in a domain of its own
+
 -- Number of a job as it is written in keys: no sign, no leading zero.
 local function job_no(s)
-  if not s or #s > 5 or not string.find(s, '^[1-9]%d*$') or tonumber(s) > 64000 then
+  if not s or #s > 5 or not string.find(s, '^[1-9]%d*$') or tonumber(s) > JOBS_MAX then
     fail('BADARG job number')
   end
   return s

@@ -1,6 +1,7 @@
 -- lib/queue.lua: entering and leaving destination queues (I2, I5, I6, I8).
 local BAND = 8796093022208  -- 2^43: problem jobs sort behind every healthy one
 local BUCKET_MS = 600000
+local FROZEN = 'inf'  -- the score in hold that never ends
 local DELAY_MAX = 315360000000  -- ten years
 
 -- Puts a job into its queue. True when the queue is to be looked at earlier than was known, and now.
@@ -8,9 +9,9 @@ local DELAY_MAX = 315360000000  -- ten years
 local function enqueue(q, job, score, now, text)
   call('ZADD', p .. 'q:' .. q, text or score, job)
   local due = score >= BAND and score - BAND or score
-  local hold = call('HGET', p .. 'hold', q)
+  local hold = call('ZSCORE', p .. 'hold', q)
   if hold then
-    if hold == 'frozen' then
+    if hold == FROZEN then
       return false
     end
     due = math.max(due, tonumber(hold) or 0)
@@ -37,8 +38,8 @@ local function rescore(q, now)
       due = math.min(due, tonumber(problem[2]) - BAND)
     end
   end
-  local hold = call('HGET', p .. 'hold', q)
-  if hold == 'frozen' then
+  local hold = call('ZSCORE', p .. 'hold', q)
+  if hold == FROZEN then
     call('ZREM', p .. 'dom', q)
     return false
   end

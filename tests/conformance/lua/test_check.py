@@ -205,16 +205,10 @@ class Planted(StoreTest):
 
     def test_I10_frozen(self):
         self.p.call("freeze", "a.example", "root", "")
-        self.p.cmd("HDEL", "hold", "a.example")
+        self.p.cmd("ZREM", "hold", "a.example")
         self.seen("I10")
         self.p.cmd("HDEL", "fz", "a.example")
         self.seen("I10")
-
-    def test_holds_that_are_over_are_dropped(self):
-        self.p.cmd("HSET", "hold", "x.example", 5)
-        self.assertEqual(check(self.p), [])
-        check(self.p, repair=1)
-        self.assertEqual(self.p.cmd("HEXISTS", "hold", "x.example"), 0)
 
     def test_large_messages_are_checked_in_parts(self):
         mid = self.mid()

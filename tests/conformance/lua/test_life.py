@@ -2,6 +2,7 @@
 import unittest
 
 from base import StoreTest
+from servers import await_true
 
 BAND = 2 ** 43
 
@@ -107,6 +108,24 @@ class Staged(StoreTest):
             self.assertEqual(self.p.cmd("ZCARD", "sp"), left)
         self.assertEqual(sum(self.p.cmd("ZCARD", "q:d%d.example" % n) for n in range(7)), 1200)
         self.assertEqual(self.p.commit(mid, ["last.example"], staged=1200), 0)
+
+    def test_a_message_of_as_many_jobs_as_recipients(self):
+        """RCPTMAX recipients, each in a domain of its own; the store takes as many jobs."""
+        mid, jobs, part = self.mid(), 64000, 500
+        self.p.body(mid)
+        for first in range(1, jobs - part, part):
+            self.stage(mid, first, [("d%d.example" % (n % 40), 0) for n in range(part)])
+        last = ["d.example"] * (part - 1) + ["last.example"]
+        self.refuses("BADARG", self.stage, mid, jobs - part + 2, [("x.example", 0)] * part)
+        self.refuses("BADARG", self.p.commit, mid, last + ["x.example"], staged=jobs - part)
+        self.assertEqual(self.p.commit(mid, last, staged=jobs - part), 2)
+        while self.p.cmd("ZCARD", "sp"):
+            self.p.call("reap", 10)
+        self.assertEqual(self.p.cmd("HGET", "m:" + mid, "n"), b"64000")
+        self.p.hello()
+        job, = self.p.claim("last.example")
+        self.assertEqual(job["k"], "64000")
+        self.assertEqual(self.p.finish(self.p.record(job)), [1])
 
     def test_staged_jobs_must_be_there(self):
         mid = self.mid()
@@ -525,6 +544,19 @@ class Hold(StoreTest):
         self.assertEqual(self.p.call("discover", 10), [])
         self.p.call("hold", "a.example", 0)
         self.assertEqual(self.p.call("discover", 10), [b"a.example", 1])
+
+    def test_holds_that_are_over_are_dropped(self):
+        self.put("a.example")
+        for n in range(600):
+            self.p.call("hold", "over%d.example" % n, 1)
+        self.p.call("hold", "a.example", 3600000)
+        self.p.call("freeze", "b.example", "root", "")
+        await_true("the holds to be over", lambda: self.p.cmd("ZCOUNT", "hold", 0, self.now()) == 600)
+        for left in (102, 2, 2):  # a bounded number a call
+            self.p.call("reap", 1)
+            self.assertEqual(self.p.cmd("ZCARD", "hold"), left)
+        self.assertEqual(self.p.call("discover", 10), [])
+        self.assertEqual(self.p.call("thaw", "b.example"), 1)
 
     def test_freeze_and_thaw(self):
         self.put("a.example")

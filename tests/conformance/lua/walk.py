@@ -3,6 +3,7 @@ independently of check.lua; and drives check.lua over the same store."""
 from collections import Counter, defaultdict
 
 BAND = 2 ** 43
+FROZEN = float("inf")
 
 
 def scan(tag, pattern):
@@ -24,7 +25,7 @@ def hgetall(tag, key):
 
 def zall(tag, key):
     flat = tag.cmd("ZRANGE", key, 0, -1, "WITHSCORES")
-    return {flat[i].decode(): int(float(flat[i + 1])) for i in range(0, len(flat), 2)}
+    return {flat[i].decode(): FROZEN if flat[i + 1] == b"inf" else int(float(flat[i + 1])) for i in range(0, len(flat), 2)}
 
 
 class Walk:
@@ -39,7 +40,7 @@ class Walk:
         self.hands = {w: hgetall(tag, "c:" + w) for w in scan(tag, "c:")}
         self.bad, self.qz, self.sp = zall(tag, "bad"), zall(tag, "qz"), zall(tag, "sp")
         self.dom, self.wk = zall(tag, "dom"), zall(tag, "wk")
-        self.hold, self.fz, self.inf = hgetall(tag, "hold"), hgetall(tag, "fz"), hgetall(tag, "inf")
+        self.hold, self.fz, self.inf = zall(tag, "hold"), hgetall(tag, "fz"), hgetall(tag, "inf")
         self.counters = {k: int(v) for k, v in hgetall(tag, "st").items()}
         seconds, micros = tag.client.cmd("TIME")
         self.now = int(seconds) * 1000 + int(micros) // 1000
@@ -111,18 +112,18 @@ class Walk:
                                 "%s belongs to %s, is in %s" % (job, q, places))
         self.bad_if(where, "I2", "no jobs: %s" % dict(where))
         for q in set(self.queues) | set(self.dom):
-            frozen = self.hold.get(q) == b"frozen"
+            frozen = self.hold.get(q) == FROZEN
             jobs = self.queues.get(q, {})
             self.bad_if((q in self.dom) != (bool(jobs) and not frozen), "I5", "%s dom=%s frozen=%s n=%d" % (
                 q, q in self.dom, frozen, len(jobs)))
             if q in self.dom and jobs and not frozen:
                 due = min(s - BAND if s >= BAND else s for s in jobs.values())
-                limit = max(due, int(self.hold.get(q, 0)), self.now)
+                limit = max(due, self.hold.get(q, 0), self.now)
                 self.bad_if(self.dom[q] > limit, "I5", "%s is looked at at %d, due %d" % (q, self.dom[q], limit))
         for q in self.fz:
-            self.bad_if(self.hold.get(q) != b"frozen", "I10", "%s is frozen, not held" % q)
+            self.bad_if(self.hold.get(q) != FROZEN, "I10", "%s is frozen, not held" % q)
         for q, until in self.hold.items():
-            self.bad_if(until == b"frozen" and q not in self.fz, "I10", "%s is held, not frozen" % q)
+            self.bad_if(until == FROZEN and q not in self.fz, "I10", "%s is held, not frozen" % q)
 
     def check_hands(self, committed):
         last = int(self.tag.cmd("GET", "tok") or 0)
@@ -203,8 +204,8 @@ def check(tag, repair=0):
     run("q", queues)
     for part in ("bad", "qz", "sp"):
         run(part, zall(tag, part))
-    for part in ("fz", "hold"):
-        run(part, hgetall(tag, part))
+    run("hold", zall(tag, "hold"))
+    run("fz", hgetall(tag, "fz"))
     run("a", set(scan(tag, "a:")) | queues)
     run("inf", ["all"])
     return findings
