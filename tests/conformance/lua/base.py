@@ -30,7 +30,7 @@ class StoreTest(unittest.TestCase):
         self.store.load()
         self.store.install()
         self.p = self.store.parts[0]
-        self.sem = self.store.sem
+        self.sem, self.rt = self.store.sem, self.store.rt
 
     def tearDown(self):
         if not self.damaged:

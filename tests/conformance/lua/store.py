@@ -134,10 +134,11 @@ class Store:
         self.ns, self.tags = ns, tags(ns, partitions)
         self.cfg = Tag(client_of("{%s.cfg}" % ns), "{%s.cfg}" % ns)
         self.sem = Tag(client_of("{%s.sem}" % ns), "{%s.sem}" % ns)
+        self.rt = Tag(client_of("{%s.rt}" % ns), "{%s.rt}" % ns)
         self.parts = [Partition(client_of(tag), tag) for tag in self.tags]
 
     def all_tags(self):
-        return [self.cfg, self.sem, *self.parts]
+        return [self.cfg, self.sem, self.rt, *self.parts]
 
     def load(self):
         for client in {id(t.client): t.client for t in self.all_tags()}.values():
@@ -147,7 +148,7 @@ class Store:
     def install(self):
         state = self.cfg.call("meta", "open", 1, len(self.tags), " ".join(self.tags))
         if state[3] == b"installing":
-            for tag in [self.sem, *self.parts]:
+            for tag in [self.sem, self.rt, *self.parts]:
                 tag.call("init", 1)
             self.cfg.call("meta", "ready")
         return state

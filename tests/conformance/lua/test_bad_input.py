@@ -58,6 +58,13 @@ SEM_CALLS = {
     "links": [(["0", "10"], {0: ["x"], 1: ["101"]})],
     "slotcheck": [(["0"], {0: ["2"]}), (["0", "w"], {1: [""]})],
 }
+RT_CALLS = {
+    "master": [(["take", "r1", "10000", "info"], {0: ["", "x"], 1: ["", "a b"], 2: ["0", "600001", "x"], 3: ["x" * 257]})],
+    "routing": [(["table", "0"], {0: ["", "x"], 1: ["-1", "x"]}),
+                (["report", "c", "host", "1", "text"], {1: [""], 2: ["", BIG], 3: ["2"], 4: ["x" * 257]}),
+                (["word", "c", "down", "0", "me", "why"], {1: [""], 2: ["", "x"], 3: ["-1"], 4: ["x" * 65], 5: ["x" * 257]}),
+                (["words"], {}), (["links"], {}), (["routers"], {}), (["peers"], {}), (["history", "5"], {1: ["x"]})],
+}
 # No schema check: they make the store.
 INSTALL = {"init", "meta"}
 
@@ -76,9 +83,12 @@ class Arguments(StoreTest):
         for name, calls in SEM_CALLS.items():
             for argv, wrong in calls:
                 yield self.sem, name, argv, wrong
+        for name, calls in RT_CALLS.items():
+            for argv, wrong in calls:
+                yield self.rt, name, argv, wrong
 
     def test_every_script_is_listed(self):
-        self.assertEqual(set(BODIES), set(CALLS) | set(SEM_CALLS) | INSTALL)
+        self.assertEqual(set(BODIES), set(CALLS) | set(SEM_CALLS) | set(RT_CALLS) | INSTALL)
 
     def test_right_calls_are_right(self):
         for tag, name, argv, _ in self.every_call():
@@ -106,7 +116,7 @@ class Arguments(StoreTest):
                 with self.subTest(script=name, arguments=cut):
                     try:
                         if name not in ("claim", "discover", "renew", "reassert", "release", "finish", "edit", "check",
-                                        "slotcheck", "sem"):
+                                        "slotcheck", "sem", "master", "routing"):
                             self.refuses("BADARG", tag.call, name, *argv[:cut])
                         elif cut < 2:
                             tag.call(name, *argv[:cut])

@@ -8,7 +8,7 @@ import test_random
 import test_slots
 from servers import Cluster
 from store import BODIES, Store, msgid, slot_of
-from test_bad_input import CALLS, SEM_CALLS
+from test_bad_input import CALLS, RT_CALLS, SEM_CALLS
 from walk import prove
 
 ID = msgid(9)
@@ -59,6 +59,9 @@ class Everything(OnCluster, test_life.StoreTest):
         for name, calls in SEM_CALLS.items():
             for argv, _ in calls:
                 yield self.sem, name, argv
+        for name, calls in RT_CALLS.items():
+            for argv, _ in calls:
+                yield self.rt, name, argv
         yield self.p, "init", ["1"]
 
     def dump(self, node):
