@@ -1,9 +1,10 @@
 """What goes in comes out byte for byte, below the trace headers that were added."""
 import hashlib
+import pathlib
 
-from peers.bridgehead import Bridgehead
+from peers.bridgehead import Bridgehead, executable
 from peers.mail import added, binary_corpus, message, noise, text_corpus
-from peers.process import Failed, wait_for
+from peers.process import Failed, children, wait_for
 from peers.sink import Sink
 from peers.smtp import Client
 
@@ -88,12 +89,26 @@ def test_binary_to_server_with_binarymime(box):
     compare(corpus, found.get)
 
 
+def memory_grown(bridgehead, before):
+    """Most memory that node and worker ever had, less `before`; 0 with AddressSanitizer, which keeps what is freed."""
+    if b"libasan" in bridgehead.sandbox.run("ldd", executable()).stdout:
+        return 0
+    peak = 0
+    for pid in children(bridgehead.pid):
+        command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if b"node" in command or b"worker" in command:
+            status = pathlib.Path(f"/proc/{pid}/status").read_text()
+            peak += int(status.split("VmHWM:")[1].split()[0]) * 1024
+    return peak - before
+
+
 def test_fifty_megabytes(box):
     """50 MB through DATA to a maildir and through BDAT to a server; memory does not grow with it."""
     sink = box.add(Sink(box, store=True))
     bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
     content = message("large", noise(48_718_000))
     assert 50_000_000 <= len(content) < 50 << 20  # max_message_size is 50M
+    before = memory_grown(bridgehead, 0)
     with Client(bridgehead.smtp, timeout=120) as client:
         client.ehlo()
         client.envelope("a@client.example", "n0@local.example")
@@ -101,6 +116,7 @@ def test_fifty_megabytes(box):
         client.envelope("a@client.example", "n0@far.example")
         client.bdat(content, 1 << 20)
     added(bridgehead.wait_mail("n0", timeout=120)[0], content)
+    assert memory_grown(bridgehead, before) < 32 << 20, f"{memory_grown(bridgehead, before)} octets more"
     delivered = stored(sink, 1)[0]
     assert hashlib.sha256(delivered[-len(content):]).digest() == hashlib.sha256(content).digest()
 

@@ -75,6 +75,26 @@ def test_address_fallback(box):
     arrives(sink)
 
 
+def test_address_fallback_ipv6(box):
+    """No MX and no A: the domain's own IPv6 address."""
+    port = box.port(box.other_host(0))
+    box.add(PostfixSink(box, address=("::1", port)))
+    dns = box.add(Dns(box, ["bare6.example. IN AAAA ::1"]))
+    bridgehead = box.add(Bridgehead(box, resolver=dns.address, config={"delivery": {"port": port, "retry": QUICK}}))
+    number = bridgehead.send("b@bare6.example", TEXT)
+    wait_for(lambda: bridgehead.cli("message", "track", number, check=False).stdout,
+             lambda: "delivered" in bridgehead.cli("message", "track", number, check=False).stdout)
+
+
+def test_dead_ipv6_and_live_ipv4(box):
+    """An exchanger with both families: nobody answers at the IPv6 address."""
+    bridgehead, (sink,) = world(box, ["both.example. IN MX 10 m.both.example.", "m.both.example. IN AAAA ::1",
+                                      "m.both.example. IN A {0}"])
+    for n in range(3):
+        bridgehead.send(f"b{n}@both.example", TEXT)
+    arrives(sink, 3)
+
+
 def test_several_addresses(box):
     """One exchanger with two addresses, the first of which refuses."""
     bridgehead, (dead, live) = world(box, ["far.example. IN MX 10 m.far.example.", "m.far.example. IN A {0}",

@@ -111,6 +111,26 @@ def test_put_off_by_421(box):
     put_off(box, "rcpt:421 4.3.2 going down", count=5)
 
 
+def test_silence_in_every_phase(box):
+    """A server that says nothing more: each phase has its time-out, then it is tried again."""
+    sinks = {phase: box.add(Sink(box, phase, hide=["CHUNKING"],
+                                 rules=[f"{phase}:delay=3600000", "dot:451 4.3.0 nobody hears it"]))
+             for phase in ("connect", "ehlo", "mail", "rcpt", "data", "dot")}
+    connectors = [{"name": phase, "type": "smtp", "address_spaces": [{"space": f"{phase}.example"}],
+                   "smart_hosts": ["{}:{}".format(*sink.address)]} for phase, sink in sinks.items()]
+    names = ("greeting", "helo", "mail", "rcpt", "data", "end_of_data")
+    bridgehead = box.add(Bridgehead(box, config={"connectors": connectors, "delivery": {
+        **AT_ONCE["delivery"], "timeouts": {name: "300ms" for name in names}}}))
+    for phase in sinks:
+        bridgehead.send(f"b@{phase}.example", TEXT)
+    for phase, sink in sinks.items():
+        wait_for(f"another connection after silence at {phase}", lambda: sink.stats()["connections"] >= 2)
+        assert sink.stats()["messages"] == 0, phase
+        sink.rules()
+        wait_for(lambda: f"{phase}: {sink.stats()}", lambda: sink.stats()["messages"] == 1)
+    assert not bridgehead.mailbox("a")
+
+
 def test_hang_up_everywhere(box):
     """Connections dropped in every phase: 300 messages arrive all the same, none twice."""
     sink, bridgehead = pair(box, "connect:drop:0.1", "ehlo:drop:0.1", "mail:drop:0.1", "rcpt:reset:0.1", "data:drop:0.1",
@@ -250,6 +270,17 @@ def lacking(box, extension, parameters, recipient, content, status, bdat=False):
 def test_lacking_smtputf8(box):
     """SMTPUTF8 is needed and not offered."""
     lacking(box, ["SMTPUTF8"], " SMTPUTF8", "jörg@far.example", TEXT, ("5.6.7",))
+
+
+def test_lacking_8bitmime(box):
+    """8-bit content, and the server takes none (RFC 6152 3). Whoever only claims it gets his mail through."""
+    sink, bridgehead = pair(box, hide=["8BITMIME", "BINARYMIME"])
+    bridgehead.send("plain@far.example", message("seven bits"), sender="c@local.example", parameters=" BODY=8BITMIME")
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 1)
+    bridgehead.send("b@far.example", message("eight", "Grüße\r\n".encode()), parameters=" BODY=8BITMIME")
+    _, recipients, _ = bridgehead.wait_report()
+    assert dict(recipients[0])["status"] == "5.6.3", recipients
+    assert sink.stats()["messages"] == 1 and not bridgehead.mailbox("c")
 
 
 def test_lacking_binarymime(box):
