@@ -26,7 +26,7 @@
  *
  *    L1  OPEN: claims are taken only for lanes that can send now, or will have sent what they hold within
  *        moments (connect first, then claim), at most CLAIMS_AHEAD batches.
- *    L2  HELD: no lane is begun. Due queues are swept: a few jobs are claimed; those too old, or due for a
+ *    L2  HELD: no lane is begun. Due queues are swept, a few jobs at a time: those too old, or due for a
  *        notice of delay, are settled, the others go back; then the queue is hidden until the link's next
  * try. L3  a lane exists only with a slot (maildirs need none); the slot is given back when the lane's
  *        connection is closed on both sides.

@@ -195,11 +195,9 @@ struct claiming {
     unsigned max;
 };
 
-/* L2: settles what is too old or due for a notice; true if there was any. */
-static bool sweep(struct link *link, struct claim *const *claims, size_t n)
+/* L2: settles what is too old or due for a notice; the others go back, due when the link is tried again. */
+static void sweep(struct link *link, struct claim *const *claims, size_t n)
 {
-    uint64_t released = metric_get(&link->w->m.released);
-
     for (size_t i = 0; i < n; i++)
         link_take(link, claims[i]);
     while (link->npending > 0) {
@@ -208,7 +206,6 @@ static bool sweep(struct link *link, struct claim *const *claims, size_t n)
         attempt_exhausted(&p->attempt);
         parcel_settle(p);
     }
-    return metric_get(&link->w->m.released) - released < n;
 }
 
 /* The claims belong to an incarnation whose lease is gone: somebody else has them, or will. */
@@ -219,14 +216,16 @@ static void claimed_stale(struct due *d, struct claim *const *claims, size_t n)
     due_drop(d);
 }
 
+/* The order of a queue tells nothing about age, so all of it is looked at, once for each try of the link. */
 static void claimed_held(struct due *d, struct claim *const *claims, size_t n, bool more)
 {
-    bool old = sweep(d->link, claims, n);
-    ms_t delay = link_delay(d->link);
+    ms_t delay;
 
+    sweep(d->link, claims, n);
+    delay = link_delay(d->link);
     if (d->dropped)
         due_drop(d);
-    else if (!old || !more)
+    else if (!more)
         hide(d, delay < SWEEP_HOLD_MIN_MS ? SWEEP_HOLD_MIN_MS : delay);
 }
 

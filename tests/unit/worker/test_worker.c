@@ -279,6 +279,33 @@ static void test_worker__returns_old_mail_of_a_dead_link(void **state)
     bench_end(b);
 }
 
+static bool only_young_left(struct bench *b)
+{
+    return got_goal(b) && fake_store_messages(b->db) == 400;
+}
+
+/* ... wherever it stands in its queue, and long before the link is tried again. */
+static void test_worker__finds_old_mail_behind_young(void **state)
+{
+    struct bench_mail mail = {
+        .from = "s@alive.example", .domain = "dead.example", .rcpts = {"a@dead.example"}};
+    struct bench *b = bench_new(
+        COMMON "delivery: {retry: {glitch: [1h], schedule: [1h], jitter_percent: 0}}\n"
+               "connectors: [{name: dead, address_spaces: [{space: dead.example}], smart_hosts: [\"@a@\"]},\n"
+               "  {name: lab, address_spaces: [{space: \"*\"}], smart_hosts: [\"@b@\"]}]\n");
+    (void)state;
+    listener_close(b->peer[0]->listener);
+    b->peer[0]->listener = NULL;
+    for (unsigned i = 0; i < 400; i++)
+        (void)bench_put(b, &mail, SPAN("Subject: young\r\n\r\nbody\r\n"));
+    mail.age_ms = 3 * UINT64_C(86400000);
+    for (unsigned i = 0; i < 4; i++)
+        (void)bench_put(b, &mail, SPAN("Subject: old\r\n\r\nbody\r\n"));
+    b->goal = 4;
+    bench_until(b, only_young_left);
+    bench_end(b);
+}
+
 static void test_worker__tells_of_a_delay_once(void **state)
 {
     static const struct bench_mail late = {.from = "s@alive.example",
@@ -664,6 +691,7 @@ int main(void)
                      cmocka_unit_test(test_worker__settles_each_recipient_alone),
                      cmocka_unit_test(test_worker__sends_the_rest_after_too_many_recipients),
                      cmocka_unit_test(test_worker__returns_old_mail_of_a_dead_link),
+                     cmocka_unit_test(test_worker__finds_old_mail_behind_young),
                      cmocka_unit_test(test_worker__tells_of_a_delay_once),
                      cmocka_unit_test(test_worker__returns_what_has_no_route),
                      cmocka_unit_test(test_worker__returns_what_an_operator_wants_returned),
