@@ -128,6 +128,8 @@ static void on_chunk(void *arg, enum err e, struct span bytes)
 static void on_claims(void *arg, enum err e, struct claim *const *claims, size_t n)
 {
     struct bench *b = arg;
+    if (e == ERR_CANCELED) /* everything was delivered, and the store is being closed */
+        return;
     if (e != ERR_OK)
         die("claim", err_text(e));
     b->asking--;
@@ -149,6 +151,8 @@ static void on_queues(void *arg, enum err e, const struct dmq *list, size_t n)
     struct bench *b = arg;
     unsigned partition = b->next_partition % store_partitions(b->store);
     b->next_partition++;
+    if (e == ERR_CANCELED)
+        return;
     if (e != ERR_OK)
         die("discover", err_text(e));
     for (size_t i = 0; i < n; i++) {
