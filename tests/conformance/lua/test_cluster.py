@@ -6,7 +6,7 @@ import test_admin
 import test_life
 import test_random
 import test_slots
-from servers import Cluster
+from servers import Cluster, await_true
 from store import BODIES, Store, msgid, slot_of
 from test_bad_input import CALLS, RT_CALLS, SEM_CALLS
 from walk import prove
@@ -103,8 +103,16 @@ class Everything(OnCluster, test_life.StoreTest):
             self.assertEqual(self.cluster.clients[source].cmd("MIGRATE", "127.0.0.1", port, key, 0, 10000), b"OK")
 
     def settle(self, slot, owner):
-        for client in self.cluster.clients:
+        """The new owner first: that raises its epoch above what it knows of the others. All have to know it before the
+        slot moves again, else two nodes hold it under one epoch."""
+        for client in sorted(self.cluster.clients, key=lambda c: c is not self.cluster.clients[owner]):
             client.cmd("CLUSTER", "SETSLOT", slot, "NODE", self.cluster.ids[owner])
+        await_true("all nodes to know the epochs of all", lambda: len({self.epochs(c) for c in self.cluster.clients}) == 1)
+
+    @staticmethod
+    def epochs(client):
+        lines = [line.split() for line in client.cmd("CLUSTER", "NODES").decode().splitlines()]
+        return tuple(sorted((line[0], line[6]) for line in lines))
 
     def refused(self, code):
         """Every script is refused with that code, at once and without effect."""
