@@ -178,9 +178,39 @@ static void short_of_replicas_is_451(void **state)
     }
 }
 
+/* A worker takes what no replica confirms: that is no reason to say 250. */
+static void short_of_replicas_is_451_also_in_hand(void **state)
+{
+    struct world *w = *state;
+    static struct sent one;
+    struct answer expired;
+    struct claim *c = NULL;
+    answer_init(&expired);
+    work(w, 1, &expired);
+    redis_server_kill(&replica);
+    start(w, &one);
+    for (int i = 0; c == NULL; i++) {
+        struct answer a;
+        answer_init(&a);
+        assert_true(i < TURNS_MAX && one.a.calls == 0);
+        if (store_claim(w->store[1], (unsigned)i % WORLD_PARTITIONS, SPAN("example.net"), 0, 1, on_claim,
+                        &a) == ERR_OK)
+            until(w, &a, 1);
+        c = a.n > 0 ? a.claims[0] : NULL;
+        answer_done(&a);
+    }
+    until(w, &one.a, 1);
+    assert_int_equal(one.a.e, ERR_AGAIN);
+    assert_string_equal(c->id.id, one.a.id.id);
+    assert_int_equal(finish_done(w, 1, c), ERR_OK);
+    answer_done(&one.a);
+    redis_server_restart(&replica);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    return CHECK_RUN(T(nothing_acknowledged_is_lost), T(short_of_replicas_is_451));
+    return CHECK_RUN(T(nothing_acknowledged_is_lost), T(short_of_replicas_is_451),
+                     T(short_of_replicas_is_451_also_in_hand));
 #undef T
 }

@@ -4,6 +4,7 @@
  * Client 0 accepts and delivers; its connections go through a proxy that cuts them. The seed is printed and
  * can be given as an argument. */
 #include "common/rng.h"
+#include "queue/redis_store_int.h"
 #include "tests/conformance/real.h"
 #include "tests/conformance/steps.h"
 #include "tests/fakes/redis_proxy.h"
@@ -449,6 +450,115 @@ static void keys_of_the_wrong_type_are_reported(void **state)
     buf_done(&why);
 }
 
+/* --- What a review found ------------------------------------------------------------------------- */
+
+/* "<tag>:<kind>:<id>" */
+static void key_of(const struct world *w, const struct msgid *id, const char *kind, char out[128])
+{
+    char tag[REDIS_TAG_MAX];
+    redis_tag(((const struct real *)w->own)->namespace, id->partition, WORLD_PARTITIONS, tag);
+    (void)snprintf(out, 128, "%s:%s%s", tag, kind, kind[0] == 'g' || kind[0] == 'n' ? "" : id->id);
+}
+
+/* What an operator requeues, or looks at, is the job as the last attempt left it. */
+static void badmail_keeps_the_state_of_its_job(void **state)
+{
+    struct world *w = *state;
+    struct answer expired;
+    char g[128], nx[128], out[64];
+    answer_init(&expired);
+    work(w, 0, &expired);
+    struct msgid id = put(w, "example.net", SPAN("x"));
+    struct claim *c = claim_surely(w, &id, "example.net");
+    struct job next = c->job;
+    next.attempts = 5;
+    next.last_error = SPAN("550 nobody");
+    struct finish f = {
+        .claim = c, .verb = FINISH_BADMAIL, .job = &next, .reason = SPAN("x"), .event = SPAN("badmail")};
+    assert_int_equal(finish(w, 0, &f), ERR_OK);
+    key_of(w, &id, "g", g);
+    key_of(w, &id, "nx", nx);
+    REDIS_ASK(&real_server, out, "EVAL", scripts[SCRIPT_EDIT].body, "2", g, nx, "1", "1", "0", "requeue", "",
+              id.id, "1");
+    c = claim_surely(w, &id, "example.net");
+    assert_int_equal(c->job.attempts, 5);
+    check_span(c->job.last_error, SPAN("550 nobody"));
+    assert_int_equal(finish_done(w, 0, c), ERR_OK);
+    nothing_is_left(w);
+}
+
+static bool in_queue(const struct world *w, const struct msgid *id)
+{
+    char tag[REDIS_TAG_MAX], key[128], job[32], out[64] = "";
+    redis_tag(((const struct real *)w->own)->namespace, id->partition, WORLD_PARTITIONS, tag);
+    (void)snprintf(key, sizeof key, "%s:q:example.net", tag);
+    (void)snprintf(job, sizeof job, "%s.1", id->id);
+    REDIS_ASK(&real_server, out, "ZSCORE", key, job);
+    return out[0] != '\0';
+}
+
+/* A report whose body cannot be stored is not sent for ever, and its job comes back. */
+static void a_report_without_body_ends(void **state)
+{
+    struct world *w = *state;
+    static const char *const domain[] = {"sender.example"};
+    struct answer expired, ready;
+    struct mail report;
+    char key[128], out[64];
+    answer_init(&expired);
+    answer_init(&ready);
+    work(w, 0, &expired);
+    struct msgid id = put(w, "example.net", SPAN("x"));
+    struct finish f = {.claim = claim_surely(w, &id, "example.net"), .event = SPAN("bounced"), .bounced = 1};
+    mail_to(&report, domain, 1);
+    f.report = store_upload(w->store[0], &id, on_event, &ready);
+    write_all(w, f.report, SPAN("a report"), &ready);
+    f.report_env = &report.env;
+    f.report_jobs = report.jobs;
+    f.nreport_jobs = 1;
+    key_of(w, upload_id(f.report), "b:", key);
+    REDIS_ASK(&real_server, out, "SET", key, "somebody else's", "PX", "60000"); /* SET NX leaves it */
+    assert_int_equal(finish(w, 0, &f), ERR_AGAIN);
+    key_of(w, &id, "m:", key);
+    REDIS_ASK(&real_server, out, "HGET", key, "n");
+    assert_string_equal(out, "1");
+    REAL_UNTIL(w, in_queue(w, &id)); /* given back, due later */
+}
+
+/* The body of a slow upload lives as long as the upload, also while chunks flow. */
+static void a_slow_upload_keeps_its_body(void **state)
+{
+    struct world *w = *state;
+    struct answer ready, a;
+    struct mail m;
+    static const char *const domain[] = {"example.net"};
+    char key[128], ttl[64] = "0";
+    struct buf chunk = body_of(CHUNK_BYTES + 1, false);
+    answer_init(&ready);
+    answer_init(&a);
+    mail_to(&m, domain, 1);
+    struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+    struct redis_upload *internal = (struct redis_upload *)u;
+    struct msgid id = *upload_id(u);
+    write_all(w, u, buf_span(&chunk), &ready);
+    REAL_UNTIL(w, internal->acked == 1);
+    key_of(w, &id, "b:", key);
+    REDIS_ASK(&real_server, ttl, "PEXPIRE", key, "60000"); /* most of its time has passed */
+    internal->kept_ms -= KEEP_ALIVE_MS;
+    write_all(w, u, buf_span(&chunk), &ready);
+    for (int i = 0; strlen(ttl) < 6; i++) { /* 100,000 ms or more */
+        assert_true(i < 3000);
+        real_turn(w);
+        REDIS_ASK(&real_server, ttl, "PTTL", key);
+    }
+    assert_int_equal(upload_commit(u, &m.env, m.jobs, 1, on_commit, &a), ERR_OK);
+    committed(w, &a);
+    REDIS_ASK(&real_server, ttl, "PTTL", key);
+    assert_string_equal(ttl, "-1");
+    answer_done(&a);
+    buf_done(&chunk);
+}
+
 static void a_weak_redis_is_refused_by_name(void **state)
 {
     struct world *w = *state;
@@ -492,7 +602,9 @@ int main(int argc, char **argv)
                            cmocka_unit_test_setup_teardown(silence_is_survived, setup_short, teardown),
                            T(unreachable_is_said_and_mended), T(full_memory_is_452_and_still_drains),
                            T(a_replica_is_not_written_to), T(refusals_say_what_to_do),
-                           T(keys_of_the_wrong_type_are_reported), T(a_weak_redis_is_refused_by_name));
+                           T(keys_of_the_wrong_type_are_reported), T(badmail_keeps_the_state_of_its_job),
+                           T(a_report_without_body_ends), T(a_slow_upload_keeps_its_body),
+                           T(a_weak_redis_is_refused_by_name));
     redis_server_stop(&real_server);
     return failed;
 #undef T
