@@ -1,10 +1,12 @@
 """A Redis that refuses, is gone, or is not what it should be: clients get 4xx, people get told what to do."""
 import os
+import re
 import signal
 
 from peers.bridgehead import Bridgehead
+from peers.certificates import Certificates
 from peers.mail import message, noise
-from peers.process import Failed, wait_for
+from peers.process import ROOT, Failed, wait_for
 from peers.redis import Redis
 from peers.sink import Load, Sink
 from peers.smtp import Client
@@ -69,6 +71,120 @@ def test_external_over_tcp_with_password(box):
     assert end_of_data(bridgehead).code == 250
     bridgehead.wait_mail("b")
     assert "secret sauce" not in bridgehead.process.log.read_text() + bridgehead.cli("config", "show").stdout
+
+
+def tls_redis(box, certificates, *names):
+    """A Redis that speaks nothing but TLS on its port, and asks clients for no certificate."""
+    certificate, key = certificates.issue(*names, file="redis")
+    redis = Redis(box, tcp=True, settings={})
+    redis.write({"port": 0, "tls-port": redis.port, "tls-cert-file": certificate, "tls-key-file": key,
+                 "tls-ca-cert-file": certificates.ca, "tls-auth-clients": "no"})
+    return box.add(redis)
+
+
+def test_external_over_tls(box):
+    """rediss:// to a Redis with TLS: mail goes through, and the certificate is verified."""
+    certificates = Certificates(box)
+    redis = tls_redis(box, certificates, box.host)
+    url = f"rediss://{redis.host}:{redis.port}"
+    bridgehead = box.add(with_redis(box, redis, url=url, ca_file=str(certificates.ca)))
+    assert end_of_data(bridgehead).code == 250
+    bridgehead.wait_mail("b")
+    assert "0 findings" in bridgehead.cli("queue", "fsck").stdout
+    assert end_of_data(bridgehead, message("large", noise(300000))).code == 250
+    bridgehead.wait_mail("b", 2)
+
+
+def test_tls_unknown_authority(box):
+    """A certificate that nobody vouches for is not trusted with mail."""
+    certificates = Certificates(box)
+    redis = tls_redis(box, certificates, box.host)
+    bridgehead = box.add(with_redis(box, redis, url=f"rediss://{redis.host}:{redis.port}", ready=None))
+    never_taken(bridgehead)
+    says(bridgehead, "certificate")
+
+
+def test_tls_wrong_name(box):
+    """So is one for another host."""
+    certificates = Certificates(box)
+    redis = tls_redis(box, certificates, "other.example")
+    bridgehead = box.add(with_redis(box, redis, url=f"rediss://{redis.host}:{redis.port}", ready=None,
+                                    ca_file=str(certificates.ca)))
+    never_taken(bridgehead)
+    says(bridgehead, "certificate")
+
+
+def acl_rules():
+    """The user that docs/operations.md tells to create."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    return re.search(r"^user bridgehead (.*)$", text, re.MULTILINE).group(1)
+
+
+def test_acl_user(box):
+    """An ACL user with what docs/operations.md lists can do everything that the programs do, and no more."""
+    redis = box.add(Redis(box))
+    redis.ask("acl", "setuser", "bridgehead", *acl_rules().replace("PASSWORD", "secret").split())
+    redis.ask("acl", "setuser", "default", "resetpass", "-@all", "+ping")
+    password = str(box.write("password", "secret", 0o600))
+    bridgehead = box.add(with_redis(box, redis, username="bridgehead", password_file=password))
+    for n in range(3):
+        assert end_of_data(bridgehead, message("large", noise(200000))).code == 250
+    bridgehead.wait_mail("b", 3)
+    for words in (["status"], ["queue", "list"], ["queue", "freeze", "x.example"], ["queue", "thaw", "x.example"],
+                  ["queue", "fsck"], ["badmail", "list"]):
+        done = bridgehead.cli(*words, check=False)
+        assert "NOPERM" not in done.stdout + done.stderr, (words, done.stdout, done.stderr)
+    log = bridgehead.process.log.read_text()
+    assert "NOPERM" not in log and "CONFIG GET is not allowed" not in log, log
+    client = ["redis-cli", "-s", redis.socket, "--user", "bridgehead", "--pass", "secret", "--no-auth-warning"]
+    for words in (["flushall"], ["keys", "*"], ["set", "foreign", "x"], ["config", "set", "appendonly", "no"], ["shutdown"]):
+        assert b"NOPERM" in box.run(*client, *words, check=False).stdout, words
+
+
+def test_acl_too_little(box):
+    """A user that may not do enough is told by name what is missing."""
+    redis = box.add(Redis(box))
+    redis.ask("acl", "setuser", "poor", "on", ">secret", "~*", "&*", "+@all", "-evalsha")
+    bridgehead = box.add(with_redis(box, redis, ready=None, username="poor",
+                                    password_file=str(box.write("password", "secret", 0o600))))
+    never_taken(bridgehead)
+    says(bridgehead, "docs/operations.md")
+
+
+def partitions(redis):
+    return sorted(key.removesuffix(":g") for key in redis.ask("--scan", "--pattern", "*:g").splitlines() if ".p" in key)
+
+
+def test_fsck_of_a_live_store(box):
+    """queue fsck on a store of some size, while mail comes in: finds what was planted, mends it, blocks nobody."""
+    redis = box.add(Redis(box))
+    sink = box.add(Sink(box, refuse=True))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address, config={
+        "redis": {"url": redis.url}, "delivery": {"retry": {"glitch": ["1s"], "schedule": ["1s"], "jitter_percent": 0}}}))
+    first = Load(box, bridgehead.smtp, sessions=8, per_connection=50, messages=3000, size=500)
+    first.start()
+    assert first.results()["acked"] == 3000
+    assert "0 findings" in bridgehead.cli("queue", "fsck").stdout
+    second = Load(box, bridgehead.smtp, "more", sessions=4, per_connection=50, messages=2000, size=500, first_id=3000)
+    second.start()
+    planted = partitions(redis)
+    for n, tag in enumerate(planted):
+        redis.ask("set", f"{tag}:b:{n:016d}", "a body without message")
+        redis.ask("hset", f"{tag}:inf", "nowhere.example", 3)
+        redis.ask("zadd", f"{tag}:qz", 1, f"{n:016d}.1")
+    found = bridgehead.cli("queue", "fsck", check=False)
+    assert found.returncode == 1, found.stdout
+    for kind in ("I1", "I2", "I6"):
+        assert sum(1 for line in found.stdout.splitlines() if f"{kind} " in line) >= len(planted), found.stdout[-3000:]
+    assert bridgehead.cli("queue", "fsck", "--repair").returncode == 0
+    assert second.results()["acked"] == 2000
+    assert "0 findings" in bridgehead.cli("queue", "fsck").stdout
+    slow = int(redis.info("commandstats").get("cmdstat_keys", "calls=0").split("calls=")[1].split(",")[0])
+    assert slow == 0, "KEYS was used on a live store"
+    sink.control("accept")
+    acked = first.acked() | second.acked()
+    wait_for(lambda: f"{len(acked)} {sink.stats()}", lambda: sink.stats()["unique"] >= len(acked), 120)
+    assert acked <= set(sink.ids())
 
 
 def test_password_missing(box):

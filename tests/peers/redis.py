@@ -18,8 +18,14 @@ class Redis(Process):
         if password:
             values["requirepass"] = f'"{password}"'  # one argument, blanks and all
         self.file = self.dir / "redis.conf"
-        self.file.write_text("".join(f'{key} {value if value != "" else chr(34) * 2}\n' for key, value in values.items()))
+        self.values = values
+        self.write({})
         super().__init__(sandbox, name, [need_program("redis-server"), self.file], ready=self.answers)
+
+    def write(self, change):
+        """The configuration file, with changes; before start()."""
+        self.values = {**self.values, **change}
+        self.file.write_text("".join(f'{key} {value if value != "" else chr(34) * 2}\n' for key, value in self.values.items()))
 
     @property
     def url(self):
