@@ -67,6 +67,7 @@ enum {
     LOCAL_LANES = 8,   /* maildir writers of a link */
     FILE_THREADS = 8,
     CLAIMS_AHEAD = 2, /* batches waiting for a lane, at most */
+    SWEEP_EVERY_MS = 600000,
     LINK_LINGER_MS =
         10000, /* a link without work is forgotten after that, its backoff state is in the store */
 };
@@ -203,6 +204,8 @@ struct link {
     /* backoff */
     uint32_t failures;
     ms_t until_ms;          /* monotonic; HELD, RETURNING */
+    ms_t sweep_ms;          /* before that a hold looks at the head of its queues alone (L2) ... */
+    bool sweep_all;         /* ... and this one looks at all of them */
     struct verdict verdict; /* RETURNING */
     enum failure failure;   /* RETURNING */
     uint16_t code;

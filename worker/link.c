@@ -13,14 +13,27 @@ void link_wake(struct link *link)
     deferred_arm(link->w->loop, &link->turn);
 }
 
+/* How much of its queues a hold looks at: all of them now and then is enough for limits of hours, and a retry
+ * after seconds may have to touch a million jobs. */
+static void plan_sweep(struct link *link)
+{
+    ms_t now = loop_now(link->w->loop);
+
+    link->sweep_all = now >= link->sweep_ms;
+    if (link->sweep_all)
+        link->sweep_ms = ms_after(now, SWEEP_EVERY_MS);
+}
+
 void link_enter(struct link *link, enum link_phase next)
 {
     if (link->phase == next || link->w->stopping)
         return;
     if (link->phase == LINK_HELD)
         metric_dec(&link->w->m.links_held);
-    if (next == LINK_HELD)
+    if (next == LINK_HELD) {
         metric_inc(&link->w->m.links_held);
+        plan_sweep(link);
+    }
     log_debug("link.phase", "link='%s' from=%s to=%s", link->name, phase_names[link->phase],
               phase_names[next]);
     link->phase = next;
@@ -243,8 +256,10 @@ static void turn_returning(struct link *link)
 static void turn_held(struct link *link)
 {
     settle_pending(link, NULL);
-    if (link->kind == LINK_UNREACHABLE && link->until_ms <= loop_now(link->w->loop))
+    if (link->kind == LINK_UNREACHABLE && link->until_ms <= loop_now(link->w->loop)) {
         link->until_ms = ms_after(loop_now(link->w->loop), UNREACHABLE_MS); /* queues are routed anew */
+        plan_sweep(link);
+    }
     if (link->until_ms > loop_now(link->w->loop))
         link_claim(link);
     else

@@ -216,7 +216,7 @@ static void claimed_stale(struct due *d, struct claim *const *claims, size_t n)
     due_drop(d);
 }
 
-/* The order of a queue tells nothing about age, so all of it is looked at, once for each try of the link. */
+/* The order of a queue tells nothing about age: now and then all of it is looked at. */
 static void claimed_held(struct due *d, struct claim *const *claims, size_t n, bool more)
 {
     ms_t delay;
@@ -225,7 +225,7 @@ static void claimed_held(struct due *d, struct claim *const *claims, size_t n, b
     delay = link_delay(d->link);
     if (d->dropped)
         due_drop(d);
-    else if (!more)
+    else if (!more || !d->link->sweep_all)
         hide(d, delay < SWEEP_HOLD_MIN_MS ? SWEEP_HOLD_MIN_MS : delay);
 }
 

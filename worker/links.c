@@ -110,6 +110,9 @@ static bool forgettable(const struct link *link, ms_t now)
 {
     if (!empty(link))
         return false;
+    if (link->phase == LINK_HELD && link->until_ms > now && !link->stale && !link->w->draining &&
+        link->w->nlinks < LINKS_MAX / 2)
+        return false; /* it knows when all of its queues were looked at */
     return link->stale || link->w->draining || ms_after(link->busy_ms, LINK_LINGER_MS) <= now;
 }
 

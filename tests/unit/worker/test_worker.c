@@ -306,6 +306,25 @@ static void test_worker__finds_old_mail_behind_young(void **state)
     bench_end(b);
 }
 
+static bool failed_for_the_fifth_time(struct bench *b)
+{
+    return metric_get(&worker_counters(b->worker)->link_failures) >= 5;
+}
+
+/* ... but not at every try of a link that is tried often. */
+static void test_worker__looks_at_a_whole_queue_now_and_then(void **state)
+{
+    struct bench *b = bench_new(COMMON DELIVERY("") LAB("\"@a@\""));
+    (void)state;
+    listener_close(b->peer[0]->listener);
+    b->peer[0]->listener = NULL;
+    for (unsigned i = 0; i < 400; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: young\r\n\r\nbody\r\n"));
+    bench_until(b, failed_for_the_fifth_time);
+    assert_in_range(metric_get(&worker_counters(b->worker)->claimed), 400, 900);
+    bench_end(b);
+}
+
 static void test_worker__tells_of_a_delay_once(void **state)
 {
     static const struct bench_mail late = {.from = "s@alive.example",
@@ -692,6 +711,7 @@ int main(void)
                      cmocka_unit_test(test_worker__sends_the_rest_after_too_many_recipients),
                      cmocka_unit_test(test_worker__returns_old_mail_of_a_dead_link),
                      cmocka_unit_test(test_worker__finds_old_mail_behind_young),
+                     cmocka_unit_test(test_worker__looks_at_a_whole_queue_now_and_then),
                      cmocka_unit_test(test_worker__tells_of_a_delay_once),
                      cmocka_unit_test(test_worker__returns_what_has_no_route),
                      cmocka_unit_test(test_worker__returns_what_an_operator_wants_returned),
