@@ -257,6 +257,22 @@ def test_out_of_memory(box):
     assert sink.stats()["corrupt"] == 0 and load.acked() <= set(sink.ids())
 
 
+def test_disk_error(box):
+    """Redis cannot write to its disk and refuses (MISCONF): 451, said by name, and 250 again when it can."""
+    redis = box.add(Redis(box, settings={"save": "3600 1"}))
+    bridgehead = box.add(with_redis(box, redis))
+    (redis.dir / "dump.rdb").mkdir()  # the snapshot cannot take its place
+    redis.ask("bgsave")
+    wait_for("the snapshot to fail", lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err")
+    assert end_of_data(bridgehead).code in (451, 421)
+    says(bridgehead, "MISCONF")
+    assert bridgehead.get("/healthz/live")[0] == 200
+    (redis.dir / "dump.rdb").rmdir()
+    redis.ask("bgsave")
+    wait_for("the snapshot", lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "ok")
+    wait_for("250 again", lambda: end_of_data(bridgehead).code == 250)
+
+
 def test_wrong_schema(box):
     """A store of another version is not touched."""
     redis = box.add(Redis(box))
