@@ -94,7 +94,15 @@ enum err intake_open(struct intake *in, struct msgid *ret_id)
 
 enum err intake_write(struct intake *in, struct span bytes, size_t *ret_taken)
 {
-    return upload_write(in->upload, bytes, ret_taken);
+    enum err e = upload_write(in->upload, bytes, ret_taken);
+    if (e != ERR_OK && e != ERR_AGAIN) {
+        struct log_scratch text;
+        char name[MSGID_TEXT_MAX];
+        msgid_text(upload_id(in->upload), name);
+        log_warn("smtp.not_accepted", "msg=%s err=%s size=%" PRIu64 " why=%s", name, err_name(e),
+                 upload_size(in->upload), log_text(&text, span_cstr(upload_why(in->upload))));
+    }
+    return e;
 }
 
 void intake_abort(struct intake *in)

@@ -85,6 +85,7 @@ static void fail(struct redis_upload *u, enum err e, const char *why)
 {
     u->failed = e;
     (void)snprintf(u->why, sizeof u->why, "%s", why);
+    u->upload.why = u->why;
 }
 
 static void send_request(struct redis_upload *u, struct redis_request *rq)

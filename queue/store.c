@@ -46,6 +46,11 @@ uint64_t upload_size(const struct upload *u)
     return u->size_bytes;
 }
 
+const char *upload_why(const struct upload *u)
+{
+    return u->why == NULL ? "" : u->why;
+}
+
 enum err upload_write(struct upload *u, struct span bytes, size_t *ret_taken)
 {
     return u->store->ops->upload_write(u, bytes, ret_taken);

@@ -51,6 +51,8 @@ const struct msgid *upload_id(const struct upload *u);
  * this case too), the window is used up: wait for ready(). Other errors end the upload (abort it). */
 enum err upload_write(struct upload *u, struct span bytes, size_t *ret_taken) MUST_USE;
 uint64_t upload_size(const struct upload *u);
+/* For the log, when upload_write() failed: what went wrong and what to do about it; "" : nothing is known. */
+const char *upload_why(const struct upload *u);
 
 struct commit_job {
     const struct job *job;

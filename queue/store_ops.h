@@ -47,4 +47,5 @@ struct upload {
     struct store *store;
     struct msgid id;
     uint64_t size_bytes; /* taken so far */
+    const char *why;     /* of the error that ended it; NULL: nothing to add to the error */
 };

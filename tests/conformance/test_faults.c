@@ -370,6 +370,29 @@ static void on_partitions(const struct world *w, const char *command)
     REDIS_ASK(&real_server, out, "EVAL", script, "0", pattern);
 }
 
+/* A body of several chunks meets full memory before there is anything to commit. */
+static void a_chunk_without_room_says_why(struct world *w)
+{
+    static const char piece[CHUNK_BYTES];
+    struct answer ready;
+    answer_init(&ready);
+    struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+    assert_non_null(u);
+    assert_string_equal(upload_why(u), "");
+    enum err e = ERR_OK;
+    for (int i = 0; i < 8 && e == ERR_OK; i++) {
+        size_t taken = 0;
+        e = upload_write(u, (struct span){piece, sizeof piece}, &taken);
+        if (e == ERR_AGAIN) {
+            until(w, &ready, ready.calls + 1);
+            e = ERR_OK;
+        }
+    }
+    assert_int_equal(e, ERR_FULL);
+    assert_non_null(strstr(upload_why(u), "maxmemory"));
+    upload_abort(u);
+}
+
 static void full_memory_is_452_and_still_drains(void **state)
 {
     struct world *w = *state;
@@ -383,6 +406,7 @@ static void full_memory_is_452_and_still_drains(void **state)
     REDIS_ASK(&real_server, out, "CONFIG", "SET", "maxmemory", "1");
     assert_int_equal(try_commit(w, &why), ERR_FULL);
     assert_non_null(strstr(buf_cstr(&why), "maxmemory"));
+    a_chunk_without_room_says_why(w);
     struct claim *c = claim_surely(w, &id, "example.net");
     assert_int_equal(finish_done(w, 0, c), ERR_OK);
     REDIS_ASK(&real_server, out, "CONFIG", "SET", "maxmemory", "0");

@@ -152,8 +152,10 @@ enum err fake_upload_write(struct upload *up, struct span bytes, size_t *ret_tak
     struct fake_upload *u = (struct fake_upload *)up;
     struct fake_store *f = u->client->f;
     enum err e = fake_fault_take(f, FAKE_UPLOAD);
-    if (e != ERR_OK)
+    if (e != ERR_OK) {
+        up->why = f->faults[FAKE_UPLOAD].why;
         return e;
+    }
     struct span now = bytes;
     if (f->window != 0 && bytes.len > f->window - u->in_flight)
         now = span_first(bytes, f->window - u->in_flight);
