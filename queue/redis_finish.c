@@ -2,6 +2,10 @@
  *
  *   store_finish ──> (report of several chunks: sealed first) ──> partition's list ──> batch ──> done()
  *
+ * One batch of finishes of a partition is under way at a time; what ends meanwhile makes the next one, so
+ * that the busier Redis is, the more of them share a script and an fsync. Releases do not wait: somebody else
+ * does.
+ *
  * A record is sent until it is answered: the token makes a second time harmless. A batch that the script
  * calls malformed is sent again record by record, so that one does not spoil the others. */
 #include "queue/redis_worker.h"
@@ -90,6 +94,14 @@ static void record_answered(struct redis_finish *f, const struct redisReply *rep
 
 static void send_batch(struct redis_store *st, struct redis_finish *head, size_t count);
 
+static void batch_landed(struct redis_store *st, unsigned partition)
+{
+    struct redis_partition *p = redis_store_partition(st, partition);
+    p->finishing--;
+    if (p->finishes != NULL)
+        deferred_arm(st->loop, &st->worker->send);
+}
+
 static void batch_done(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
                        const char *why)
 {
@@ -98,6 +110,8 @@ static void batch_done(void *arg, struct redis_request *rq, enum err e, const st
     bool split = e == ERR_PARSE && b->count > 1;
     (void)rq;
     (void)why;
+    if (f->kind == KIND_FINISH)
+        batch_landed(b->st, f->what.partition);
     for (size_t i = 0; f != NULL; f = next, i++) {
         next = f->next;
         f->next = NULL;
@@ -165,6 +179,7 @@ static void send_batch(struct redis_store *st, struct redis_finish *head, size_t
         redis_script(rq, SCRIPT_RELEASE, p->tag, 1 + arguments);
         redis_arg_str(rq, head->what.worker);
     } else {
+        p->finishing++;
         redis_script(rq, SCRIPT_FINISH, p->tag, 3 + arguments);
         redis_arg_u64(rq, st->history);
         redis_arg_str(rq, head->what.worker);
@@ -201,19 +216,25 @@ static void flush_list(struct redis_store *st, struct redis_finish **list)
         send_batch(st, head, count);
 }
 
-void redis_finishes_flush(struct redis_store *st)
+static void flush(struct redis_store *st, bool all)
 {
     for (unsigned i = 0; i < st->npartitions; i++) {
-        if (st->partitions[i].finishes != NULL)
-            flush_list(st, &st->partitions[i].finishes);
-        if (st->partitions[i].releases != NULL)
-            flush_list(st, &st->partitions[i].releases);
+        struct redis_partition *p = &st->partitions[i];
+        if (p->finishes != NULL && (all || p->finishing == 0))
+            flush_list(st, &p->finishes);
+        if (p->releases != NULL)
+            flush_list(st, &p->releases);
     }
+}
+
+void redis_finishes_flush(struct redis_store *st)
+{
+    flush(st, true);
 }
 
 static void on_send(void *arg)
 {
-    redis_finishes_flush(arg);
+    flush(arg, false);
 }
 
 static void add(struct redis_finish *f)

@@ -20,7 +20,7 @@
 #include "queue/store_ops.h"
 
 enum {
-    BULK_LINKS = 2,
+    BULK_LINKS = 8,
     LANES_MAX = 64,
     BODY_TTL_MS = 900000,   /* of what is not committed */
     KEEP_ALIVE_MS = 240000, /* a slow upload's body is kept alive that often */
@@ -44,6 +44,7 @@ struct redis_partition {
     ms_t leased_ms;     /* when the last good renewal of our worker was sent; 0: none */
     bool audit;         /* a claim's reply was lost: find out what we hold without knowing */
     struct redis_finish *finishes, *releases; /* to leave at the end of the turn, newest first */
+    unsigned finishing;                       /* batches of finishes under way */
 };
 struct redis_commit_list {
     struct redis_commit *head, **tail; /* tail NULL: empty */
@@ -101,7 +102,7 @@ struct redis_store {
     void *on_wake_arg;
 
     struct redis_partition *partitions;
-    unsigned npartitions, next_partition;
+    unsigned npartitions, partition, stay; /* new mail goes into this one, so many messages more */
     struct timer *tick, *wake_timer;
     bool wake_armed;
 

@@ -11,23 +11,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CHUNK_PATIENCE_MS = 30000 };
+enum { CHUNK_PATIENCE_MS = 30000, STAY_MESSAGES = 32 };
 
 static void chunk_done(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
                        const char *why);
 
 /* --- Making and freeing -------------------------------------------------------------------------- */
 
-/* The next partition that takes mail; when none does, the next one. */
+/* The next partition that takes mail; when none does, the next one. A few messages in a row go into the same
+ * one: what a worker can claim and finish in one call costs half of what it costs one by one. */
 static unsigned pick_partition(struct redis_store *st)
 {
     ms_t now = loop_now(st->loop);
-    for (unsigned i = 0; i < st->npartitions; i++) {
-        unsigned p = st->next_partition++ % st->npartitions;
-        if (st->partitions[p].shun_until_ms <= now)
-            return p;
+    if (st->npartitions == 0)
+        return 0;
+    for (unsigned i = 0; i <= st->npartitions; i++) {
+        if (st->stay > 0 && st->partitions[st->partition].shun_until_ms <= now)
+            break;
+        st->partition = (st->partition + 1) % st->npartitions;
+        st->stay = STAY_MESSAGES;
     }
-    return st->npartitions == 0 ? 0 : st->next_partition++ % st->npartitions;
+    st->stay--;
+    return st->partition;
 }
 
 struct upload *redis_upload_new(struct store *store, const struct msgid *near, store_event_fn *ready,

@@ -10,7 +10,7 @@
 -- include "lib/admit.lua"
 
 local FIRST_JOB = 13
-local history = int(ARGV[3], 1e8, 'history')
+local history = int(ARGV[3], 1e8, 'history') and ARGV[3]
 local retry = int(ARGV[4], 1, 'retry')
 local m = read_message(5)
 m.staged = int(ARGV[12], JOBS_MAX, 'staged')

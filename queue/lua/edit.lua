@@ -10,7 +10,7 @@
 -- include "lib/leave.lua"
 -- include "lib/where.lua"
 
-local history, text = int(ARGV[3], 1e8, 'history'), str(ARGV[5], 0, 256, 'text')
+local history, text = int(ARGV[3], 1e8, 'history') and ARGV[3], str(ARGV[5], 0, 256, 'text')
 local budget = 1000
 local counters = {early = 0, gone = 0, deleted = 0}
 local records = {}

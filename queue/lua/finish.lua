@@ -12,7 +12,7 @@
 -- include "lib/leave.lua"
 
 local FIRST_RECORD, RECORD_ARGS, MESSAGE_ARGS = 6, 12, 8
-local history, worker, redo = int(ARGV[3], 1e8, 'history'), worker_of(ARGV[4]), int(ARGV[5], 1, 'redo')
+local history, worker, redo = int(ARGV[3], 1e8, 'history') and ARGV[3], worker_of(ARGV[4]), int(ARGV[5], 1, 'redo')
 local counters = {ghosts = 0, early = 0, gone = 0, delivered = 0, bounced = 0, deferred = 0, badmail = 0}
 local in_hand, records = {}, {}
 local now, now_text

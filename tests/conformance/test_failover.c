@@ -93,7 +93,7 @@ static size_t deliver(struct world *w, struct sent *sent, size_t most)
     for (unsigned p = 0; p < store_partitions(w->store[1]) && n < most; p++) {
         struct answer a;
         answer_init(&a);
-        unsigned max = most - n > 10 ? 10 : (unsigned)(most - n);
+        unsigned max = most - n > 100 ? 100 : (unsigned)(most - n);
         if (store_claim(w->store[1], p, SPAN("example.net"), 0, max, on_claim, &a) != ERR_OK)
             continue;
         until(w, &a, 1);

@@ -34,8 +34,9 @@ local function bump(counters)
   end
 end
 
+-- history as it came: as a number it would be printed as floating point (head.lua).
 local function track(history, id, event, q, text)
-  if history > 0 then
+  if history ~= '0' then
     call('XADD', p .. 'ev', 'MAXLEN', '~', history, '*', 'i', id, 'v', event, 'q', q, 't', text)
   end
 end
