@@ -169,11 +169,11 @@ enum err lsdb_copy(const struct lsdb *from, struct lsdb *ret)
     return ERR_OK;
 }
 
-static struct ls_sum record_sum(const struct lsa *lsa, const struct ls_crypto *crypto)
+struct ls_sum ls_sum_of(struct span header, const struct ls_crypto *crypto)
 {
     uint8_t digest[LS_DIGEST_LEN];
     struct ls_sum s = {0, 0};
-    crypto->hash(crypto->self, lsa->header, digest);
+    crypto->hash(crypto->self, header, digest);
     for (int i = 0; i < 8; i++) {
         s.hi = s.hi << 8 | digest[i];
         s.lo = s.lo << 8 | digest[8 + i];
@@ -201,7 +201,7 @@ static enum err record_new(const struct lsa *lsa, struct span body, const struct
     memcpy(r->bytes + lsa->header.len, body.ptr, body.len);
     r->body = span_of(r->bytes + lsa->header.len, body.len);
     (void)!lsa_parse(span_of(r->bytes, lsa->header.len), &r->lsa); /* has been parsed before */
-    r->sum = record_sum(&r->lsa, crypto);
+    r->sum = ls_sum_of(r->lsa.header, crypto);
     *ret = r;
     return ERR_OK;
 }

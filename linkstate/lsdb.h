@@ -63,6 +63,8 @@ void lsdb_forget(struct lsdb *db, ms_t now_ms);
 
 size_t lsdb_number(const struct lsdb *db, const struct lsdb_slot *slot);
 uint8_t lsdb_bucket_of(struct span group);
+/* What one advertisement adds to the digest of a table. */
+struct ls_sum ls_sum_of(struct span header, const struct ls_crypto *crypto);
 bool ls_sum_eq(struct ls_sum a, struct ls_sum b);
 struct lsdb_record *lsdb_record_ref(struct lsdb_record *r);
 void lsdb_record_unref(struct lsdb_record *r); /* NULL is a no-op */

@@ -441,7 +441,7 @@ static enum err emit_record(const struct sim *s, const struct group *g, struct b
                                             .ntargets = 1};
     }
     if (e == ERR_OK) {
-        list[g->nlinks] = (struct record_connector){.name = SPAN("!local"),
+        list[g->nlinks] = (struct record_connector){.name = SPAN(RECORD_LOCAL_CONNECTOR),
                                                     .type = RECORD_SMTP,
                                                     .cost = 1,
                                                     .up = true,

@@ -35,7 +35,10 @@
     V(organization_key, KEY, "organization_key", "", 0, 64, RESTART, "public key of the organization, which certifies the groups' keys") \
     V(key_file, PATH, "key_file", "", 0, 4096, RELOAD, "secret key of this group with its certificate, made by `bridgehead keys`; empty: no routing daemon") \
     V(transport_key_file, PATH, "transport_key_file", "", 0, 4096, RELOAD, "secret key that connections between routers are encrypted with") \
-    L(neighbours, neighbour, "neighbours", 1024, "routing groups to exchange link state with")
+    L(neighbours, neighbour, "neighbours", 1024, "routing groups to exchange link state with") \
+    V(fall_back, BOOL, "fall_back", "true", 0, 0, RELOAD, "when every connector of the most specific address space is down, use the next more general one; no: wait") \
+    V(spread, BOOL, "spread", "false", 0, 0, RELOAD, "spread messages over connectors of equal cost, and over their targets, by weight; no: the first by name") \
+    V(scope_in_transit, BOOL, "scope_in_transit", "true", 0, 0, RELOAD, "mail from other groups does not use connectors of scope group; no: only where mail begins")
 
 #define CONF_REDIS(V, E, S, L) \
     V(url, REDIS_URL, "url", "embedded", 1, 2048, RESTART, "embedded, unix:///path, redis://h:6379/0, rediss://h, redis-sentinel://h1:26379,h2/mymaster or redis-cluster://h1,h2") \
@@ -146,6 +149,7 @@
     E(scope, "scope", "organization", "organization|group", RELOAD, "who may use the connector") \
     V(to_group, NAME, "to_group", "", 0, 63, RELOAD, "routing group at the other end (type routing_group)") \
     V(cost, UINT, "cost", "1", 1, 100, RELOAD, "cost of the connector (type routing_group)") \
+    V(weight, UINT, "weight", "1", 1, 100, RELOAD, "share among connectors of equal cost (routing_group.spread)") \
     V(port, UINT, "port", "0", 0, 65535, RELOAD, "port of the targets; 0: delivery.port") \
     E(tls, "tls", "default", "default|none|opportunistic|required|verified", RELOAD, "STARTTLS towards the targets") \
     V(max_message_size, SIZE, "max_message_size", "0", 0, UINT64_MAX, RELOAD, "larger messages may not use the connector; 0: no limit") \

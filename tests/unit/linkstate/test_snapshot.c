@@ -1,0 +1,197 @@
+/* tests/unit/linkstate/test_snapshot.c — the published table, and the record made of a configuration. */
+#include "linkstate/record_config.h"
+#include "linkstate/sim.h"
+#include "linkstate/snapshot.h"
+#include "tests/unit/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { NOW = 100000 };
+
+static struct sim *three_groups(void)
+{
+    struct sim_options o = {.seed = 1, .latency_min_ms = 1, .latency_max_ms = 1};
+    struct sim *s = sim_new(&o);
+    ms_t took;
+    for (int i = 0; i < 3; i++)
+        (void)sim_group(s, (const char *[]){"b", "a", "c"}[i]);
+    assert_int_equal(sim_link(s, 0, 1, 3, 4), ERR_OK);
+    assert_int_equal(sim_link(s, 1, 2, 5, 6), ERR_OK);
+    assert_int_equal(sim_start(s), ERR_OK);
+    assert_true(sim_converge(s, 10000, &took));
+    return s;
+}
+
+static void publish(const struct lsdb *db, struct buf *out)
+{
+    buf_init(out, LS_SNAPSHOT_MAX);
+    assert_int_equal(ls_snapshot_emit(db, NOW, out, NULL), ERR_OK);
+}
+
+static void test_snapshot__says_what_the_table_says(void **state)
+{
+    struct sim *s = three_groups();
+    const struct lsdb *db = ls_table(sim_engine(s, 0));
+    struct ls_snapshot got;
+    struct ls_snapshot_entry e;
+    struct ls_crypto crypto;
+    uint32_t who = 0;
+    struct buf b, again;
+    (void)state;
+    sim_crypto(&crypto, &who);
+    publish(db, &b);
+    assert_int_equal(ls_snapshot_parse(buf_span(&b), &got, NULL), ERR_OK);
+    assert_int_equal(got.records, 3);
+    assert_int_equal(got.generation, 3); /* three records of version 1.0.0 */
+    assert_true(ls_sum_eq(ls_snapshot_sum(&got, &crypto), db->sum));
+    struct rd r = rd_open(got.bytes);
+    for (int i = 0; i < 3; i++) {
+        assert_true(ls_snapshot_next(&r, &e));
+        check_span(e.lsa.group, span_cstr((const char *[]){"a", "b", "c"}[i]));
+        check_span(e.body, lsdb_find(db, e.lsa.group)->record->body);
+        assert_in_range(e.age_s, 98, 100);
+    }
+    assert_false(ls_snapshot_next(&r, &e));
+    publish(db, &again);
+    check_span(buf_span(&again), buf_span(&b));
+    buf_done(&again);
+    buf_done(&b);
+    sim_free(s);
+}
+
+static void test_snapshot__is_refused_when_cut_or_out_of_order(void **state)
+{
+    struct sim *s = three_groups();
+    struct ls_snapshot got;
+    struct ls_snapshot_entry e;
+    struct errctx ec;
+    struct buf b, twice;
+    size_t whole = 0, at[4] = {0};
+    (void)state;
+    publish(ls_table(sim_engine(s, 0)), &b);
+    struct rd r = rd_open(buf_span(&b));
+    for (int i = 1; ls_snapshot_next(&r, &e); i++)
+        at[i] = b.len - rd_left(&r);
+    for (size_t n = 0; n < b.len; n++) {
+        enum err want = n == at[whole] ? ERR_OK : ERR_PARSE;
+        whole += n == at[whole];
+        assert_int_equal(ls_snapshot_parse(span_first(buf_span(&b), n), &got, &ec), want);
+    }
+    buf_init(&twice, LS_SNAPSHOT_MAX);
+    assert_int_equal(buf_add(&twice, buf_span(&b)), ERR_OK);
+    assert_int_equal(buf_add(&twice, buf_span(&b)), ERR_OK);
+    assert_int_equal(ls_snapshot_parse(buf_span(&twice), &got, &ec), ERR_PARSE);
+    assert_string_equal(ec.msg, "published table: groups are not in order at a");
+    buf_done(&twice);
+    buf_done(&b);
+    sim_free(s);
+}
+
+static void test_snapshot__a_starting_router_takes_over_what_is_signed_and_fresh(void **state)
+{
+    struct sim *s = three_groups();
+    const struct lsdb *db = ls_table(sim_engine(s, 0));
+    struct ls_snapshot got;
+    struct ls_crypto crypto;
+    uint32_t who = 0;
+    struct buf b;
+    static const struct {
+        ms_t age_ms;
+        const char *organization;
+        bool other_key;
+        size_t refused;
+    } cases[] = {
+        {0, "sim", false, 0}, {600000, "sim", false, 3}, {0, "other", false, 3}, {0, "sim", true, 3}};
+    (void)state;
+    sim_crypto(&crypto, &who);
+    publish(db, &b);
+    assert_int_equal(ls_snapshot_parse(buf_span(&b), &got, NULL), ERR_OK);
+    CHECK_EACH (cases, c) {
+        struct lsdb into;
+        size_t refused;
+        uint8_t org[LS_KEY_LEN];
+        sim_org_key(org);
+        org[0] = (uint8_t)(org[0] ^ c->other_key);
+        lsdb_init(&into);
+        assert_int_equal(ls_snapshot_restore(&got, span_cstr(c->organization), org, &crypto, NOW, c->age_ms,
+                                             600000, &into, &refused),
+                         ERR_OK);
+        assert_int_equal(refused, c->refused);
+        assert_int_equal(into.records, 3 - c->refused);
+        assert_true(c->refused > 0 || ls_sum_eq(into.sum, db->sum));
+        lsdb_done(&into);
+    }
+    buf_done(&b);
+    sim_free(s);
+}
+
+/* --- from a configuration ---------------------------------------------------------------------------- */
+
+static const char yaml[] =
+    "local_domains:\n"
+    "  - {domain: a.example, deliver: 'maildir:/m/%u'}\n"
+    "connectors:\n"
+    "  - {name: to-b, type: routing_group, to_group: b, cost: 7, weight: 3, scope: group,\n"
+    "     smart_hosts: ['mx1.b.example:25', 'mx2.b.example:25'], priorities: [high]}\n"
+    "  - {name: internet, address_spaces: [{space: '*', cost: 10}], max_message_size: 1M,\n"
+    "     content: non_system, reject_from: ['@bulk.example']}\n";
+
+static bool only_mx2_up(void *arg, struct span connector, struct span target)
+{
+    (void)arg;
+    return !span_eq(connector, SPAN("to-b")) || span_eq(target, SPAN("mx2.b.example:25"));
+}
+
+static bool all_down(void *arg, struct span connector)
+{
+    (void)arg;
+    (void)connector;
+    return false;
+}
+
+static void test_record_from_config__says_what_the_configuration_says(void **state)
+{
+    struct config *conf;
+    struct errctx ec;
+    struct record r;
+    struct buf b;
+    const struct record_health health = {all_down, only_mx2_up, NULL};
+    const struct record_member member = {SPAN("r1"), true};
+    (void)state;
+    buf_init(&b, RECORD_MAX);
+    assert_int_equal(config_parse(span_cstr(yaml), "test.yaml", "/", NULL, &conf, NULL, &ec), ERR_OK);
+    assert_int_equal(record_from_config(config_root(conf), SPAN("r1"), &member, 1, &health, &b, &ec), ERR_OK);
+    assert_int_equal(record_parse(buf_span(&b), &r, &ec), ERR_OK);
+    assert_int_equal(r.nconnectors, 3);
+    check_span(r.connectors[0].name, SPAN(RECORD_LOCAL_CONNECTOR));
+    check_span(r.connectors[0].spaces[0].space, SPAN("a.example"));
+    assert_true(r.connectors[0].up);
+    check_span(r.connectors[1].name, SPAN("internet"));
+    assert_true(r.connectors[1].dns && r.connectors[1].up); /* DNS is never DOWN */
+    assert_int_equal(r.connectors[1].max_size, 1 << 20);
+    assert_int_equal(r.connectors[1].content, RECORD_CONTENT_NON_SYSTEM);
+    check_span(r.connectors[1].reject_from[0], SPAN("@bulk.example"));
+    assert_int_equal(r.connectors[1].spaces[0].cost, 10);
+    check_span(r.connectors[2].to_group, SPAN("b"));
+    assert_false(r.connectors[2].up);
+    assert_int_equal(r.connectors[2].weight, 3);
+    assert_int_equal(r.connectors[2].priorities, RECORD_PRIORITY_HIGH);
+    assert_int_equal(r.connectors[2].scope, RECORD_SCOPE_GROUP);
+    assert_false(r.connectors[2].targets[0].up);
+    assert_true(r.connectors[2].targets[1].up);
+    record_done(&r);
+    buf_done(&b);
+    config_unref(conf);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_snapshot__says_what_the_table_says),
+        cmocka_unit_test(test_snapshot__is_refused_when_cut_or_out_of_order),
+        cmocka_unit_test(test_snapshot__a_starting_router_takes_over_what_is_signed_and_fresh),
+        cmocka_unit_test(test_record_from_config__says_what_the_configuration_says),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
