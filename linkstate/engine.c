@@ -341,6 +341,18 @@ enum err ls_step(struct ls *ls, const struct ls_event *ev, struct ls_output *ret
     return finish_step(ls, e, ret);
 }
 
+enum err ls_set_cert(struct ls *ls, struct span bytes)
+{
+    struct ls_cert cert;
+    enum err e = cert_parse(bytes, &cert);
+    if (e == ERR_OK && !span_eq(cert.group, span_cstr(ls->group)))
+        e = ERR_PARSE;
+    if (e != ERR_OK || span_eq(bytes, buf_span(&ls->cert)))
+        return e;
+    buf_clear(&ls->cert);
+    return buf_add(&ls->cert, bytes);
+}
+
 const struct lsdb *ls_table(const struct ls *ls)
 {
     return &ls->db;

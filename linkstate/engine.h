@@ -126,6 +126,9 @@ enum err ls_peer_add(struct ls *ls, struct span expected_group, uint32_t *ret_pe
  * neighbours send is never an error here: it is refused, counted and noticed. */
 enum err ls_step(struct ls *ls, const struct ls_event *ev, struct ls_output *ret) MUST_USE;
 
+/* Another key of this group, in a certificate with a higher serial: what is signed from now on is signed with
+ * it (crypto->sign must follow). ERR_PARSE: for another group; ERR_NOMEM. */
+enum err ls_set_cert(struct ls *ls, struct span cert) MUST_USE;
 const struct lsdb *ls_table(const struct ls *ls);
 const struct ls_version *ls_own_version(const struct ls *ls); /* zero before the first ORIGINATE */
 struct ls_peer_info {
