@@ -3,6 +3,7 @@
 #include "cli/supervisor.h"
 #include "common/log.h"
 #include "node/node.h"
+#include "router/router.h"
 #include "worker/worker.h"
 
 #include <dirent.h>
@@ -38,6 +39,12 @@ int cmd_worker(struct cli *cli)
 {
     struct config *conf = start(cli, "worker");
     return conf == NULL ? CLI_CONFIG : worker_main(conf, cli->config_path);
+}
+
+int cmd_router(struct cli *cli)
+{
+    struct config *conf = start(cli, "router");
+    return conf == NULL ? CLI_CONFIG : router_main(conf, cli->config_path);
 }
 
 /* The pid in data_dir/run/NAME.pid; 0: there is none, or its process has gone. */

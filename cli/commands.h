@@ -11,6 +11,7 @@ int cmd_completion(struct cli *cli);
 int cmd_run(struct cli *cli);
 int cmd_node(struct cli *cli);
 int cmd_worker(struct cli *cli);
+int cmd_router(struct cli *cli);
 int cmd_reload(struct cli *cli);
 /* cmd_send.c */
 int cmd_send(struct cli *cli);

@@ -54,6 +54,8 @@ const struct verb cli_verbs[] = {
      "what dies. SIGTERM stops node, worker and Redis in this order; SIGHUP reads the configuration again.", NULL, cmd_run},
     {"node", running, "", 0, 0, "the SMTP front alone", "Answers 250 when a message is durable in the shared queue. Any number of nodes may run.", NULL, cmd_node},
     {"worker", running, "", 0, 0, "the delivery worker alone", "Empties the queue under connection caps that hold for all workers together.", NULL, cmd_worker},
+    {"router", running, "", 0, 0, "the routing daemon alone", "Exchanges link state with the routers of neighbouring groups and publishes the table of routes. Several may run\n"
+     "in a group: one is master, another takes over within seconds.", NULL, cmd_router},
     {"reload", running, "", 0, 0, "let what runs on this machine read its configuration again", NULL, NULL, cmd_reload},
 
     {"status", watching, "", 0, 0, "one screen: queues, nodes and workers, connections, Redis", NULL, NULL, cmd_status},

@@ -1,0 +1,125 @@
+/* router/core.h — the parts of a router and how they hold on to each other. Internal to router/.
+ *
+ *   program.c   the daemon: what it stands on
+ *   master.c    the lease: who is master, from taking over to stepping down
+ *   speaker.c   the engine (linkstate/engine.h) between carrier and Redis: origination, publishing
+ *   watcher.c   health of connectors: reports, probes, overrides, questions
+ *   history.c   what changed from one table to the next
+ *
+ *            lease taken             what was left is read, engine and carrier are made
+ *   STANDBY ------------> LOADING --------------------------------------------------------> MASTER
+ *      ^                     |                                                                |
+ *      +---------------------+--------- lease lost, or its end by our own clock --------------+
+ *
+ *   R1  Only a master has an engine and a carrier: a standby says nothing to anybody.
+ *   R2  Nothing is done with an engine when the lease may be over by our own clock: a router that slept finds
+ *       that out before it says or writes anything, and Redis refuses what it writes all the same.
+ *   R3  A version of our own record leaves only after Redis has it (routing_save()): until then everything
+ * that the engine says waits in the outbox, in order. R4  Each change of the table is published, the newest
+ * one last; at most one publication is under way. */
+#pragma once
+#include "common/io/dns.h"
+#include "linkstate/engine.h"
+#include "queue/routing_master.h"
+#include "router/carrier.h"
+#include "router/health.h"
+#include "router/keys.h"
+#include "router/metrics.h"
+#include "router/probe.h"
+
+enum { OUTBOX_MAX = 64 << 20, MEMBERS_MAX = 100, PROBES_MAX = 64 };
+enum router_state { ROUTER_STANDBY, ROUTER_LOADING, ROUTER_MASTER };
+
+struct probing { /* one target that is being tried */
+    struct router *r;
+    struct probing *next, **prev;
+    struct probe *probe;
+    char connector[ROUTING_NAME_MAX + 1], target[321];
+};
+struct router {
+    struct loop *loop;
+    struct config *conf;
+    const struct conf_root *root;
+    struct dns *dns;
+    struct routing *routing;
+    struct router_metrics m;
+    struct key_file group_key, transport_key;
+    uint8_t org_key[SIGN_KEY_LEN];
+    char name[ROUTING_NAME_MAX + 1], hostname[256];
+    uint64_t instance;
+    bool draining, drained;
+
+    /* master.c */
+    enum router_state state;
+    struct routing_seat seat;
+    ms_t lease_until_ms, asked_ms; /* monotonic */
+    bool asking, renewing;
+    struct timer *lease;
+    struct deferred depose; /* stepping down, out of whatever callback found out */
+    char why[200];
+
+    /* speaker.c: only of a master */
+    struct ls *ls;
+    struct carrier *carrier;
+    struct timer *tick;
+    size_t npeers;
+    struct lsdb seen;  /* the table as history knows it */
+    struct buf outbox; /* peer (4), length (4), message; waiting for R3 */
+    struct ls_version saved, saving;
+    bool save_busy, save_again;
+    char config_digest[2 * SIGN_DIGEST_LEN + 1], left_digest[2 * SIGN_DIGEST_LEN + 1];
+    struct ls_version left; /* the version that the master before had */
+    bool publish_busy, publish_again, publish_dirty;
+    ms_t dirty_ms, kept_ms;
+    bool keep_due; /* only refreshes since the last publication */
+
+    /* watcher.c */
+    struct health *health;
+    struct timer *watch;
+    struct probing *probes;
+    size_t nprobes;
+    char members[MEMBERS_MAX][ROUTING_NAME_MAX + 1], next_members[MEMBERS_MAX][ROUTING_NAME_MAX + 1];
+    size_t nmembers, nnext_members;
+    bool members_busy, reports_busy, reports_again, words_busy, words_again, questions_busy, questions_again;
+    bool reports_moved;
+    size_t nreports;
+    ms_t members_ms, peers_ms;
+    ms_t wall_base_ms, wall_base_mono_ms; /* Redis's clock, read once, then carried on by our own */
+    uint64_t counted[LS_C__COUNT];        /* of engines that are no more */
+};
+
+ms_t router_wall(const struct router *r); /* Redis's clock; never jumps with ours */
+
+/* master.c */
+bool router_may_act(struct router *r); /* R2; false also starts the stepping down */
+void router_refused(struct router *r, enum err e, const char *what, const char *why); /* an answer of Redis */
+void router_step_down(struct router *r, const char *why);
+void router_say(void *arg, char what);
+enum err master_start(struct router *r) MUST_USE;
+void master_drain(struct router *r); /* gives the lease back; r->drained when that is done */
+void master_reload(struct router *r,
+                   bool rebuild); /* r->root and the keys are new; rebuild: neighbours, too */
+void master_stop(struct router *r);
+
+/* speaker.c */
+enum err speaker_start(struct router *r, struct span table, ms_t table_age_ms, struct errctx *ec) MUST_USE;
+void speaker_stop(struct router *r);
+/* New neighbours, or another transport key: a new engine with the table of the old one. */
+enum err speaker_rebuild(struct router *r, struct errctx *ec) MUST_USE;
+void speaker_configured(struct router *r); /* the configuration, or the group's key, is another */
+void speaker_originate(struct router *r, enum ls_level level);
+enum err speaker_purge(struct router *r, struct span group) MUST_USE;
+enum err speaker_digest(struct router *r, char ret[2 * SIGN_DIGEST_LEN + 1], struct errctx *ec) MUST_USE;
+void version_text(const struct ls_version *v, char out[64]); /* "major.minor.user.sequence" */
+bool version_parse(struct span text, struct ls_version *ret);
+
+/* watcher.c */
+enum err watcher_start(struct router *r) MUST_USE; /* the health is configured, and restored */
+void watcher_stop(struct router *r);
+void watcher_say(struct router *r, char what);
+void watcher_put_peers(struct router *r);
+
+/* history.c */
+void history_diff(struct router *r, const struct lsdb *before, const struct lsdb *now);
+void history_say(struct router *r, const char *what, struct span group, struct span connector,
+                 const struct ls_version *v, const char *text);

@@ -1,0 +1,3 @@
+#include "router/metrics.h"
+
+METRICS_DEFINE(router_metrics, ROUTER_METRICS)
