@@ -1,0 +1,250 @@
+"""The routing daemon: its lease, its record, its neighbours, the health of connectors."""
+import os
+import signal
+import time
+
+from peers.bridgehead import executable
+from peers.group import Group, Organization, wait_full
+from peers.process import Failed, wait_for
+from peers.sink import Sink
+
+
+def alone(box, config=None):
+    group = box.add(Group(Organization(box), "hq", 0, config))
+    return group, group.router()
+
+
+def pair(box, config_a=None, config_b=None):
+    organization = Organization(box)
+    a, b = box.add(Group(organization, "a", 0, config_a)), box.add(Group(organization, "b", 1, config_b))
+    a.knows(b)
+    b.knows(a)
+    return a, b, a.router(), b.router()
+
+
+SMART = {"name": "out", "type": "smtp", "address_spaces": [{"space": "*"}], "smart_hosts": ["192.0.2.1"]}
+
+
+def test_alone(box):
+    """A router alone in its organization takes the lease, publishes its own record, and goes on after a restart."""
+    group, router = alone(box, {"connectors": [SMART]})
+    box.add(router)
+    router.wait_master()
+    wait_for("the table", lambda: group.table() > 0)
+    assert group.groups() == {"hq"}
+    first = group.own_version()
+    assert first[0] == 1, first
+    assert router.stop() == 0
+    router.start()
+    router.wait_master()
+    wait_for("the next version", lambda: group.own_version() > first)
+    assert group.own_version()[0] == 1, "the configuration did not change"
+    router.stop()
+    group.config["connectors"].append({**SMART, "name": "more"})
+    router.start()
+    router.wait_master()
+    wait_for("a major version", lambda: group.own_version()[0] == 2)
+
+
+def test_reload_raises_major(box):
+    """A changed configuration is announced with a higher major version; an unchanged one is not."""
+    group, router = alone(box, {"connectors": [SMART]})
+    box.add(router)
+    router.wait_master()
+    before = wait_for("a version", group.own_version)
+    router.reload()
+    wait_for("the reload", lambda: group.own_version() > before)
+    assert group.own_version()[0] == before[0]
+    group.config["connectors"].append({**SMART, "name": "more"})
+    router.reload()
+    wait_for(lambda: f"{group.own_version()} from {before}", lambda: group.own_version()[0] == before[0] + 1)
+
+
+def test_two_groups(box):
+    """Two groups learn each other's records over CURVE, and a change travels."""
+    a, b, ra, rb = pair(box)
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    wait_for("both tables", lambda: a.groups() == b.groups() == {"a", "b"})
+    before = b.table()
+    a.config["connectors"].append(SMART)
+    ra.reload()
+    wait_for("the change", lambda: b.table() > before)
+    assert any(e["w"] == "CHANGED" and e["g"] == "a" for e in b.history())
+
+
+def test_one_side_dials(box):
+    """A group that cannot be reached from outside connects, and that is enough."""
+    organization = Organization(box)
+    a, b = box.add(Group(organization, "a", 0)), box.add(Group(organization, "b", 1))
+    a.knows(b, dial=False)
+    b.knows(a)
+    ra, rb = box.add(a.router()), box.add(b.router())
+    wait_full(ra, rb)
+    wait_for("both tables", lambda: a.groups() == b.groups() == {"a", "b"})
+
+
+def replicas(box, config=None):
+    """Two routers of one group, each with an address of its own, and a neighbour that knows both."""
+    organization = Organization(box)
+    a, b = box.add(Group(organization, "a", 0, config)), box.add(Group(organization, "b", 1))
+    first, second = a.router("first"), a.router("second", box.other_host(2))
+    a.knows(b)
+    b.knows(a)
+    rb = box.add(b.router())
+    box.add(first)
+    first.wait_master()
+    box.add(second)
+    return a, b, first, second, rb
+
+
+def test_takeover(box):
+    """kill -9 of the master: another router is master within 3 s, the version goes on, the adjacency comes back."""
+    a, b, first, second, rb = replicas(box, {"connectors": [SMART]})
+    wait_full(first, rb)
+    wait_for("the second member", lambda: a.own_version()[2] >= 1)
+    before, table = a.own_version(), a.table()
+    killed = time.monotonic()
+    first.kill()
+    wait_for("the other router to publish", lambda: a.master() == "second" and a.table() > table and a.own_version() > before)
+    took = time.monotonic() - killed
+    assert took <= 3.0, f"the take-over took {took:.2f} s"
+    print(f"take-over after {took:.2f} s")
+    assert a.own_version()[:2] == before[:2], "neither the configuration nor a connector changed"
+    wait_full(second, rb)
+    assert a.groups() == {"a", "b"}
+    assert not any(e["w"] == "GONE" for e in b.history()), "the group was never gone"
+    second.stop()
+
+
+def test_leaving_is_quick(box):
+    """SIGTERM of the master gives the lease back: the other one need not wait for its end."""
+    a, b, first, second, rb = replicas(box, {"router": {"lease": "30s"}})
+    start = time.monotonic()
+    assert first.stop() == 0
+    second.wait_master(10)
+    assert time.monotonic() - start < 10
+
+
+def test_stale_master_is_refused(box):
+    """A master that is stopped and goes on later writes nothing, originates nothing, and becomes a standby."""
+    a, b, first, second, rb = replicas(box, {"connectors": [SMART]})
+    wait_full(first, rb)
+    before = a.own_version()
+    first.signal(signal.SIGSTOP)
+    try:
+        second.wait_master()
+        wait_for("its version", lambda: a.own_version() > before)
+        wait_full(second, rb)
+        assert a.redis.ask("hget", "{mq.rt}:table", "by").startswith("second-")
+        token = a.redis.ask("hget", "{mq.rt}:master", "k")
+    finally:
+        first.signal(signal.SIGCONT)
+    wait_for("the first to step down", lambda: not first.is_master())
+    wait_for("it to have said so", lambda: first.lines("to=standby"))
+    assert a.redis.ask("hget", "{mq.rt}:master", "k") == token
+    for key, field in (("table", "by"), ("master", "n")):
+        assert a.redis.ask("hget", "{mq.rt}:" + key, field).startswith("second-")
+    version = a.own_version()
+    a.config["connectors"].append({**SMART, "name": "more"})
+    second.reload()
+    first.reload()
+    wait_for("one more version", lambda: a.own_version()[0] == version[0] + 1)
+    assert second.is_master() and not first.is_master()
+    wait_full(second, rb)
+
+
+def test_a_token_that_is_not_the_newest(box):
+    """Redis itself refuses what carries an older token, whatever the router believes of its lease."""
+    group, router = alone(box, {"connectors": [SMART], "router": {"lease": "30s"}})
+    box.add(router)
+    router.wait_master()
+    wait_for("the table", lambda: group.table() > 0)
+    table, version = group.table(), group.own_version()
+    group.redis.ask("hset", "{mq.rt}:master", "n", "ghost-1", "k", "9999999999999", "u", "9999999999999")
+    group.config["connectors"].append({**SMART, "name": "more"})
+    router.reload()
+    wait_for("it to step down", lambda: router.lines("another router is master"))
+    wait_for("it to be a standby", lambda: not router.is_master())
+    assert (group.table(), group.own_version()) == (table, version)
+
+
+def test_lost_redis_data(box):
+    """When Redis lost the version, neighbours tell it: the router goes beyond it, never back."""
+    a, b, ra, rb = pair(box, {"connectors": [SMART]})
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    wait_for("both tables", lambda: b.groups() == {"a", "b"})
+    for n in range(3):
+        a.config["connectors"].append({**SMART, "name": f"n{n}"})
+        ra.reload()
+        wait_for("a version", lambda: a.own_version()[0] == n + 2)
+    ra.stop()
+    a.redis.ask("flushall")
+    ra.start()
+    ra.wait_master()
+    wait_for(lambda: f"a version beyond 4: {a.own_version()}", lambda: a.own_version()[0] >= 4)
+    wait_full(ra, rb)
+
+
+def test_keys_are_rotated(box):
+    """A new key of a group with a higher serial is taken over by everybody, and no adjacency ends."""
+    a, b, ra, rb = pair(box)
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    full = len(rb.lines("router.carrier"))
+    version = a.own_version()
+    a.organization.keys("rotate", a.key, "--organization-key", a.organization.key)
+    ra.reload()
+    wait_for("a record signed anew", lambda: a.own_version() > version)
+    accepted = rb.metric("router_linkstate_refreshed_total")
+    wait_for("it to arrive", lambda: rb.metric("router_linkstate_refreshed_total") > accepted)
+    assert rb.metric("router_linkstate_forged_total") == 0
+    assert len(rb.lines("router.carrier")) == full, "the connection stayed"
+
+
+def test_transport_keys_are_replaced(box):
+    """A second transport key is admitted beside the first, then used instead of it."""
+    a, b, ra, rb = pair(box)
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    new = box.path("a", "new.key")
+    public = a.organization.make("transport", new)
+    b.neighbours[0]["keys"].append(public)
+    rb.reload()
+    wait_for("the reload", lambda: rb.lines("config.reloaded"))
+    wait_full(ra, rb)
+    a.transport = new
+    ra.reload()
+    wait_for("the reload", lambda: ra.lines("config.reloaded"))
+    wait_full(ra, rb)
+    b.neighbours[0]["keys"] = [public]
+    rb.reload()
+    wait_for("the reload", lambda: len(rb.lines("config.reloaded")) == 2)
+    wait_full(ra, rb)
+
+
+def test_health(box):
+    """DOWN after the glitch retries when no target answers, UP after a success, with probes alone."""
+    sink = box.add(Sink(box))
+    target = "{}:{}".format(*sink.address)
+    group, router = alone(box, {"connectors": [{**SMART, "smart_hosts": [target]}]})
+    box.add(router)
+    router.wait_master()
+    version = wait_for("a version", group.own_version)
+    report = lambda ok, text="": group.redis.ask("hset", "{mq.rt}:rep", f"out\n{target}", f"{ok}{text}")
+    sink.stop()
+    report(0, "Connection refused")
+    wait_for("DOWN", lambda: any(e["w"] == "DOWN" and e["c"] == "out" for e in group.history()))
+    assert group.own_version()[1] == version[1] + 1
+    down = next(e for e in group.history() if e["w"] == "DOWN")
+    assert target in down["t"] and "refused" in down["t"], down
+    assert router.metric("router_connectors_down") == 1
+    box.add(Sink(box, "again", listen=target))
+    wait_for("UP", lambda: any(e["w"] == "UP" and e["c"] == "out" for e in group.history()))
+    assert group.own_version()[1] == version[1] + 2
+    assert router.metric("router_probes_total") >= 2
