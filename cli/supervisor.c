@@ -4,6 +4,7 @@
 #include "common/io/conn.h"
 #include "common/io/loop.h"
 #include "common/log.h"
+#include "router/router.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +32,7 @@ enum child_state {
     CHILD_STOPPING,
     CHILD_STOPPED
 };
-enum child_id { CHILD_REDIS, CHILD_NODE, CHILD_WORKER, CHILD__COUNT };
+enum child_id { CHILD_REDIS, CHILD_NODE, CHILD_WORKER, CHILD_ROUTER, CHILD__COUNT };
 
 static const struct {
     const char *name;
@@ -40,6 +41,7 @@ static const struct {
     [CHILD_REDIS] = {"redis", 2},
     [CHILD_NODE] = {"node", 0},
     [CHILD_WORKER] = {"worker", 1},
+    [CHILD_ROUTER] = {"router", 1},
 };
 enum { STOP_STAGES = 3 };
 
@@ -120,7 +122,7 @@ static void exec_child(const struct child *c)
 
 static void child_start(struct child *c)
 {
-    if (c->sup->stopping)
+    if (c->sup->stopping || (c->id == CHILD_ROUTER && !router_wanted(c->sup->conf)))
         return;
     pid_t pid = fork();
     if (pid == 0)

@@ -49,9 +49,11 @@ static const struct cli_optdesc fsck_opts[] = {
 };
 
 const struct verb cli_verbs[] = {
-    {"run", running, "", 0, 0, "everything on this machine: Redis, node, worker",
-     "Starts what redis.url asks for (`embedded`: a redis-server child), the node and the worker, and starts again\n"
-     "what dies. SIGTERM stops node, worker and Redis in this order; SIGHUP reads the configuration again.", NULL, cmd_run},
+    {"run", running, "", 0, 0, "everything on this machine: Redis, node, worker, router",
+     "Starts what redis.url asks for (`embedded`: a redis-server child), the node, the worker, and the router when\n"
+     "routing_group.key_file names a key; starts again what dies. SIGTERM stops node, worker and router, then Redis;\n"
+     "SIGHUP reads the configuration again."
+     , NULL, cmd_run},
     {"node", running, "", 0, 0, "the SMTP front alone", "Answers 250 when a message is durable in the shared queue. Any number of nodes may run.", NULL, cmd_node},
     {"worker", running, "", 0, 0, "the delivery worker alone", "Empties the queue under connection caps that hold for all workers together.", NULL, cmd_worker},
     {"router", running, "", 0, 0, "the routing daemon alone", "Exchanges link state with the routers of neighbouring groups and publishes the table of routes. Several may run\n"

@@ -48,6 +48,7 @@
 #include "common/io/dns.h"
 #include "common/rng.h"
 #include "linkstate/route.h"
+#include "queue/routing.h"
 #include "queue/store.h"
 #include "worker/body.h"
 #include "worker/deliver.h"
@@ -272,6 +273,7 @@ struct worker {
     struct loop *loop;
     struct store *store; /* owned unless handed in */
     struct dns *dns;
+    struct routing *routing; /* NULL: no routing daemon is configured */
     struct filepool *pool;
     struct settings *set;
     struct rng rng;

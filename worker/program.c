@@ -1,7 +1,10 @@
 /* worker/program.c — the worker as a program: what it stands on, and what a daemon is asked for. */
 #include "common/io/daemon.h"
 #include "common/log.h"
+#include "queue/routing.h"
 #include "worker/worker.h"
+
+enum { ROUTING_PATIENCE_MS = 2000 };
 
 struct program {
     struct loop *loop;
@@ -9,6 +12,7 @@ struct program {
     const char *config_path;
     struct store *store;
     struct dns *dns;
+    struct routing *routing; /* NULL: no routing daemon is configured */
     struct worker *worker;
 };
 
@@ -19,7 +23,9 @@ static void program_stop(void *self)
     worker_stop(p->worker);
     store_free(p->store);
     worker_free(p->worker);
+    routing_free(p->routing);
     dns_free(p->dns);
+    p->routing = NULL;
     p->worker = NULL;
     p->store = NULL;
     p->dns = NULL;
@@ -36,6 +42,9 @@ static enum err program_start(void *self, struct errctx *ec)
                 root->resolver.timeout_ms, root->resolver.cache_bytes, &p->dns, ec);
     if (e == ERR_OK)
         e = store_redis_open(p->loop, p->conf, &p->store, ec);
+    if (e == ERR_OK && root->routing_group.key_file[0] != '\0')
+        e = routing_open(p->loop, p->conf, ROUTING_PATIENCE_MS, &p->routing, ec);
+    deps.routing = p->routing;
     deps.store = p->store;
     deps.dns = p->dns;
     if (e == ERR_OK)

@@ -48,6 +48,7 @@ static void fold(struct smtp_lane *s, const struct verdict *v, const char *text)
     s->have_folded = true;
     (void)snprintf(s->why, sizeof s->why, "%s: %s", where, text);
     metric_inc(&s->lane.link->w->m.connect_failed);
+    smtp_tell(s, false, text);
     log_info("link.target", "link='%s' relay=%s dsn=%s text=%s", s->lane.link->name, where, v->status,
              log_text(&scratch, span_cstr(text)));
 }

@@ -122,7 +122,7 @@ void smtp_drop_session(struct smtp_lane *s)
     s->conn = NULL;
     client_free(s->client);
     s->client = NULL;
-    s->closed = s->over = s->moving = false;
+    s->closed = s->over = s->moving = s->greeted = false;
     s->session_sent = 0;
     s->lost = FAILURE_NONE;
     s->lost_why[0] = '\0';
@@ -204,6 +204,9 @@ static bool on_ready(struct smtp_lane *s)
     struct lane *lane = &s->lane;
 
     lane->was_ready = true;
+    if (!s->greeted)
+        smtp_tell(s, true, "");
+    s->greeted = true;
     if (lane->parcel != NULL && !lane_may_send(lane))
         smtp_give_back(s);
     if (s->moving || s->quitting ||

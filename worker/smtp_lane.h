@@ -17,6 +17,7 @@ struct smtp_lane {
     bool closed;   /* the connection is closed */
     bool moving;   /* this target is no good for the parcel in hand */
     bool quitting; /* the link wants the lane to end */
+    bool greeted;  /* the router was told that this target answers */
     bool over;     /* the session ended in order: only the end of the connection is awaited */
     unsigned session_sent, again;
     enum failure lost; /* of a connection that was never opened */
@@ -36,6 +37,9 @@ const struct target *smtp_target(const struct smtp_lane *s);
 void smtp_target_text(const struct smtp_lane *s, char *out, size_t size);
 void smtp_connect_target(struct smtp_lane *s);
 void smtp_drop_session(struct smtp_lane *s); /* connection and client are gone */
+
+/* tell.c: to the router, of a target that a connector names; text: why not. */
+void smtp_tell(const struct smtp_lane *s, bool ok, const char *text);
 
 /* smtp_end.c */
 void smtp_not_connected(struct smtp_lane *s); /* the connection could not be made */

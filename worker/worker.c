@@ -105,6 +105,7 @@ enum err worker_new(const struct worker_deps *deps, struct config *conf, struct 
     w->loop = deps->loop;
     w->store = deps->store;
     w->dns = deps->dns;
+    w->routing = deps->routing;
     w->config_path = deps->config_path;
     w->starving_tail = &w->starving;
     rng_seed(&w->rng, seed);

@@ -8,11 +8,13 @@
 #include "queue/store.h"
 #include "worker/metrics.h"
 
+struct routing;
 struct worker;
 struct worker_deps { /* borrowed; all outlive the worker */
     struct loop *loop;
     struct store *store;
     struct dns *dns;         /* NULL: no name can be resolved */
+    struct routing *routing; /* NULL: nobody is told how targets answer */
     const char *config_path; /* relative paths of maildirs are below its directory; NULL: below "." */
 };
 /* Takes references of conf. ERR_CONFIG, ERR_NOMEM, ERR_IO, ERR_BACKEND with ec. */

@@ -1,11 +1,11 @@
 """The routing daemon: its lease, its record, its neighbours, the health of connectors."""
-import os
 import signal
 import time
 
-from peers.bridgehead import executable
-from peers.group import Group, Organization, wait_full
-from peers.process import Failed, wait_for
+from peers.bridgehead import Bridgehead
+from peers.group import FAST, Group, Organization, wait_full
+from peers.mail import message
+from peers.process import wait_for
 from peers.sink import Sink
 
 
@@ -248,3 +248,25 @@ def test_health(box):
     wait_for("UP", lambda: any(e["w"] == "UP" and e["c"] == "out" for e in group.history()))
     assert group.own_version()[1] == version[1] + 2
     assert router.metric("router_probes_total") >= 2
+
+
+def test_run_starts_it(box):
+    """`bridgehead run` starts the router when a key is configured; a worker's failures bring a connector DOWN."""
+    organization = Organization(box)
+    group = Group(organization, "hq", 0, redis=False)
+    sink = Sink(box)
+    box.add(sink)
+    host = "{}:{}".format(*sink.address)
+    settings = {"routing_group": {"name": "hq", "organization_key": organization.public, "key_file": str(group.key)},
+                "router": FAST, "delivery": {"retry": {"glitch": ["1s"], "schedule": ["1s"], "jitter_percent": 0}}}
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address, config=settings))
+    wait_for("a master", lambda: bridgehead.metric("bridgehead_router_master", "router") == 1)
+    bridgehead.send(["b@far.example"], message("first"))
+    wait_for("delivery", lambda: sink.stats()["messages"] == 1)
+    wait_for("a report", lambda: bridgehead.metric("bridgehead_router_reports_total", "router") >= 1)
+    sink.stop()
+    bridgehead.send(["b@far.example"], message("second"))
+    wait_for("DOWN", lambda: bridgehead.metric("bridgehead_router_connectors_down", "router") == 1)
+    again = box.add(Sink(box, "again", listen=host))
+    wait_for("UP", lambda: bridgehead.metric("bridgehead_router_connectors_down", "router") == 0)
+    wait_for("delivery", lambda: again.stats()["messages"] == 1)
