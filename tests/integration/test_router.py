@@ -2,7 +2,7 @@
 import signal
 import time
 
-from peers.bridgehead import Bridgehead
+from peers.bridgehead import Bridgehead, executable
 from peers.group import FAST, Group, Organization, wait_full
 from peers.mail import message
 from peers.process import wait_for
@@ -270,3 +270,114 @@ def test_run_starts_it(box):
     again = box.add(Sink(box, "again", listen=host))
     wait_for("UP", lambda: bridgehead.metric("bridgehead_router_connectors_down", "router") == 0)
     wait_for("delivery", lambda: again.stats()["messages"] == 1)
+
+
+# --- Bad input over the real carrier ----------------------------------------------------------------------
+
+
+class Bad:
+    """A neighbour `b` of group `a` that misbehaves: see tests/integration/ls_peer.c."""
+
+    def __init__(self, box, key=None, config=None):
+        self.box, organization = box, Organization(box)
+        self.a = box.add(Group(organization, "a", 0, config))
+        self.b = Group(organization, "b", 1, redis=False)
+        self.a.knows(self.b, dial=False)
+        self.router = box.add(self.a.router()).wait_master()
+        wait_for("the table", lambda: self.a.table() > 0)
+        self.key = key or self.b.transport
+        self.state = self.picture()
+
+    def say(self, *lines, instance=1, group="b", organization="example"):
+        tool = executable().parent / "tests" / "integration" / "ls_peer"
+        done = self.box.run(tool, self.key, self.a.public, f"tcp://{self.a.host}:{self.a.port}", organization, group,
+                            instance, input="".join(line + "\n" for line in lines).encode(), timeout=60)
+        return done.stdout.decode().split()
+
+    def picture(self):
+        return self.a.table(), self.a.own_version()[:3]
+
+    def refused(self, counter, *lines, more=1, **options):
+        """Counted once more, one line that names the peer, and no state changed."""
+        before, logged = self.router.metric(f"router_linkstate_{counter}_total"), len(self.router.lines("router.linkstate"))
+        got = self.say(*lines, **options)
+        wait_for(lambda: f"{counter}; it said {got}; the router said:\n{self.router.tail()}",
+                 lambda: self.router.metric(f"router_linkstate_{counter}_total") >= before + more)
+        lines = wait_for("a line in the log", lambda: self.router.lines("router.linkstate")[logged:])
+        assert f"what={counter.upper()} neighbour=b" in lines[0], lines
+        assert self.picture() == self.state
+        return got
+
+
+def test_unknown_key(box):
+    """A router with a key that the configuration does not name is not admitted; one line names it."""
+    bad = Bad(box)
+    bad.key = box.path("stranger.key")
+    bad.a.organization.make("transport", bad.key)
+    assert bad.say("hello", "silent 500") == []
+    wait_for("the refusal", lambda: bad.router.metric("router_refused_total") >= 1)
+    lines = bad.router.lines("router.refused")
+    assert lines and "127.0.0.1'" in lines[0] and "key=" in lines[0], lines
+    assert bad.router.metric("router_received_total") == 0
+    assert bad.picture() == bad.state
+
+
+def test_malformed(box):
+    """What is no message ends the adjacency, and the neighbour pauses."""
+    bad = Bad(box)
+    assert "BYE" in bad.refused("malformed", "hello", "wait HELLO", "raw 6c73ffff", "wait BYE")
+
+
+def test_of_several_parts(box):
+    bad = Bad(box)
+    bad.refused("malformed", "hello", "wait HELLO", "parts", "wait BYE")
+
+
+def test_truncated(box):
+    bad = Bad(box)
+    bad.refused("malformed", "hello", "wait HELLO", "raw 4c530102000000ff83", "wait BYE")
+
+
+def test_oversized(box):
+    """A message beyond the limit ends the connection before it is in memory."""
+    bad = Bad(box)
+    bad.say("hello", "wait HELLO", "big 2000000", "silent 300")
+    assert bad.picture() == bad.state
+    assert bad.router.is_master()
+    assert "HELLO" in bad.say("hello", "wait HELLO", instance=2)
+
+
+def test_wrong_version(box):
+    bad = Bad(box)
+    bad.refused("misplaced", "hello 9 12", "wait BYE")
+
+
+def test_wrong_group(box):
+    """A neighbour cannot speak for another group, not even with a key that is admitted."""
+    bad = Bad(box)
+    bad.refused("misplaced", "hello", "wait BYE", group="c")
+
+
+def test_wrong_organization(box):
+    bad = Bad(box)
+    bad.refused("misplaced", "hello", "wait BYE", organization="other")
+
+
+def test_two_groups_with_one_name(box):
+    bad = Bad(box)
+    bad.refused("misplaced", "hello", "wait BYE", group="a")
+
+
+def test_forged(box):
+    """A record whose signed header was changed is refused."""
+    bad = Bad(box)
+    bad.refused("forged", "hello", "wait ADVERTISE", "forge", "silent 500")
+
+
+def test_replayed(box):
+    """An older record than the one that is held is not taken back."""
+    bad = Bad(box, config={"router": {"refresh": "1s", "lifetime": "5s"}})
+    before = bad.router.metric("router_linkstate_stale_total")
+    bad.say("hello", "wait ADVERTISE", "silent 1500", "hello", "wait HELLO", "replay", "silent 300")
+    wait_for("it to be counted", lambda: bad.router.metric("router_linkstate_stale_total") > before)
+    assert bad.picture() == bad.state

@@ -1,0 +1,187 @@
+/* tests/integration/ls_peer.c — a router of a neighbour that misbehaves on request.
+ *
+ *   ls_peer KEYFILE SERVER_KEY URL ORGANIZATION GROUP INSTANCE
+ *
+ * Connects with CURVE and does what each line of standard input says:
+ *   hello [MIN MAX]   HELLO, with these versions
+ *   raw HEX           these bytes
+ *   parts             a message of two parts
+ *   big N             N zero bytes
+ *   replay            the ADVERTISE that was kept first, again
+ *   forge             the same with a byte of its signed header changed
+ *   wait TYPE         until such a message arrives (10 s at most); prints "TYPE" or "nothing"
+ *   silent MS         reads for so long; prints what arrives
+ * Messages that arrive are printed by their type. HELLOs are answered, so that an adjacency comes up. */
+#include "linkstate/message.h"
+#include "router/keys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zmq.h>
+
+struct peer {
+    void *s;
+    struct span organization, group;
+    uint64_t instance;
+    struct buf kept;
+};
+
+static void say(struct peer *p, const struct ls_message *m)
+{
+    struct buf out;
+    buf_init(&out, LS_MESSAGE_MAX);
+    if (ls_message_emit(m, &out) == ERR_OK)
+        (void)zmq_send(p->s, out.ptr, out.len, 0);
+    buf_done(&out);
+}
+
+static void hello(struct peer *p, unsigned min, unsigned max, bool answer)
+{
+    struct ls_message m = {.type = LS_MSG_HELLO,
+                           .min_version = (uint8_t)min,
+                           .max_version = (uint8_t)max,
+                           .organization = p->organization,
+                           .group = p->group,
+                           .router = SPAN("peer"),
+                           .instance = p->instance,
+                           .answer = answer};
+    say(p, &m);
+}
+
+/* The type of what arrived; LS_MSG_NONE: nothing in time, or not a message. */
+static enum ls_message_type receive(struct peer *p, int wait_ms)
+{
+    zmq_msg_t msg;
+    struct ls_message m;
+    struct errctx ec;
+    enum ls_message_type type = LS_MSG_NONE;
+    zmq_pollitem_t item = {.socket = p->s, .events = ZMQ_POLLIN};
+    if (zmq_poll(&item, 1, wait_ms) <= 0)
+        return LS_MSG_NONE;
+    zmq_msg_init(&msg);
+    if (zmq_msg_recv(&msg, p->s, ZMQ_DONTWAIT) >= 0 &&
+        ls_message_parse(span_of(zmq_msg_data(&msg), zmq_msg_size(&msg)), &m, &ec) == ERR_OK) {
+        type = m.type;
+        if (type == LS_MSG_ADVERTISE && p->kept.len == 0)
+            (void)!buf_add(&p->kept, span_of(zmq_msg_data(&msg), zmq_msg_size(&msg)));
+        if (type == LS_MSG_HELLO && !m.answer)
+            hello(p, LS_PROTOCOL_MIN, LS_PROTOCOL_MAX, true);
+    }
+    zmq_msg_close(&msg);
+    return type;
+}
+
+static long now_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void wait_for(struct peer *p, const char *type)
+{
+    long end = now_ms() + 10000;
+    enum ls_message_type got = LS_MSG_NONE;
+    while (now_ms() < end && strcmp(ls_message_name(got), type) != 0)
+        got = receive(p, 100);
+    printf("%s\n", got == LS_MSG_NONE ? "nothing" : ls_message_name(got));
+}
+
+static void send_raw(struct peer *p, const char *hex)
+{
+    char bytes[4096];
+    size_t n = 0;
+    unsigned v;
+    for (; n < sizeof bytes && sscanf(hex + 2 * n, "%2x", &v) == 1; n++)
+        bytes[n] = (char)v;
+    (void)zmq_send(p->s, bytes, n, 0);
+}
+
+static void send_big(struct peer *p, size_t n)
+{
+    char *bytes = calloc(1, n);
+    if (bytes != NULL)
+        (void)zmq_send(p->s, bytes, n, 0);
+    free(bytes);
+}
+
+static void forge(struct peer *p)
+{
+    /* head 8, part's tag and length 5, age 4, lengths 4, then the header: format 1, name's length 1, name,
+     * major: the lowest byte of it rises */
+    size_t at = 8 + 5 + 4 + 2 + 2 + 4;
+    while (at < p->kept.len && !(p->kept.ptr[at] == 1 && (size_t)p->kept.ptr[at + 1] < 64))
+        at++;
+    at += 2 + (size_t)p->kept.ptr[at + 1] + 3;
+    if (at < p->kept.len) {
+        p->kept.ptr[at]++;
+        (void)zmq_send(p->s, p->kept.ptr, p->kept.len, 0);
+        p->kept.ptr[at]--;
+    }
+}
+
+static void obey(struct peer *p, char *line)
+{
+    unsigned min = LS_PROTOCOL_MIN, max = LS_PROTOCOL_MAX;
+    line[strcspn(line, "\n")] = '\0';
+    if (strncmp(line, "hello", 5) == 0) {
+        (void)sscanf(line + 5, "%u %u", &min, &max);
+        hello(p, min, max, false);
+    } else if (strncmp(line, "raw ", 4) == 0) {
+        send_raw(p, line + 4);
+    } else if (strcmp(line, "parts") == 0) {
+        (void)zmq_send(p->s, "one", 3, ZMQ_SNDMORE);
+        (void)zmq_send(p->s, "two", 3, 0);
+    } else if (strncmp(line, "big ", 4) == 0) {
+        send_big(p, strtoul(line + 4, NULL, 10));
+    } else if (strcmp(line, "replay") == 0) {
+        (void)zmq_send(p->s, p->kept.ptr, p->kept.len, 0);
+    } else if (strcmp(line, "forge") == 0) {
+        forge(p);
+    } else if (strncmp(line, "wait ", 5) == 0) {
+        wait_for(p, line + 5);
+    } else if (strncmp(line, "silent ", 7) == 0) {
+        for (long end = now_ms() + strtol(line + 7, NULL, 10); now_ms() < end;) {
+            enum ls_message_type type = receive(p, 20);
+            if (type != LS_MSG_NONE)
+                printf("%s\n", ls_message_name(type));
+        }
+    }
+    (void)fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    struct key_file key;
+    struct errctx ec = {""};
+    uint8_t server[SIGN_KEY_LEN];
+    char line[9000];
+    int zero = 200;
+    if (argc != 7 || !key_text_parse(span_cstr(argv[2]), server) ||
+        key_file_read(argv[1], &key, &ec) != ERR_OK) {
+        (void)fprintf(stderr, "ls_peer KEYFILE SERVER_KEY URL ORGANIZATION GROUP INSTANCE: %s\n", ec.msg);
+        return 2;
+    }
+    void *ctx = zmq_ctx_new();
+    struct peer p = {.s = zmq_socket(ctx, ZMQ_DEALER),
+                     .organization = span_cstr(argv[4]),
+                     .group = span_cstr(argv[5]),
+                     .instance = strtoull(argv[6], NULL, 10)};
+    buf_init(&p.kept, LS_MESSAGE_MAX);
+    if (zmq_setsockopt(p.s, ZMQ_CURVE_SERVERKEY, server, sizeof server) != 0 ||
+        zmq_setsockopt(p.s, ZMQ_CURVE_PUBLICKEY, key.public_, SIGN_KEY_LEN) != 0 ||
+        zmq_setsockopt(p.s, ZMQ_CURVE_SECRETKEY, key.secret, SIGN_KEY_LEN) != 0 ||
+        zmq_setsockopt(p.s, ZMQ_LINGER, &zero, sizeof zero) != 0 || zmq_connect(p.s, argv[3]) != 0) {
+        (void)fprintf(stderr, "%s\n", zmq_strerror(zmq_errno()));
+        return 2;
+    }
+    while (fgets(line, sizeof line, stdin) != NULL)
+        obey(&p, line);
+    (void)zmq_close(p.s);
+    (void)zmq_ctx_term(ctx);
+    buf_done(&p.kept);
+    key_file_wipe(&key);
+    return 0;
+}
