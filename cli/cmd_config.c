@@ -1,6 +1,7 @@
 /* cli/cmd_config.c — the configuration: checked, shown, described. */
 #include "cli/commands.h"
 #include "common/io/tls.h"
+#include "router/router.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -49,6 +50,8 @@ static void check_files(const char *file, const struct conf_root *root, struct b
         else
             add_problem(problems, file, stores[i][0], ec.msg);
     }
+    if (router_check(root, &ec) != ERR_OK)
+        add_problem(problems, file, "routing_group", ec.msg);
 }
 
 static int print_json(const char *file, struct span problems)

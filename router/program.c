@@ -57,6 +57,16 @@ static enum err read_keys(const struct conf_root *root, struct key_file *group, 
     return e;
 }
 
+enum err router_check(const struct conf_root *root, struct errctx *ec)
+{
+    struct key_file group = {.kind = KEY_GROUP}, transport = {.kind = KEY_TRANSPORT};
+    uint8_t org_key[SIGN_KEY_LEN];
+    enum err e = router_wanted(root) ? read_keys(root, &group, &transport, org_key, ec) : ERR_OK;
+    key_file_wipe(&group);
+    key_file_wipe(&transport);
+    return e;
+}
+
 /* The name of this router in its group; letters that a name may not have become hyphens. */
 static void choose_name(struct router *r)
 {

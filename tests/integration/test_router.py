@@ -60,6 +60,21 @@ def test_reload_raises_major(box):
     wait_for(lambda: f"{group.own_version()} from {before}", lambda: group.own_version()[0] == before[0] + 1)
 
 
+def test_check_of_keys(box):
+    """`config check` looks at the keys as the daemon does; neither uses a file that others can read."""
+    group, router = alone(box)
+    router.write()
+    check = lambda: box.run(executable(), "config", "check", router.file, check=False)
+    assert check().returncode == 0, check().stderr
+    group.key.chmod(0o644)
+    done = check()
+    assert done.returncode == 3 and b"routing_group: key file" in done.stderr and b"chmod 600" in done.stderr, done.stderr
+    group.key.chmod(0o600)
+    group.organization.public = Organization(box, "third").public
+    router.write()
+    assert b"not signed with the organization's key" in check().stderr
+
+
 def test_two_groups(box):
     """Two groups learn each other's records over CURVE, and a change travels."""
     a, b, ra, rb = pair(box)
