@@ -71,6 +71,8 @@ struct router {
     struct ls_version left; /* the version that the master before had */
     bool publish_busy, publish_again, publish_dirty;
     ms_t dirty_ms, kept_ms;
+    ms_t notices_ms; /* lines about what neighbours did wrong: since then, so many */
+    unsigned notices;
     bool keep_due; /* only refreshes since the last publication */
 
     /* watcher.c */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEEP_PART = 6, OWN_MAX = RECORD_MAX + 1024 };
+enum { KEEP_PART = 6, OWN_MAX = RECORD_MAX + 1024, NOTICES_MS = 10000, NOTICES_LOGGED = 50 };
 
 static void step(struct router *r, const struct ls_event *ev);
 static void publish(struct router *r);
@@ -102,17 +102,26 @@ static const char *peer_name(const struct router *r, uint32_t peer)
                : "-";
 }
 
-static void log_notices(const struct router *r, const struct ls_output *out)
+/* A line for each; of a flood of them so many in a while, with the number of the others. */
+static void log_notices(struct router *r, const struct ls_output *out)
 {
     struct log_scratch scratch;
+    ms_t now = loop_now(r->loop);
+    if (now - r->notices_ms >= NOTICES_MS) {
+        if (r->notices > NOTICES_LOGGED)
+            log_warn("router.linkstate", "more=%u", r->notices - NOTICES_LOGGED);
+        r->notices_ms = now;
+        r->notices = 0;
+    }
+    r->notices += (unsigned)out->notices_dropped;
     for (size_t i = 0; i < out->nnotices; i++) {
+        if (r->notices++ >= NOTICES_LOGGED)
+            continue;
         const struct ls_notice *n = &out->notices[i];
         log_warn("router.linkstate", "what=%s neighbour=%s group=%s text=%s", ls_counter_name(n->counter),
                  peer_name(r, n->peer), n->group[0] != '\0' ? n->group : "-",
                  log_text(&scratch, span_cstr(n->text)));
     }
-    if (out->notices_dropped > 0)
-        log_warn("router.linkstate", "more=%zu", out->notices_dropped);
 }
 
 static void count_table(struct router *r)
