@@ -1,0 +1,224 @@
+/* tests/unit/router/test_health.c — which connectors are announced UP, told in reports and words. */
+#include "router/health.h"
+#include "tests/unit/check.h"
+
+#include <string.h>
+
+enum { S = 1000, WALL = 1000000000 };
+
+static const char yaml[] =
+    "router:\n  damping: {glitch_attempts: 2, glitch_interval: 10s, probe_interval: 20s}\n"
+    "connectors:\n"
+    "  - {name: two, address_spaces: [{space: '*'}], smart_hosts: ['a:25', 'b:25', 'a:25']}\n"
+    "  - {name: dns, address_spaces: [{space: '*.net'}]}\n"
+    "  - {name: one, address_spaces: [{space: '*.org'}], smart_hosts: ['c']}\n";
+
+struct world {
+    struct config *conf;
+    struct health *h;
+    ms_t now;
+};
+
+static struct config *parse(const char *text)
+{
+    struct config *conf;
+    struct errctx ec = {""};
+    if (config_parse(span_cstr(text), "test", "/", NULL, &conf, NULL, &ec) != ERR_OK)
+        fail_msg("%s", ec.msg);
+    return conf;
+}
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    w->conf = parse(yaml);
+    w->h = health_new();
+    w->now = 100 * S;
+    assert_non_null(w->h);
+    assert_int_equal(health_configure(w->h, config_root(w->conf), w->now), ERR_OK);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    health_free(w->h);
+    config_unref(w->conf);
+    free(w);
+    return 0;
+}
+
+static bool report(struct world *w, const char *connector, const char *target, bool ok)
+{
+    struct routing_report r = {span_cstr(connector), span_cstr(target), ok, SPAN("refused")};
+    return health_report(w->h, &r, w->now, WALL + w->now);
+}
+
+static bool link_of(struct world *w, const char *name, struct routing_link *ret,
+                    struct routing_target *targets)
+{
+    while (health_changed(w->h, w->now, WALL + w->now, ret, targets))
+        if (span_eq(ret->name, span_cstr(name)))
+            return true;
+    return false;
+}
+
+static void test_health__down_only_when_no_target_answers(void **state)
+{
+    struct world *w = *state;
+    for (int i = 0; i < 10; i++, w->now += 10 * S) {
+        assert_false(report(w, "two", "a:25", false));
+        assert_false(report(w, "two", "b:25", true));
+    }
+    assert_false(report(w, "two", "a:25", false));
+    assert_false(report(w, "two", "b:25", false)); /* GLITCH 1 */
+    w->now += 10 * S;
+    assert_false(report(w, "two", "a:25", false)); /* 2 */
+    assert_false(report(w, "two", "b:25", false)); /* the same round */
+    w->now += 10 * S;
+    assert_true(report(w, "two", "b:25", false));
+    assert_false(health_up(w->h, SPAN("two")));
+    assert_int_equal(health_down(w->h), 1);
+    assert_true(strstr(health_why(w->h, SPAN("two")), "b:25: refused") != NULL);
+    assert_true(report(w, "two", "a:25", true)); /* one is enough */
+    assert_true(health_up(w->h, SPAN("two")));
+}
+
+static void test_health__a_burst_of_failures_is_one(void **state)
+{
+    struct world *w = *state;
+    for (int i = 0; i < 1000; i++)
+        assert_false(report(w, "one", "c", false));
+    assert_true(health_up(w->h, SPAN("one")));
+}
+
+static void test_health__what_is_unknown_changes_nothing(void **state)
+{
+    struct world *w = *state;
+    for (int i = 0; i < 100; i++, w->now += 60 * S) {
+        assert_false(report(w, "nosuch", "c", false));
+        assert_false(report(w, "dns", "c", false));
+        assert_false(report(w, "one", "d", false));
+    }
+    assert_true(health_up(w->h, SPAN("one")));
+    assert_true(health_up(w->h, SPAN("dns")));
+    assert_null(health_find(w->h, SPAN("dns")));
+}
+
+static void fail_one(struct world *w)
+{
+    for (int i = 0; i < 3; i++, w->now += 10 * S)
+        (void)report(w, "one", "c", false);
+    assert_false(health_up(w->h, SPAN("one")));
+}
+
+static void test_health__probes_are_due_while_it_is_not_up(void **state)
+{
+    struct world *w = *state;
+    struct health_connector *c;
+    assert_null(health_probe_due(w->h, w->now + 1000 * S));
+    assert_int_equal(health_next(w->h), UINT64_MAX);
+    fail_one(w);
+    assert_null(health_probe_due(w->h, w->now));
+    w->now += 20 * S;
+    c = health_probe_due(w->h, w->now);
+    assert_non_null(c);
+    check_span(health_name(c), SPAN("one"));
+    assert_int_equal(health_targets(c), 1);
+    check_span(health_target(c, 0), SPAN("c"));
+    assert_int_equal(health_port(c), 25);
+    health_probing(w->h, c);
+    assert_null(health_probe_due(w->h, w->now + 1000 * S));
+    assert_false(report(w, "one", "c", false));
+    health_probed(w->h, SPAN("one"));
+    assert_null(health_probe_due(w->h, w->now + 19 * S));
+    assert_non_null(health_probe_due(w->h, w->now + 20 * S));
+}
+
+static void test_health__an_administrators_word_counts_for_more(void **state)
+{
+    struct world *w = *state;
+    struct routing_target targets[64];
+    struct routing_link k;
+    (void)health_words_begin(w->h);
+    health_word(w->h, SPAN("one"), ROUTING_DOWN, 0, SPAN("me"), SPAN("repairs"));
+    assert_true(health_words_end(w->h, WALL));
+    assert_false(report(w, "one", "c", true));
+    assert_false(health_up(w->h, SPAN("one")));
+    assert_string_equal(health_why(w->h, SPAN("one")), "repairs");
+    assert_true(link_of(w, "one", &k, targets));
+    assert_int_equal(k.override, ROUTING_DOWN);
+    check_span(k.override_by, SPAN("me"));
+    (void)health_words_begin(w->h);
+    assert_true(health_words_end(w->h, WALL)); /* taken back */
+    assert_true(health_up(w->h, SPAN("one")));
+}
+
+static void test_health__a_word_expires(void **state)
+{
+    struct world *w = *state;
+    fail_one(w);
+    (void)health_words_begin(w->h);
+    health_word(w->h, SPAN("one"), ROUTING_UP, WALL + w->now + 60 * S, SPAN("me"), SPAN(""));
+    assert_true(health_words_end(w->h, WALL + w->now));
+    assert_true(health_up(w->h, SPAN("one")));
+    assert_false(health_tick(w->h, w->now + 59 * S, WALL + w->now + 59 * S));
+    assert_true(health_tick(w->h, w->now + 60 * S, WALL + w->now + 60 * S));
+    assert_false(health_up(w->h, SPAN("one")));
+}
+
+/* The next master goes on where this one was: DOWN stays DOWN, and is probed when it was due. */
+static void test_health__is_handed_on(void **state)
+{
+    struct world *w = *state;
+    struct routing_target targets[64];
+    struct routing_link k;
+    struct health *next = health_new();
+    assert_non_null(next);
+    fail_one(w);
+    ms_t wall = WALL + w->now, other = 7 * S; /* another machine, another monotonic clock */
+    assert_int_equal(health_configure(next, config_root(w->conf), other), ERR_OK);
+    assert_true(link_of(w, "one", &k, targets));
+    check_span(k.state, SPAN("DOWN"));
+    assert_int_equal(k.ntargets, 1);
+    assert_false(targets[0].up);
+    health_restore(next, &k, other, wall);
+    assert_false(health_up(next, SPAN("one")));
+    assert_true(health_up(next, SPAN("two")));
+    assert_null(health_probe_due(next, other));
+    assert_non_null(health_probe_due(next, other + 20 * S));
+    health_free(next);
+}
+
+static void test_health__a_reload_keeps_what_is_known(void **state)
+{
+    struct world *w = *state;
+    struct routing_target targets[64];
+    struct routing_link k;
+    struct config *next = parse("connectors:\n"
+                                "  - {name: new, address_spaces: [{space: '*'}], smart_hosts: ['x']}\n"
+                                "  - {name: one, address_spaces: [{space: '*.org'}], smart_hosts: ['c']}\n");
+    fail_one(w);
+    while (health_changed(w->h, w->now, WALL, &k, targets))
+        ;
+    assert_int_equal(health_configure(w->h, config_root(next), w->now), ERR_OK);
+    assert_false(health_up(w->h, SPAN("one")));
+    assert_true(health_up(w->h, SPAN("new")));
+    bool gone = false;
+    while (health_changed(w->h, w->now, WALL, &k, targets))
+        gone = gone || (span_eq(k.name, SPAN("two")) && k.state.len == 0);
+    assert_true(gone); /* told once, so that it is shown no more */
+    config_unref(next);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+    return CHECK_RUN(
+        T(test_health__down_only_when_no_target_answers), T(test_health__a_burst_of_failures_is_one),
+        T(test_health__what_is_unknown_changes_nothing), T(test_health__probes_are_due_while_it_is_not_up),
+        T(test_health__an_administrators_word_counts_for_more), T(test_health__a_word_expires),
+        T(test_health__is_handed_on), T(test_health__a_reload_keeps_what_is_known));
+}
