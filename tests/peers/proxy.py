@@ -1,111 +1,197 @@
-"""A proxy in front of Redis that cuts connections in the middle of anything, at places drawn from a seed."""
+"""A proxy in front of Redis that knows which script or command goes through it, and ends connections inside them."""
+import hashlib
 import random
+import re
 import selectors
 import socket
 import threading
+import time
+from collections import Counter, deque
+
+REQUEST, EXECUTED, REPLY = "in the request", "before the reply", "in the reply"
+PHASES = (REQUEST, EXECUTED, REPLY)
+SOURCE = re.compile(rb"queue/lua/(\w+)\.lua")
+
+
+def element(data):
+    """Where the RESP element ends that `data` begins with; None while it is not all there."""
+    todo, at = 1, 0
+    while todo:
+        end = data.find(b"\r\n", at)
+        if end < 0:
+            return None
+        kind, number, at = data[at:at + 1], data[at + 1:end], end + 2
+        todo -= 1
+        if kind == b"$" and int(number) >= 0:
+            at += int(number) + 2
+        elif kind == b"*":
+            todo += max(0, int(number))
+        if at > len(data):
+            return None
+    return at
+
+
+def words(command, most):
+    """The first words of a command that is all there."""
+    out, at = [], command.index(b"\r\n") + 2
+    while at < len(command) and len(out) < most:
+        end = command.index(b"\r\n", at)
+        size = int(command[at + 1:end])
+        out.append(command[end + 2:end + 2 + size])
+        at = end + size + 4
+    return out
+
+
+class Pair:
+    """A connection of a client, and ours to the server for it."""
+
+    def __init__(self, client, server):
+        self.client, self.server = client, server
+        self.to_server, self.to_client = bytearray(), bytearray()  # received, and not complete
+        self.unanswered = deque()  # (script or command, phase to cut it in or None)
 
 
 class Proxy:
-    """Forwards a listening port to a unix socket or (host, port). While cutting is on, each connection lives for a
-    number of octets drawn between 1 and `reach`, counted in both directions; the octet that ends it is the last one that
-    gets through, and what came with it is thrown away."""
+    """Forwards a listening port to a unix socket or (host, port). While `cutting`, it ends connections inside the
+    `wanted` scripts and commands: in turn in the request (Redis never runs it), before the reply (Redis ran it, and the
+    caller does not know), in the reply. Each of these once as soon as it can be, then the least hit about every `pause` seconds.
+    `hits` counts (name, phase); `seen` how often a wanted name passed while cutting."""
 
-    def __init__(self, sandbox, target, seed, reach=200000):
+    def __init__(self, sandbox, target, seed, wanted, pause=0.05):
         self.target = target
         self.random = random.Random(seed)
-        self.reach = reach
+        self.wanted, self.pause = frozenset(wanted), pause
         self.cutting = False
-        self.down = False
-        self.cuts = 0
+        self.hits, self.seen = Counter(), Counter()
+        self.names = {}  # digest of a script -> its name
+        self.next_cut = 0.0
         self.listener = socket.create_server((sandbox.host, 0), backlog=256)
         self.address = self.listener.getsockname()
         self.selector = selectors.DefaultSelector()
-        self.left = {}  # client socket -> octets it may still carry
-        self.peer = {}
+        self.pairs = set()
         self.wake_receive, self.wake_send = socket.socketpair()
-        self.stopping = False
         self.thread = threading.Thread(target=self.loop, daemon=True)
 
     @property
     def url(self):
         return "redis://{}:{}".format(*self.address)
 
+    @property
+    def cuts(self):
+        return self.hits.total()
+
+    def table(self):
+        """{name: times cut in each phase} of all that were wanted."""
+        return {name: [self.hits[name, phase] for phase in PHASES] for name in sorted(self.wanted)}
+
     def start(self):
-        self.selector.register(self.listener, selectors.EVENT_READ)
-        self.selector.register(self.wake_receive, selectors.EVENT_READ)
+        self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
+        self.selector.register(self.wake_receive, selectors.EVENT_READ, None)
         self.thread.start()
         return self
 
     def stop(self):
-        self.stopping = True
         self.wake_send.send(b"x")
         self.thread.join(5)
 
-    def cut_all(self):
-        """Cuts every connection at once."""
-        self.down = True
-        self.wake_send.send(b"x")
-
-    def connect(self):
-        server = socket.socket(socket.AF_INET if isinstance(self.target, tuple) else socket.AF_UNIX)
-        server.connect(self.target if isinstance(self.target, tuple) else str(self.target))
-        return server
-
     def accept(self):
         client, _ = self.listener.accept()
+        server = socket.socket(socket.AF_INET if isinstance(self.target, tuple) else socket.AF_UNIX)
         try:
-            server = self.connect()
+            server.connect(self.target if isinstance(self.target, tuple) else str(self.target))
         except OSError:
+            server.close()
             client.close()
             return
-        for one, other in ((client, server), (server, client)):
-            self.peer[one] = other
-            self.selector.register(one, selectors.EVENT_READ)
-        self.left[client] = self.left[server] = [self.random.randint(1, self.reach)]
+        pair = Pair(client, server)
+        self.pairs.add(pair)
+        self.selector.register(client, selectors.EVENT_READ, lambda: self.forward(pair, client, self.requests))
+        self.selector.register(server, selectors.EVENT_READ, lambda: self.forward(pair, server, self.replies))
 
-    def close(self, one):
-        other = self.peer.get(one)
-        for s in (one, other):
-            if s is not None and s in self.peer:
-                self.selector.unregister(s)
-                del self.peer[s], self.left[s]
-                s.close()
+    def close(self, pair):
+        if pair in self.pairs:
+            self.pairs.remove(pair)
+            for one in (pair.client, pair.server):
+                self.selector.unregister(one)
+                one.close()
 
-    def forward(self, one):
-        other = self.peer.get(one)
-        if other is None:
+    def forward(self, pair, source, handle):
+        if pair not in self.pairs:
             return
         try:
-            data = one.recv(65536)
-            if not data:
-                self.close(one)
-                return
-            if self.cutting:
-                left = self.left[one]
-                if len(data) >= left[0]:
-                    other.sendall(data[:left[0]])
-                    self.cuts += 1
-                    self.close(one)
-                    return
-                left[0] -= len(data)
-            other.sendall(data)
+            data = source.recv(262144)
+            if not data or handle(pair, data):
+                self.close(pair)
         except OSError:
-            self.close(one)
+            self.close(pair)
+
+    def requests(self, pair, data):
+        """Passes on what is complete; true: the connection ends here."""
+        pair.to_server += data
+        out = bytearray()
+        while (end := element(pair.to_server)) is not None:
+            command = bytes(pair.to_server[:end])
+            del pair.to_server[:end]
+            name = self.name_of(command)
+            phase = self.draw(name)
+            if phase == REQUEST:
+                pair.server.sendall(out + command[:self.random.randrange(1, len(command))])
+                self.hits[name, phase] += 1
+                return True
+            pair.unanswered.append((name, phase))
+            out += command
+        pair.server.sendall(out)
+        return False
+
+    def replies(self, pair, data):
+        pair.to_client += data
+        out = bytearray()
+        while (end := element(pair.to_client)) is not None:
+            reply = bytes(pair.to_client[:end])
+            del pair.to_client[:end]
+            name, phase = pair.unanswered.popleft() if pair.unanswered else ("", None)  # "": pushed to a subscriber
+            if phase is not None:
+                part = reply[:self.random.randrange(1, len(reply))] if phase == REPLY else b""
+                pair.client.sendall(out + part)
+                self.hits[name, phase] += 1
+                return True
+            out += reply
+        pair.client.sendall(out)
+        return False
+
+    def name_of(self, command):
+        """The script that a command calls, or else its verb. Learns the scripts as they are loaded."""
+        verb = words(command, 1)[0].upper()
+        if verb == b"EVALSHA":
+            return self.names.get(words(command, 2)[1].decode(), "?")
+        if verb == b"SCRIPT":
+            body = words(command, 3)[-1]
+            found = SOURCE.search(body)
+            self.names[hashlib.sha1(body).hexdigest()] = found.group(1).decode() if found else "?"
+        return verb.decode("ascii", "replace")
+
+    def draw(self, name):
+        """The phase in which this call is cut, or None."""
+        if not self.cutting or name not in self.wanted:
+            return None
+        self.seen[name] += 1
+        phase = min(PHASES, key=lambda one: (self.hits[name, one], self.random.random()))
+        now = time.monotonic()
+        if self.hits[name, phase] > 0:  # else at once: it may not come again
+            least = min(self.hits[one, where] for one in self.wanted for where in PHASES)
+            if now < self.next_cut or (self.hits[name, phase] > least and self.random.random() > 0.05):
+                return None
+        self.next_cut = now + self.random.uniform(0, 2 * self.pause)
+        return phase
 
     def loop(self):
-        while not self.stopping:
+        running = True
+        while running:
             for key, _ in self.selector.select():
-                if key.fileobj is self.listener:
-                    self.accept()
-                elif key.fileobj is self.wake_receive:
-                    self.wake_receive.recv(100)
-                    if self.down:
-                        self.cuts += len(self.peer) // 2
-                        for one in list(self.peer):
-                            self.close(one)
-                        self.down = False
+                if key.data is None:
+                    running = False
                 else:
-                    self.forward(key.fileobj)
-        for one in list(self.peer):
-            self.close(one)
+                    key.data()
+        for pair in list(self.pairs):
+            self.close(pair)
         self.listener.close()
