@@ -7,7 +7,8 @@
  * does.
  *
  * A record is sent until it is answered: the token makes a second time harmless. A batch that the script
- * calls malformed is sent again record by record, so that one does not spoil the others. */
+ * calls malformed is sent again record by record, so that one does not spoil the others. A job that is over
+ * but whose lease was lost is told once more: if it waits in its queue, it is not done a second time. */
 #include "queue/redis_worker.h"
 
 #include "queue/redis_reply.h"
@@ -26,6 +27,7 @@ enum {
     BODIES_MAX = 3,          /* times the body of a report is sent */
     FAILED_AGAIN_MS = 60000, /* until a job whose finish was refused is due again */
 };
+enum { REDO_NONE = 0, REDO_WAITING = 2 }; /* finish.lua: jobs in hand; also those that wait in their queue */
 
 struct batch {
     struct redis_store *st;
@@ -85,6 +87,9 @@ static void record_answered(struct redis_finish *f, const struct redisReply *rep
         add(f); /* the report's body was lost: with it, again */
     } else if (n == -1) {
         finish_end(f, ERR_AGAIN); /* of several chunks: it has to be made anew */
+    } else if (n == 0 && f->ends && !f->again) {
+        f->again = true;
+        add(f);
     } else {
         if (n == 2)
             redis_store_wake(f->st, f->what.partition);
@@ -183,7 +188,7 @@ static void send_batch(struct redis_store *st, struct redis_finish *head, size_t
         redis_script(rq, SCRIPT_FINISH, p->tag, 3 + arguments);
         redis_arg_u64(rq, st->history);
         redis_arg_str(rq, head->what.worker);
-        redis_arg_u64(rq, 0);
+        redis_arg_u64(rq, head->again ? REDO_WAITING : REDO_NONE);
     }
     for (const struct redis_finish *f = head; f != NULL; f = f->next)
         write_record(rq, f);
@@ -200,7 +205,8 @@ static void flush_list(struct redis_store *st, struct redis_finish **list)
     while (f != NULL) {
         struct redis_finish *next = f->next;
         bool fits = head != NULL && count < FINISH_BATCH && bytes < FINISH_BATCH_BYTES && !f->report &&
-                    !head->report && strcmp(head->what.worker, f->what.worker) == 0;
+                    !head->report && head->again == f->again &&
+                    strcmp(head->what.worker, f->what.worker) == 0;
         if (head != NULL && !fits) {
             send_batch(st, head, count);
             head = NULL;

@@ -365,6 +365,8 @@ void redis_open_start(struct redis_store *st)
 
 void redis_open_stop(struct redis_store *st, const char *why)
 {
+    if (st->usable)
+        st->unusable_ms = loop_now(st->loop);
     st->usable = false;
     (void)snprintf(st->why, sizeof st->why, "%s", why);
     redis_store_changed(st);

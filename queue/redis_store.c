@@ -218,6 +218,7 @@ void redis_store_opened(struct redis_store *st, bool another_master)
         metric_inc(&st->metrics.failovers);
         redis_redo_start(st);
     }
+    redis_reap_later(st);
     redis_worker_connected(st, another_master && may_have_lost);
 }
 

@@ -86,8 +86,9 @@ struct redis_store {
 
     struct redis_open open;
     struct redis_facts facts;
-    bool opened; /* once: partitions are known */
-    bool usable; /* now */
+    bool opened;                     /* once: partitions are known */
+    bool usable;                     /* now */
+    ms_t unusable_ms, reap_after_ms; /* since when it was not; nobody is reaped before */
     bool installing;
     char run_id[48];        /* of the server it was opened with */
     bool short_of_replicas; /* the last WAIT fell short */

@@ -309,6 +309,15 @@ void redis_worker_close(struct store *store, done_fn *done, void *arg)
 
 /* --- Reaping ------------------------------------------------------------------------------------- */
 
+/* Leases end in Redis's time, also while nobody can reach it to renew them. Whoever comes back first gives
+ * the others the time of a lease to come back, too, and to say what they have finished. */
+void redis_reap_later(struct redis_store *st)
+{
+    ms_t now = loop_now(st->loop);
+    if (now >= ms_after(st->unusable_ms, st->lease_ms / 2))
+        st->reap_after_ms = ms_after(now, st->lease_ms);
+}
+
 struct count_ask {
     count_fn *done;
     void *arg;
@@ -348,6 +357,8 @@ enum err redis_reap(struct store *store, unsigned partition, count_fn *done, voi
 {
     struct redis_store *st = (struct redis_store *)store;
     struct redis_partition *p = redis_store_partition(st, partition);
+    if (p != NULL && loop_now(st->loop) < st->reap_after_ms)
+        return ERR_AGAIN;
     struct count_ask *ask = malloc(sizeof *ask);
     struct redis_request *rq = redis_request_new(reaped, ask);
     if (p == NULL || ask == NULL || rq == NULL) {

@@ -36,6 +36,7 @@ struct redis_finish {
     struct redis_finished what;
     enum redis_finish_kind kind;
     bool ends;                    /* the job is over: kept for the redo */
+    bool again;                   /* the lease was lost: ends the job if nobody has taken it since */
     struct redis_request *record; /* arguments */
     size_t arguments;
     struct redis_upload *upload; /* of a report of several chunks, while it is sealed */
@@ -94,6 +95,7 @@ enum err redis_worker_open(struct store *st, const struct worker_info *info, sto
                            void *arg);
 void redis_worker_close(struct store *st, done_fn *done, void *arg);
 ms_t redis_worker_valid(const struct store *st);
+void redis_reap_later(struct redis_store *st); /* reached for the first time, or again */
 enum err redis_reap(struct store *st, unsigned partition, count_fn *done, void *arg);
 
 /* --- redis_claim.c ------------------------------------------------------------------------------- */

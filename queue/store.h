@@ -149,8 +149,8 @@ struct finish {
     size_t nreport_jobs;
 };
 /* Takes f->claim and f->report, unless the call returns an error. done(ERR_STALE): the lease was lost
- * meanwhile and nothing was changed. A lost reply or connection is no error: the store sends again until
- * it has an answer. done may be NULL. */
+ * meanwhile and nothing was changed; what is DONE ends all the same as long as nobody else has taken it. A
+ * lost reply or connection is no error: the store sends again until it has an answer. done may be NULL. */
 enum err store_finish(struct store *st, const struct finish *f, done_fn *done, void *arg) MUST_USE;
 /* Back to its queue untouched, due now (drain, link failed before anything was sent: delay_ms). Takes c,
  * also when it returns an error (then the job comes back with the end of the lease). */
@@ -166,7 +166,8 @@ enum err store_slots_get(struct store *st, struct span link, unsigned want, unsi
                          unsigned cap_total, slots_fn *done, void *arg) MUST_USE;
 void store_slots_put(struct store *st, struct span link, unsigned n);
 
-/* Jobs of dead workers, back to their queues. Called about once a second by every worker; bounded. */
+/* Jobs of dead workers, back to their queues. Called about once a second by every worker; bounded. ERR_AGAIN
+ * for a lease after the store was out of reach: others may come back, too. */
 typedef void count_fn(void *arg, enum err e, uint64_t n);
 enum err store_reap(struct store *st, unsigned partition, count_fn *done, void *arg) MUST_USE;
 

@@ -12,7 +12,7 @@
 -- include "lib/leave.lua"
 
 local FIRST_RECORD, RECORD_ARGS, MESSAGE_ARGS = 6, 12, 8
-local history, worker, redo = int(ARGV[3], 1e8, 'history') and ARGV[3], worker_of(ARGV[4]), int(ARGV[5], 1, 'redo')
+local history, worker, redo = int(ARGV[3], 1e8, 'history') and ARGV[3], worker_of(ARGV[4]), int(ARGV[5], 2, 'redo')
 local counters = {ghosts = 0, early = 0, gone = 0, delivered = 0, bounced = 0, deferred = 0, badmail = 0}
 local in_hand, records = {}, {}
 local now, now_text
@@ -108,8 +108,8 @@ function verbs.b(i, bucket, q)
   counters.badmail = counters.badmail + 1
 end
 
--- Where the job is: 'hand', with bucket and Q; with redo also 'queue', or 'nowhere' when the message is
--- not known; else nil and the answer.
+-- Where the job is: 'hand', with bucket and Q; with redo also 'queue', with redo 1 also 'nowhere' when the
+-- message is not known; else nil and the answer.
 local function whereabouts(i)
   local id, k, token = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local job = id .. '.' .. k
@@ -120,13 +120,13 @@ local function whereabouts(i)
   if finished_before(id, k, token) then
     return nil, 1
   end
-  if redo == 1 then
+  if redo > 0 then
     local n, home = unpack(call('HMGET', p .. 'm:' .. id, 'n', 'q' .. k))
     bucket, q = split_home(home)
     if n and q and call('ZSCORE', p .. 'q:' .. q, job) then
       return 'queue', bucket, q
     end
-    if not n and ARGV[i + 3] == 'd' then
+    if redo == 1 and not n and ARGV[i + 3] == 'd' then
       return 'nowhere', '0', ''
     end
   end

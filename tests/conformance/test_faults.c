@@ -230,6 +230,32 @@ static void cut_slots(void **state)
 
 /* --- Redis --------------------------------------------------------------------------------------- */
 
+/* Nobody can renew while Redis is down, and leases end all the same: those who come back late lose nothing.
+ */
+static void an_outage_beyond_the_lease_is_nobody_s_death(void **state)
+{
+    struct world *w = *state;
+    struct answer expired, other;
+    answer_init(&expired);
+    answer_init(&other);
+    work(w, 0, &expired);
+    work(w, 1, &other);
+    struct answer commit;
+    assert_int_equal(start_commit(w, SPAN("x"), &commit), ERR_OK);
+    committed(w, &commit);
+    struct claim *c = claim_surely(w, &commit.id, "example.net");
+    real_freeze(w, 0, true); /* it comes back later than the other */
+    redis_server_kill(&real_server);
+    REAL_UNTIL(w, other.calls > 0);
+    redis_server_restart(&real_server);
+    REAL_UNTIL(w, store_worker_valid(w->store[1]) > 0);
+    assert_int_equal(reap_all(w, 1), 0);
+    real_freeze(w, 0, false);
+    assert_int_equal(finish_done(w, 0, c), ERR_OK);
+    nothing_is_left(w);
+    answer_done(&commit);
+}
+
 static void kill_redis(void)
 {
     redis_server_kill(&real_server);
@@ -621,14 +647,15 @@ int main(int argc, char **argv)
     (void)printf("seed %llu\n", (unsigned long long)seed);
     rng_seed(&rng, seed);
     redis_server_start(&real_server, NULL, false);
-    int failed = CHECK_RUN(T(cut_small_messages), T(cut_small_reports), T(cut_large_bodies_and_reports),
-                           T(cut_slots), T(kill_redis_at_any_moment), T(scripts_that_vanish_are_loaded_again),
-                           cmocka_unit_test_setup_teardown(silence_is_survived, setup_short, teardown),
-                           T(unreachable_is_said_and_mended), T(full_memory_is_452_and_still_drains),
-                           T(a_replica_is_not_written_to), T(refusals_say_what_to_do),
-                           T(keys_of_the_wrong_type_are_reported), T(badmail_keeps_the_state_of_its_job),
-                           T(a_report_without_body_ends), T(a_slow_upload_keeps_its_body),
-                           T(a_weak_redis_is_refused_by_name));
+    int failed = CHECK_RUN(
+        T(cut_small_messages), T(cut_small_reports), T(cut_large_bodies_and_reports),
+        cmocka_unit_test_setup_teardown(an_outage_beyond_the_lease_is_nobody_s_death, setup_short, teardown),
+        T(cut_slots), T(kill_redis_at_any_moment), T(scripts_that_vanish_are_loaded_again),
+        cmocka_unit_test_setup_teardown(silence_is_survived, setup_short, teardown),
+        T(unreachable_is_said_and_mended), T(full_memory_is_452_and_still_drains),
+        T(a_replica_is_not_written_to), T(refusals_say_what_to_do), T(keys_of_the_wrong_type_are_reported),
+        T(badmail_keeps_the_state_of_its_job), T(a_report_without_body_ends), T(a_slow_upload_keeps_its_body),
+        T(a_weak_redis_is_refused_by_name));
     redis_server_stop(&real_server);
     return failed;
 #undef T

@@ -402,6 +402,19 @@ static struct fake_job *held(struct fake_store *f, const struct fake_claim *cl, 
     return NULL;
 }
 
+/* The job if what is over with it waits in its queue again: the lease was lost. */
+static struct fake_job *waiting(struct fake_store *f, const struct finish *fin, struct fake_message **ret_m)
+{
+    struct fake_message *m = fin->verb == FINISH_DONE ? message_of(f, fin->claim->id.id) : NULL;
+    for (struct fake_job *j = m == NULL ? NULL : m->jobs; j != NULL; j = j->next) {
+        if (j->index == fin->claim->index && j->state == FAKE_JOB_READY) {
+            *ret_m = m;
+            return j;
+        }
+    }
+    return NULL;
+}
+
 static enum err add_report(struct fake_store *f, const struct finish *fin)
 {
     struct fake_upload *u = (struct fake_upload *)fin->report;
@@ -449,6 +462,8 @@ enum err fake_finish(struct store *st, const struct finish *fin, done_fn *done, 
     enum err e = fin->verb != FINISH_DONE && fin->job != NULL ? job_encode(fin->job, &blob) : ERR_OK;
     enum err fault = e == ERR_OK ? fake_fault_take(c->f, FAKE_FINISH) : ERR_OK;
     struct fake_job *j = held(c->f, cl, &m);
+    if (j == NULL)
+        j = waiting(c->f, fin, &m);
     if (e == ERR_OK && fault == ERR_OK && j != NULL)
         e = add_report(c->f, fin);
     if (e == ERR_OK) {

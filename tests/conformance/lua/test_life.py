@@ -387,6 +387,16 @@ class Failover(StoreTest):
         self.assertEqual(self.p.finish(self.p.record({"id": mid, "k": "3", "token": "79"}, verb="r", delay=1000), redo=1), [1])
         self.p.finish(self.p.record(job))
 
+    def test_late_finish_of_a_job_that_waits_again(self):
+        mid, gone = self.put("a.example"), self.mid()
+        self.assertEqual(self.p.finish(self.p.record({"id": gone, "k": "1", "token": "77"}), redo=2), [0])
+        self.assertEqual(self.p.finish(self.p.record({"id": mid, "k": "1", "token": "77"}), redo=2), [1])
+        self.assertEqual(self.p.finish(self.p.record({"id": mid, "k": "1", "token": "77"})), [1])  # remembered
+        self.assertEqual(self.p.claim("a.example"), [])
+        taken = self.put("a.example")
+        self.p.claim("a.example")
+        self.assertEqual(self.p.finish(self.p.record({"id": taken, "k": "1", "token": "77"}), redo=2), [0])
+
     def test_finish_before_the_commit_is_repeated(self):
         mid = self.mid()
         self.assertEqual(self.p.finish(self.p.record({"id": mid, "k": "1", "token": "77"}), redo=1), [1])
