@@ -357,8 +357,6 @@ enum err redis_reap(struct store *store, unsigned partition, count_fn *done, voi
 {
     struct redis_store *st = (struct redis_store *)store;
     struct redis_partition *p = redis_store_partition(st, partition);
-    if (p != NULL && loop_now(st->loop) < st->reap_after_ms)
-        return ERR_AGAIN;
     struct count_ask *ask = malloc(sizeof *ask);
     struct redis_request *rq = redis_request_new(reaped, ask);
     if (p == NULL || ask == NULL || rq == NULL) {
@@ -368,9 +366,10 @@ enum err redis_reap(struct store *store, unsigned partition, count_fn *done, voi
     }
     *ask = (struct count_ask){done, arg};
     redis_script(rq, SCRIPT_REAP, p->tag, 1);
-    redis_arg_u64(rq, REAP_MAX);
+    bool dead = loop_now(st->loop) >= st->reap_after_ms; /* else it only queues staged jobs */
+    redis_arg_u64(rq, dead ? REAP_MAX : 0);
     redis_link_send(st->control, rq);
-    if (partition == 0)
+    if (partition == 0 && dead)
         reap_slots(st);
     return ERR_OK;
 }

@@ -166,8 +166,8 @@ enum err store_slots_get(struct store *st, struct span link, unsigned want, unsi
                          unsigned cap_total, slots_fn *done, void *arg) MUST_USE;
 void store_slots_put(struct store *st, struct span link, unsigned n);
 
-/* Jobs of dead workers, back to their queues. Called about once a second by every worker; bounded. ERR_AGAIN
- * for a lease after the store was out of reach: others may come back, too. */
+/* Jobs of dead workers, back to their queues; none for a lease after the store was out of reach, so that
+ * others may come back, too. Called about once a second by every worker; bounded. */
 typedef void count_fn(void *arg, enum err e, uint64_t n);
 enum err store_reap(struct store *st, unsigned partition, count_fn *done, void *arg) MUST_USE;
 

@@ -90,8 +90,8 @@ def test_many_domains(box):
          first_id=100000)
     for one in crowd:
         box.add(one)
-    samples = watch(sink, 5000 + DOMAINS * 6, "current")
-    stats, level = sink.stats(), plateau(samples, 1000)
+    watch(sink, 5000 + DOMAINS * 6, "current")
+    stats = sink.stats()
     report({"caps": "1,500 domains", "messages": 5000 + DOMAINS * 6, "max": stats["max"], "max of a domain": stats["local_max"],
-            **level})
-    assert stats["max"] <= 1000 and stats["local_max"] <= 100 and stats["duplicates"] == 0, stats
+            "mean": "-", "twentieth": "-", "least": "-"})
+    assert 950 <= stats["max"] <= 1000 and stats["local_max"] <= 100 and stats["duplicates"] == 0, stats

@@ -254,10 +254,8 @@ uint64_t reap_all(struct world *w, size_t client)
     for (unsigned p = 0; p < store_partitions(w->store[client]); p++) {
         struct answer a;
         answer_init(&a);
-        enum err e = store_reap(w->store[client], p, on_count, &a);
-        assert_true(e == ERR_OK || e == ERR_AGAIN);
-        if (e == ERR_OK)
-            until(w, &a, 1);
+        assert_int_equal(store_reap(w->store[client], p, on_count, &a), ERR_OK);
+        until(w, &a, 1);
         n += a.number;
         answer_done(&a);
     }

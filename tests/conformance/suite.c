@@ -210,8 +210,8 @@ static void a_frozen_worker_loses_its_jobs(void **state)
         w->backend->turn(w);
         struct answer a;
         answer_init(&a);
-        if (store_reap(w->store[1], id.partition, on_count, &a) == ERR_OK)
-            until(w, &a, 1);
+        assert_int_equal(store_reap(w->store[1], id.partition, on_count, &a), ERR_OK);
+        until(w, &a, 1);
         reaped = a.number;
         answer_done(&a);
     }
