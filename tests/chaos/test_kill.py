@@ -1,6 +1,6 @@
 """Processes are killed, frozen and cut off under load; nothing that was acknowledged is lost.
 
-CHAOS_SECONDS in the environment is how long each experiment lasts (12)."""
+CHAOS_SECONDS in the environment is how long each experiment lasts (8)."""
 import json
 import os
 import pathlib
@@ -16,7 +16,7 @@ from peers.redis import Redis, SentinelTrio
 from peers.sink import Sink
 from world import World
 
-SECONDS = int(os.environ.get("CHAOS_SECONDS", "12"))
+SECONDS = int(os.environ.get("CHAOS_SECONDS", "8"))
 
 
 def during_load(world, *faults, pause=(0.5, 1.5)):
