@@ -1,11 +1,13 @@
 """The routing daemon: its lease, its record, its neighbours, the health of connectors."""
 import signal
+import socket
 import time
 
 from peers.bridgehead import Bridgehead, executable
+from peers.dns import Dns
 from peers.group import FAST, Group, Organization, wait_full
 from peers.mail import message
-from peers.process import wait_for
+from peers.process import Skip, wait_for
 from peers.sink import Sink
 
 
@@ -396,3 +398,103 @@ def test_replayed(box):
     bad.say("hello", "wait ADVERTISE", "silent 1500", "hello", "wait HELLO", "replay", "silent 300")
     wait_for("it to be counted", lambda: bad.router.metric("router_linkstate_stale_total") > before)
     assert bad.picture() == bad.state
+
+
+# --- Names, addresses, and what grows old -------------------------------------------------------------------
+
+
+def test_names_are_asked_again(box):
+    """The host name of a neighbour is resolved anew at every attempt: it may have moved."""
+    a, b, ra, rb = pair(box)
+    dns = box.add(Dns(box, [f"b.example. IN A {box.other_host(50)}"], ttl=1))
+    a.neighbours[0]["endpoints"] = [f"b.example:{b.port}"]
+    b.neighbours[0].pop("endpoints")
+    a.config["resolver"] = {"servers": ["{}@{}".format(*dns.address)]}
+    box.add(rb)
+    box.add(ra)
+    wait_for("an attempt", lambda: ra.metric("router_dials_total") >= 2)
+    assert ra.metric("router_connections_total") == 0
+    text = (dns.dir / "root.zone").read_text().replace(box.other_host(50), b.host).replace(" 1 3600", " 2 3600")
+    (dns.dir / "root.zone").write_text(text)
+    dns.process.signal(signal.SIGHUP)
+    wait_full(ra, rb)
+
+
+def test_ipv6(box):
+    """Routers listen on and connect to IPv6 addresses."""
+    with socket.socket(socket.AF_INET6) as s:
+        try:
+            s.bind(("::1", 0))
+        except OSError:
+            raise Skip("this machine has no IPv6") from None
+    a, b, ra, rb = pair(box)
+    port = box.port()
+    b.neighbours[0].pop("endpoints")
+    a.neighbours[0]["endpoints"] = [f"[::1]:{port}"]
+    rb.write({"router": {"listen": [f"[::1]:{port}"]}})
+    box.add(rb)
+    box.add(ra)
+    wait_full(ra, rb)
+
+
+def test_no_ghosts(box):
+    """A group that does not refresh its record is dropped by the others, and comes back by itself."""
+    quick = {"router": {"refresh": "1s", "lifetime": "4s"}}
+    a, b, ra, rb = pair(box, quick, quick)
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    wait_for("both", lambda: a.groups() == {"a", "b"})
+    rb.kill()
+    wait_for("b to be dropped", lambda: a.groups() == {"a"})
+    assert any(e["w"] == "GONE" and e["g"] == "b" for e in a.history())
+    rb.start()
+    wait_for("b to come back", lambda: a.groups() == {"a", "b"})
+
+
+def test_purge(box):
+    """A group that is purged by hand goes, and comes back by itself when it lives."""
+    a, b, ra, rb = pair(box)
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    wait_for("both", lambda: a.groups() == {"a", "b"})
+    ask = lambda group, name: a.redis.ask("rpush", "{mq.rt}:ask", f"{name}\npurge\n{group}")
+    answer = lambda name: a.redis.ask("get", "{mq.rt}:ans:" + name)
+    ask("b", "q1")
+    assert wait_for("the answer", lambda: answer("q1")).split("\n")[0] == "0"
+    assert any(e["w"] == "GONE" and e["g"] == "b" for e in a.history())
+    wait_for("b to come back", lambda: a.groups() == {"a", "b"})
+    ask("nosuch", "q2")
+    assert "no such group" in wait_for("the answer", lambda: answer("q2"))
+    ask("a", "q3")
+    assert "this group itself" in wait_for("the answer", lambda: answer("q3"))
+
+
+def test_override(box):
+    """An administrator's word takes a connector DOWN and back, whatever is found out; it travels to the neighbour."""
+    a, b, ra, rb = pair(box, {"connectors": [SMART]})
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    version = a.own_version()
+    a.redis.ask("hset", "{mq.rt}:words", "out", "down\n0\nme\nrepairs")
+    down = wait_for("DOWN at the neighbour", lambda: next((e for e in b.history() if e["w"] == "DOWN" and e["g"] == "a"), None))
+    assert down["c"] == "out" and down["v"].split(".")[1] == str(version[1] + 1)
+    assert next(e for e in a.history() if e["w"] == "DOWN")["t"] == "repairs"
+    a.redis.ask("hdel", "{mq.rt}:words", "out")
+    wait_for("UP at the neighbour", lambda: any(e["w"] == "UP" and e["g"] == "a" for e in b.history()))
+
+
+def test_down_survives_a_takeover(box):
+    """The next master goes on with the state of connectors: what is DOWN is not announced UP in between."""
+    quiet = {"connectors": [SMART], "router": {"damping": {"probe_interval": "1h"}}}
+    a, b, first, second, rb = replicas(box, quiet)
+    wait_full(first, rb)
+    a.redis.ask("hset", "{mq.rt}:rep", "out\n192.0.2.1", "0refused")
+    wait_for("DOWN, after its own glitch retry", lambda: any(e["w"] == "DOWN" for e in b.history()))
+    first.kill()
+    second.wait_master()
+    wait_full(second, rb)
+    assert second.metric("router_connectors_down") == 1
+    assert not any(e["w"] == "UP" for e in b.history())
