@@ -498,3 +498,22 @@ def test_down_survives_a_takeover(box):
     wait_full(second, rb)
     assert second.metric("router_connectors_down") == 1
     assert not any(e["w"] == "UP" for e in b.history())
+
+
+def test_redis_is_gone_for_a_while(box):
+    """Without Redis the master steps down before its lease ends; afterwards it goes on where it was."""
+    a, b, ra, rb = pair(box, {"connectors": [SMART]})
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    wait_for("both", lambda: b.groups() == {"a", "b"})
+    before = a.own_version()
+    a.redis.kill()
+    wait_for("the master to step down", lambda: not ra.is_master())
+    assert ra.get("/healthz/live")[0] == 200 and not ra.is_ready()
+    a.redis.start()
+    ra.wait_master()
+    wait_full(ra, rb)
+    wait_for("the next version", lambda: a.own_version() > before)
+    assert a.own_version()[:2] == before[:2]
+    assert not any(e["w"] == "GONE" for e in b.history()), "the neighbour kept the record meanwhile"
