@@ -334,6 +334,10 @@ enum err ls_step(struct ls *ls, const struct ls_event *ev, struct ls_output *ret
     case LS_ORIGINATE:
         e = ls_originate(ls, ev->bytes, ev->level, &ev->floor);
         break;
+    case LS_VERIFY:
+        for (uint32_t p = 0; p < ls->nadj; p++)
+            sync_verify(ls, p);
+        break;
     case LS_PURGE:
         e = purge(ls, ev->bytes);
         break;
@@ -368,8 +372,8 @@ bool ls_peer_info(const struct ls *ls, uint32_t peer, struct ls_peer_info *ret)
     if (peer >= ls->nadj)
         return false;
     const struct adjacency *a = &ls->adj[peer];
-    *ret = (struct ls_peer_info){a->state,    a->group,   a->router, a->sum, (uint32_t)a->npending,
-                                 a->heard_ms, a->since_ms};
+    *ret = (struct ls_peer_info){a->state,     a->group,    a->router,  a->sum, (uint32_t)a->npending,
+                                 a->differing, a->heard_ms, a->since_ms};
     return true;
 }
 

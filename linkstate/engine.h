@@ -86,7 +86,8 @@ enum adj_event {
 const char *adj_state_name(enum adj_state s);
 
 enum ls_level { LS_LEVEL_REFRESH, LS_LEVEL_USER, LS_LEVEL_MINOR, LS_LEVEL_MAJOR };
-enum ls_event_type { LS_TICK, LS_CARRIER_UP, LS_CARRIER_DOWN, LS_RECV, LS_ORIGINATE, LS_PURGE };
+/* LS_VERIFY asks every open neighbour where our tables differ; what it answers stands in ls_peer_info(). */
+enum ls_event_type { LS_TICK, LS_CARRIER_UP, LS_CARRIER_DOWN, LS_RECV, LS_ORIGINATE, LS_PURGE, LS_VERIFY };
 struct ls_event {
     enum ls_event_type type;
     ms_t now_ms;             /* monotonic; a step back is taken as no step */
@@ -136,6 +137,9 @@ struct ls_peer_info {
     const char *group, *router;
     struct ls_sum sum; /* last heard */
     uint32_t pending;  /* records awaiting an acknowledgement */
+    /* Groups that differed in the last comparison since LS_VERIFY, blank-separated; ends with "..." when
+     * there are more. An equal neighbour answers nothing. */
+    const char *differing;
     ms_t heard_ms, since_ms;
 };
 bool ls_peer_info(const struct ls *ls, uint32_t peer, struct ls_peer_info *ret);

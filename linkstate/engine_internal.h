@@ -29,6 +29,7 @@ struct adjacency {
     uint32_t records;
     ms_t heard_ms, said_ms, since_ms, pause_until_ms;
     unsigned differs;        /* DIGESTs in a row that differed */
+    char differing[256];     /* since LS_VERIFY: names of groups */
     struct pending *pending; /* sorted by slot */
     size_t npending, cap_pending;
 };
@@ -80,5 +81,6 @@ void flood_recv_request(struct ls *ls, uint32_t peer, const struct ls_message *m
 void flood_tick(struct ls *ls, uint32_t peer);
 /* engine_sync.c */
 void sync_start(struct ls *ls, uint32_t peer);
+void sync_verify(struct ls *ls, uint32_t peer);
 void sync_recv_buckets(struct ls *ls, uint32_t peer, const struct ls_message *m);
 void sync_recv_summary(struct ls *ls, uint32_t peer, const struct ls_message *m);

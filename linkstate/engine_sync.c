@@ -1,5 +1,6 @@
 #include "linkstate/engine_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,15 +12,8 @@ static bool leads(const struct ls *ls, const struct adjacency *a)
     return span_cmp(span_cstr(ls->group), span_cstr(a->group)) < 0;
 }
 
-void sync_start(struct ls *ls, uint32_t peer)
+static void say_buckets(struct ls *ls, uint32_t peer)
 {
-    struct adjacency *a = &ls->adj[peer];
-    if (ls_sum_eq(a->sum, ls->db.sum)) {
-        adj_event(ls, peer, AEV_EQUAL);
-        return;
-    }
-    if (!leads(ls, a))
-        return;
     struct buf b;
     buf_init(&b, LS_BUCKETS * 8);
     struct wr w = wr_open(&b);
@@ -31,6 +25,35 @@ void sync_start(struct ls *ls, uint32_t peer)
     else
         ls_say(ls, peer, &m);
     buf_done(&b);
+}
+
+void sync_start(struct ls *ls, uint32_t peer)
+{
+    struct adjacency *a = &ls->adj[peer];
+    if (ls_sum_eq(a->sum, ls->db.sum)) {
+        adj_event(ls, peer, AEV_EQUAL);
+        return;
+    }
+    if (leads(ls, a))
+        say_buckets(ls, peer);
+}
+
+/* Also by the side that does not lead: who is equal says nothing. */
+void sync_verify(struct ls *ls, uint32_t peer)
+{
+    ls->adj[peer].differing[0] = '\0';
+    if (adj_open(&ls->adj[peer]))
+        say_buckets(ls, peer);
+}
+
+/* "a b c ..." */
+static void name_difference(struct adjacency *a, struct span group)
+{
+    size_t n = strlen(a->differing), room = sizeof a->differing - n;
+    if (room > group.len + 6)
+        (void)snprintf(a->differing + n, room, "%s" SPAN_FMT, n > 0 ? " " : "", SPAN_ARG(group));
+    else if (room > 5 && a->differing[n - 1] != '.')
+        (void)snprintf(a->differing + n, room, " ...");
 }
 
 static bool bit(struct span bitmap, unsigned i)
@@ -127,13 +150,18 @@ void sync_recv_summary(struct ls *ls, uint32_t peer, const struct ls_message *m)
             theirs_enough[lsdb_number(&ls->db, slot)] = true;
         struct ls_item want = {.group = item.group};
         bool differs = theirs == 0 && held != NULL && held->sum.lo != item.check;
+        if (theirs > 0 || held == NULL || differs)
+            name_difference(&ls->adj[peer], item.group);
         if ((theirs > 0 || differs) && ls_item_add(&requests, &want) != ERR_OK)
             ls->nomem = true;
     }
     struct ls_message ask = {.type = LS_MSG_REQUEST, .list = buf_span(&requests)};
     if (requests.len > 0)
         ls_say(ls, peer, &ask);
-    flood_send(ls, peer, items, news_for_peer(ls, m, theirs_enough, items));
+    size_t news = news_for_peer(ls, m, theirs_enough, items);
+    for (size_t i = 0; i < news; i++)
+        name_difference(&ls->adj[peer], lsdb_group(&ls->db.slots[items[i].slot]));
+    flood_send(ls, peer, items, news);
 out:
     free(theirs_enough);
     free(items);

@@ -54,6 +54,48 @@ static void test_engine__tables_converge_and_adjacencies_become_full(void **stat
     sim_free(s);
 }
 
+/* The send to a peer, copied: it is borrowed from the engine only until its next step. */
+static struct span sent_to(const struct ls_output *out, uint32_t peer, char *copy, size_t size)
+{
+    for (size_t i = 0; i < out->nsends; i++)
+        if (out->sends[i].peer == peer && out->sends[i].bytes.len <= size) {
+            memcpy(copy, out->sends[i].bytes.ptr, out->sends[i].bytes.len);
+            return span_of(copy, out->sends[i].bytes.len);
+        }
+    return SPAN("");
+}
+
+static void test_engine__verify_names_what_differs(void **state)
+{
+    (void)state;
+    static char copy[65536];
+    struct sim *s = converged_ring(6, 1);
+    struct ls *a = sim_engine(s, 0), *b = sim_engine(s, 1);
+    struct ls_output out;
+    struct ls_peer_info info;
+    ms_t now = sim_now(s);
+    struct ls_event purge = {.type = LS_PURGE, .now_ms = now, .bytes = SPAN("g03")};
+    struct ls_event verify = {.type = LS_VERIFY, .now_ms = now};
+    assert_int_equal(ls_step(a, &verify, &out), ERR_OK);
+    struct ls_event ask = {
+        .type = LS_RECV, .now_ms = now, .peer = 0, .bytes = sent_to(&out, 0, copy, sizeof copy)};
+    assert_true(ask.bytes.len > 0);
+    assert_int_equal(ls_step(b, &ask, &out), ERR_OK);
+    assert_int_equal(out.nsends, 0); /* equal: nothing to say */
+    assert_int_equal(ls_step(a, &purge, &out), ERR_OK);
+    assert_int_equal(ls_step(a, &verify, &out), ERR_OK);
+    ask.bytes = sent_to(&out, 0, copy, sizeof copy);
+    assert_int_equal(ls_step(b, &ask, &out), ERR_OK);
+    ask.bytes = sent_to(&out, 0, copy, sizeof copy);
+    assert_true(ask.bytes.len > 0);
+    assert_int_equal(ls_step(a, &ask, &out), ERR_OK);
+    assert_true(ls_peer_info(a, 0, &info));
+    assert_string_equal(info.differing, "g03");
+    assert_true(ls_peer_info(a, 1, &info));
+    assert_string_equal(info.differing, "");
+    sim_free(s);
+}
+
 static void test_engine__a_change_crosses_an_adjacency_once(void **state)
 {
     (void)state;
@@ -296,6 +338,7 @@ static void test_engine__two_routers_say_what_is_needed_and_no_more(void **state
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_engine__tables_converge_and_adjacencies_become_full),
+                     cmocka_unit_test(test_engine__verify_names_what_differs),
                      cmocka_unit_test(test_engine__a_change_crosses_an_adjacency_once),
                      cmocka_unit_test(test_engine__losses_are_repaired),
                      cmocka_unit_test(test_engine__a_partition_heals_without_help),
