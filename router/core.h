@@ -84,6 +84,8 @@ struct router {
     size_t nmembers, nnext_members;
     bool members_busy, reports_busy, reports_again, words_busy, words_again, questions_busy, questions_again;
     bool reports_moved;
+    char verify_id[33]; /* the question that is being answered; "" : none */
+    ms_t verify_ms;
     size_t nreports;
     ms_t members_ms, peers_ms;
     ms_t wall_base_ms, wall_base_mono_ms; /* Redis's clock, read once, then carried on by our own */
@@ -111,6 +113,7 @@ enum err speaker_rebuild(struct router *r, struct errctx *ec) MUST_USE;
 void speaker_configured(struct router *r); /* the configuration, or the group's key, is another */
 void speaker_originate(struct router *r, enum ls_level level);
 enum err speaker_purge(struct router *r, struct span group) MUST_USE;
+void speaker_verify(struct router *r);
 enum err speaker_digest(struct router *r, char ret[2 * SIGN_DIGEST_LEN + 1], struct errctx *ec) MUST_USE;
 void version_text(const struct ls_version *v, char out[64]); /* "major.minor.user.sequence" */
 bool version_parse(struct span text, struct ls_version *ret);

@@ -323,6 +323,11 @@ enum err speaker_purge(struct router *r, struct span group)
     return ERR_OK;
 }
 
+void speaker_verify(struct router *r)
+{
+    step(r, &(struct ls_event){.type = LS_VERIFY});
+}
+
 /* --- The carrier ------------------------------------------------------------------------------------ */
 
 static void on_up(void *arg, uint32_t neighbour)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WATCH_MS = 250, MEMBERS_MS = 1000, PEERS_MS = 1000, REPORTS_PAGE = 200 };
+enum { WATCH_MS = 250, MEMBERS_MS = 1000, PEERS_MS = 1000, REPORTS_PAGE = 200, VERIFY_MS = 1000 };
 
 static void on_watch(void *arg);
 
@@ -127,8 +127,8 @@ static void answer(struct router *r, struct span id, enum err code, struct span 
     (void)!routing_answer_put(r->routing, &r->seat, id, code, text, NULL, NULL);
 }
 
-/* A line a neighbour. What differs is found and mended by the adjacency itself; here is who still does. */
-static void answer_verify(struct router *r, struct span id)
+/* A line a neighbour, some time after all of them were asked where our tables differ. */
+static void answer_verify(struct router *r)
 {
     struct buf out;
     struct ls_sum own = ls_table(r->ls)->sum;
@@ -137,13 +137,18 @@ static void answer_verify(struct router *r, struct span id)
         struct ls_peer_info info;
         bool known = ls_peer_info(r->ls, i, &info);
         bool open = known && (info.state == ADJ_SYNC || info.state == ADJ_FULL);
-        (void)!buf_addf(&out, "%s %s %s\n", r->root->routing_group.neighbours.items[i].group,
+        /* Its last digest may be older than a refresh; FULL means that no difference lasted. */
+        bool equal =
+            open && info.differing[0] == '\0' && (info.state == ADJ_FULL || ls_sum_eq(info.sum, own));
+        (void)!buf_addf(&out, "%s %s %s%s%s\n", r->root->routing_group.neighbours.items[i].group,
                         known ? adj_state_name(info.state) : "DOWN",
-                        !open                      ? "silent"
-                        : ls_sum_eq(info.sum, own) ? "equal"
-                                                   : "differs");
+                        !open   ? "silent"
+                        : equal ? "equal"
+                                : "differs",
+                        open && info.differing[0] != '\0' ? " " : "", open ? info.differing : "");
     }
-    answer(r, id, ERR_OK, buf_span(&out));
+    answer(r, span_cstr(r->verify_id), ERR_OK, buf_span(&out));
+    r->verify_id[0] = '\0';
     buf_done(&out);
 }
 
@@ -172,7 +177,13 @@ static bool on_question(void *arg, const struct routing_question *q)
                c != NULL ? SPAN("") : SPAN("no such connector, or one that finds its targets by DNS"));
         break;
     case ROUTING_VERIFY:
-        answer_verify(r, q->id);
+        if (r->verify_id[0] != '\0') {
+            answer(r, q->id, ERR_AGAIN, SPAN("another verification is under way: ask again"));
+            break;
+        }
+        (void)snprintf(r->verify_id, sizeof r->verify_id, SPAN_FMT, SPAN_ARG(q->id));
+        r->verify_ms = loop_now(r->loop);
+        speaker_verify(r);
         break;
     }
     return true;
@@ -379,6 +390,8 @@ static void on_watch(void *arg)
         health_moved(r, true);
     while (r->nprobes < PROBES_MAX && (c = health_probe_due(r->health, now)) != NULL)
         probe_connector(r, c);
+    if (r->verify_id[0] != '\0' && now - r->verify_ms >= VERIFY_MS)
+        answer_verify(r);
     if (now - r->members_ms >= MEMBERS_MS) {
         r->members_ms = now;
         ask_members(r);
@@ -410,6 +423,7 @@ void watcher_stop(struct router *r)
         probe_free(r->probes->probe);
         probing_free(r->probes);
     }
+    r->verify_id[0] = '\0';
     health_free(r->health);
     timer_free(r->watch);
     r->health = NULL;

@@ -471,6 +471,21 @@ def test_purge(box):
     assert "this group itself" in wait_for("the answer", lambda: answer("q3"))
 
 
+def test_verify(box):
+    """Neighbours are asked for their tables: who is equal, who differs and in which groups, who is silent."""
+    a, b, ra, rb = pair(box)
+    c = Group(a.organization, "c", 2, redis=False)
+    a.knows(c)
+    box.add(ra)
+    box.add(rb)
+    wait_full(rb)
+    wait_for("both", lambda: b.groups() == a.groups() == {"a", "b"})
+    a.redis.ask("rpush", "{mq.rt}:ask", "q1\nverify\n")
+    answer = wait_for("the answer", lambda: a.redis.ask("get", "{mq.rt}:ans:q1"))
+    code, *lines = answer.split("\n")
+    assert code == "0" and lines[0].split() == ["b", "FULL", "equal"] and lines[1].split()[::2] == ["c", "silent"], answer
+
+
 def test_override(box):
     """An administrator's word takes a connector DOWN and back, whatever is found out; it travels to the neighbour."""
     a, b, ra, rb = pair(box, {"connectors": [SMART]})
