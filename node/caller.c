@@ -390,6 +390,7 @@ enum err caller_start(struct shard *s, const struct shard_listener *at, int fd,
     struct tls_context *tls = at->tls ? server->tls : NULL;
     if (c == NULL) {
         (void)close(fd);
+        shard_caller_left(s, at->server, &client->addr);
         return ERR_NOMEM;
     }
     *c = (struct caller){.shard = s,

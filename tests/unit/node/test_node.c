@@ -40,6 +40,17 @@ const char *__tsan_default_suppressions(void)
     return "race:epoll_ctl\n";
 }
 
+/* The linker gives us the allocations of the program: the one counted down to is refused. */
+static atomic_int until_refused = -1;
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size)
+{
+    if (atomic_load(&until_refused) >= 0 && atomic_fetch_sub(&until_refused, 1) == 0)
+        return NULL;
+    return __real_calloc(n, size);
+}
+
 /* --- the node ------------------------------------------------------------------------------------------- */
 
 static enum err open_store(void *arg, struct loop *l, const struct config *conf, struct store **ret,
@@ -455,6 +466,37 @@ static void test_node__does_not_read_who_does_not_read(void **state)
     stage_done(&st);
 }
 
+/* Four rounds in which each allocation of a beginning session is refused in turn. Clients that got none are
+ * not counted: the two that are allowed would be used up by the second round. */
+static void client_without_memory(struct stage *st, int index)
+{
+    enum { ROUNDS = 4, ALLOCATIONS = 12 };
+    char line[1024];
+    (void)st, (void)index;
+    for (int i = 0; i < ROUNDS * ALLOCATIONS; i++) {
+        atomic_store(&until_refused, i % ALLOCATIONS);
+        int fd = dial(st);
+        hear(fd, line);
+        (void)close(fd);
+        atomic_store(&until_refused, -1);
+        fd = dial(st);
+        expect(fd, "220 mx.test");
+        say(fd, "QUIT\r\n");
+        expect(fd, "221");
+        expect(fd, "");
+        (void)close(fd);
+    }
+}
+
+static void test_node__who_finds_no_memory_is_not_counted(void **state)
+{
+    struct stage st = {.threads = 1};
+    (void)state;
+    stage_init(&st, ", max_connections_per_client: 2");
+    play(&st, 1, client_without_memory);
+    stage_done(&st);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_node__takes_mail_on_all_loops),
@@ -463,5 +505,6 @@ int main(void)
                      cmocka_unit_test(test_node__drains),
                      cmocka_unit_test(test_node__a_reload_reaches_open_sessions),
                      cmocka_unit_test(test_node__survives_clients_that_just_leave),
-                     cmocka_unit_test(test_node__does_not_read_who_does_not_read));
+                     cmocka_unit_test(test_node__does_not_read_who_does_not_read),
+                     cmocka_unit_test(test_node__who_finds_no_memory_is_not_counted));
 }
