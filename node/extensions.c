@@ -20,6 +20,8 @@ unsigned extensions_offered(const struct conf_virtual_server *vs, bool tls)
                 set &= ~(1u << x);
     if (!(set & EXT_CHUNKING))
         set &= ~(unsigned)EXT_BINARYMIME; /* RFC 3030 3: binary travels in chunks alone */
+    if (!(set & EXT_8BITMIME))
+        set &= ~(unsigned)EXT_SMTPUTF8; /* RFC 6531 3.1, item 8 */
     if (!tls)
         set &= ~(unsigned)EXT_STARTTLS;
     return set;

@@ -12,7 +12,7 @@
     X(CHUNKING, "CHUNKING", "RFC 3030")                                                                      \
     X(DSN, "DSN", "RFC 3461")                                                                                \
     X(ENHANCEDSTATUSCODES, "ENHANCEDSTATUSCODES", "RFC 2034")                                                \
-    X(SMTPUTF8, "SMTPUTF8", "RFC 6531")                                                                      \
+    X(SMTPUTF8, "SMTPUTF8", "RFC 6531; only together with 8BITMIME")                                         \
     X(STARTTLS, "STARTTLS", "RFC 3207; when a certificate is configured and TLS is not active")              \
     X(LIMITS, "LIMITS", "RFC 9422; RCPTMAX is `max_recipients`")                                             \
     X(HELP, "HELP", "RFC 5321 4.1.1.8")

@@ -38,7 +38,31 @@ static void test_extensions__the_configuration_knows_them(void **state)
     }
 }
 
+/* An extension without the one that it builds on would be a promise that cannot be kept. */
+static void test_extensions__what_builds_on_another_goes_with_it(void **state)
+{
+    static const struct {
+        const char *off;
+        unsigned gone;
+    } cases[] = {
+        {"CHUNKING", EXT_CHUNKING | EXT_BINARYMIME}, /* RFC 3030 3 */
+        {"8BITMIME", EXT_8BITMIME | EXT_SMTPUTF8},   /* RFC 6531 3.1 */
+        {"BINARYMIME", EXT_BINARYMIME},
+        {"SMTPUTF8", EXT_SMTPUTF8},
+    };
+    struct errctx ec = {{0}};
+    (void)state;
+    CHECK_EACH (cases, k) {
+        struct config *c = disabling(k->off, &ec);
+        assert_non_null(c);
+        unsigned all = (1u << EXT__COUNT) - 1;
+        assert_int_equal(extensions_offered(&config_root(c)->virtual_servers.items[0], true), all & ~k->gone);
+        config_unref(c);
+    }
+}
+
 int main(void)
 {
-    return CHECK_RUN(cmocka_unit_test(test_extensions__the_configuration_knows_them));
+    return CHECK_RUN(cmocka_unit_test(test_extensions__the_configuration_knows_them),
+                     cmocka_unit_test(test_extensions__what_builds_on_another_goes_with_it));
 }
