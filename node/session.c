@@ -208,8 +208,11 @@ void session_committed(struct session *s, enum err e, const struct msgid *id)
 
 void session_unblock(struct session *s)
 {
+    ms_t waited_ms = s->blocked ? s->now_ms - s->blocked_ms : 0;
     s->blocked = false;
     s->input_ms = s->now_ms; /* the client waited for us, not we for it */
+    if (s->txn != NULL)
+        s->txn->body_started_ms += waited_ms;
 }
 
 void session_drain(struct session *s)

@@ -83,6 +83,7 @@ static size_t write_some(struct session *s, struct span bytes)
         return bytes.len;
     if (e == ERR_AGAIN) {
         s->blocked = true;
+        s->blocked_ms = s->now_ms;
         return taken;
     }
     session_refuse_body(s, session_store_reply(e));

@@ -25,6 +25,7 @@ struct session {
     struct ip_addr client;
     ms_t now_ms, wall_ms;
     ms_t started_ms, since_ms, input_ms; /* the session; the state or last command; the last octet */
+    ms_t blocked_ms;                     /* since when `blocked` */
     uint64_t mail_bytes;                 /* of all bodies */
     uint64_t chunk_left;                 /* ST_CHUNK: octets to come */
     uint32_t errors, messages;

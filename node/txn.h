@@ -39,12 +39,12 @@ struct txn {
     /* the body */
     struct dot dot;
     struct header_scan header;
-    struct buf lead; /* to be written before more of the input: Received, an inserted CRLF */
-    size_t lead_at;  /* how much of it was taken */
-    size_t plain;    /* octets at the head of the input that were scanned already */
-    uint64_t size;   /* octets taken, without our own Received */
-    uint64_t seen;   /* octets read, refused ones included */
-    ms_t body_started_ms;
+    struct buf lead;       /* to be written before more of the input: Received, an inserted CRLF */
+    size_t lead_at;        /* how much of it was taken */
+    size_t plain;          /* octets at the head of the input that were scanned already */
+    uint64_t size;         /* octets taken, without our own Received */
+    uint64_t seen;         /* octets read, refused ones included */
+    ms_t body_started_ms;  /* later by the time for which the queue took nothing */
     bool open;             /* the body is being uploaded */
     enum reply_id refusal; /* the answer at the end of the body, or REPLY_NONE */
 };
