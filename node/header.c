@@ -89,7 +89,7 @@ static void take_word(struct header_scan *h, struct span part)
     for (size_t i = 0; i < part.len; i++) {
         if (is_blank(part.ptr[i]))
             h->gap = h->gap || h->value_len > 0;
-        else if (!h->gap && h->value_len < HEADER_NAME_MAX)
+        else if (part.ptr[i] != '\r' && !h->gap && h->value_len < HEADER_NAME_MAX)
             h->value[h->value_len++] = part.ptr[i];
     }
 }
@@ -98,7 +98,7 @@ static void take_word(struct header_scan *h, struct span part)
 static void take_excerpt(struct header_scan *h, struct header_excerpt *x, struct span part)
 {
     for (size_t i = 0; i < part.len && x->len < HEADER_EXCERPT_MAX; i++) {
-        if (is_blank(part.ptr[i]) && (x->len == 0 || h->gap))
+        if (part.ptr[i] == '\r' || (is_blank(part.ptr[i]) && (x->len == 0 || h->gap)))
             continue;
         if (h->gap && x->len > 0)
             x->text[x->len++] = ' ';
@@ -108,7 +108,8 @@ static void take_excerpt(struct header_scan *h, struct header_excerpt *x, struct
     }
 }
 
-/* A piece of a line of the current field's value, without CR and LF. */
+/* A piece of a line of the current field's value, without LF. A CR is not kept: whether it stands before
+ * the LF may show only in the next piece. */
 static void value_part(struct header_scan *h, struct span part)
 {
     if (h->field < 0)
@@ -154,10 +155,7 @@ void header_feed(struct header_scan *h, struct span body)
             size_t at;
             bool eol = span_find(body, '\n', &at);
             n = eol ? at + 1 : body.len;
-            struct span part = span_first(body, eol ? at : n);
-            if (part.len > 0 && part.ptr[part.len - 1] == '\r')
-                part.len--;
-            value_part(h, part);
+            value_part(h, span_first(body, eol ? at : n));
             if (eol)
                 h->state = H_BOL;
         } else {

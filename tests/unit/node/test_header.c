@@ -22,6 +22,8 @@ static const struct {
     {SPAN_INIT("Priority: highest\r\n\r\n"), 0, 21, SPAN_INIT(""), PRIORITY_NORMAL},
     {SPAN_INIT(" folded at once\r\nSubject: s\r\n\r\n"), 0, 31, SPAN_INIT("s"), PRIORITY_NORMAL},
     {SPAN_INIT("no header at all\r\nSubject: body\r\n"), 0, 17, SPAN_INIT(""), PRIORITY_NORMAL},
+    {SPAN_INIT("Subject: a\rb\r\r\n\r\n"), 0, 17, SPAN_INIT("ab"), PRIORITY_NORMAL}, /* BINARYMIME */
+    {SPAN_INIT("X-Priority: \r1\r\r\n\r\n"), 0, 19, SPAN_INIT(""), PRIORITY_HIGH},
     {SPAN_INIT(": nameless\r\nSubject: body\r\n"), 0, 1, SPAN_INIT(""), PRIORITY_NORMAL},
 };
 
