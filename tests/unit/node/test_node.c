@@ -5,6 +5,7 @@
 #include "tests/fakes/fake_store.h"
 #include "tests/unit/check.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -148,6 +149,16 @@ static void play(struct stage *st, unsigned clients, client_fn *fn)
         (void)pthread_join(threads[i], NULL);
 }
 
+/* Clients are gone before the loops have heard of it. */
+static void run_until_drained(struct stage *st)
+{
+    while (!node_drained(st->node)) {
+        assert_int_equal(loop_post(st->loop, stop, st), ERR_OK);
+        loop_run(st->loop);
+        (void)poll(NULL, 0, 1);
+    }
+}
+
 static int dial(const struct stage *st)
 {
     struct sockaddr_storage ss;
@@ -256,11 +267,7 @@ static void test_node__takes_mail_on_all_loops(void **state)
     assert_int_equal(stored(&st), 8 * 5 * 4);
     for (size_t i = 0; i < SHARDS; i++) /* 40 connections: none of the loops is left out */
         assert_true(fake_store_messages(st.db[i]) > 0);
-    while (!node_drained(st.node)) { /* clients are gone before the loops have heard of it */
-        assert_int_equal(loop_post(st.loop, stop, &st), ERR_OK);
-        loop_run(st.loop);
-        (void)poll(NULL, 0, 1);
-    }
+    run_until_drained(&st);
     stage_done(&st);
 }
 
@@ -497,6 +504,116 @@ static void test_node__who_finds_no_memory_is_not_counted(void **state)
     stage_done(&st);
 }
 
+/* --- memory ----------------------------------------------------------------------------------------------
+ */
+
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+/* Of the whole process: clients hold nothing on the heap, the store of the fakes no body in these tests. */
+static size_t allocated(void)
+{
+    if (__sanitizer_get_current_allocated_bytes != NULL)
+        return __sanitizer_get_current_allocated_bytes();
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+enum { MANY = 32, FEW = 4, KIB = 1024, IDLE_MAX = 16 * KIB, BUSY_MAX = 128 * KIB };
+
+/* What is made once, at the first session, is there. */
+static size_t after_first_session(struct stage *st)
+{
+    int fd = dial(st);
+    greet(fd);
+    say(fd, "QUIT\r\n");
+    expect(fd, "221");
+    expect(fd, "");
+    (void)close(fd);
+    return allocated();
+}
+
+static void begin_mail(int fd)
+{
+    say(fd, "MAIL FROM:<a@client.test>\r\nRCPT TO:<b@example.org>\r\n");
+    expect(fd, "250 2.1.0");
+    expect(fd, "250 2.1.5");
+}
+
+static void client_idle(struct stage *st, int index)
+{
+    static char chunk[100 * KIB + 1];
+    int fd[MANY];
+    (void)index;
+    memset(chunk, 'x', sizeof chunk - 1);
+    size_t before = after_first_session(st);
+    for (int i = 0; i < MANY; i++) { /* not fresh: a body went through it and was dropped */
+        fd[i] = dial(st);
+        greet(fd[i]);
+        begin_mail(fd[i]);
+        say(fd[i], "BDAT 102400\r\n");
+        say(fd[i], chunk);
+        expect(fd[i], "250 2.0.0");
+        say(fd[i], "RSET\r\n");
+        expect(fd[i], "250 2.0.0");
+    }
+    size_t each = (allocated() - before) / MANY;
+    print_message("an idle session holds %zu octets\n", each);
+    assert_in_range(each, 1, IDLE_MAX);
+    for (int i = 0; i < MANY; i++)
+        (void)close(fd[i]);
+}
+
+static void test_node__an_idle_session_is_small(void **state)
+{
+    struct stage st = {.threads = 1};
+    (void)state;
+    stage_init(&st, "");
+    play(&st, 1, client_idle);
+    stage_done(&st);
+}
+
+/* The store of the fakes takes 1,000 octets and no more: what else a client sends piles up in the session,
+ * until the node reads no more and the sockets are full. The two chunks that an upload into Redis holds come
+ * on top of that. */
+static void client_busy(struct stage *st, int index)
+{
+    static const char body[16 * KIB];
+    int fd[FEW];
+    size_t most = 0, before = after_first_session(st);
+    (void)index;
+    for (int i = 0; i < FEW; i++) {
+        fd[i] = dial(st);
+        greet(fd[i]);
+        begin_mail(fd[i]);
+        say(fd[i], "BDAT 50000000\r\n");
+    }
+    for (int idle = 0; idle < 100; idle++) {
+        for (int i = 0; i < FEW; i++)
+            if (send(fd[i], body, sizeof body, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+                idle = 0;
+        size_t now = allocated();
+        most = now > before + most ? now - before : most;
+        (void)poll(NULL, 0, 1);
+    }
+    print_message("a busy session holds %zu octets besides its upload\n", most / FEW);
+    assert_in_range(most / FEW, 1000, BUSY_MAX - 2 * CHUNK_BYTES);
+    for (int i = 0; i < FEW; i++)
+        (void)close(fd[i]);
+}
+
+static void test_node__a_busy_session_is_bounded(void **state)
+{
+    struct stage st = {.threads = 1, .window = 1000};
+    (void)state;
+    stage_init(&st, "");
+    fake_store_stall(st.db[0], true);
+    play(&st, 1, client_busy);
+    fake_store_window(st.db[0], 0);
+    fake_store_stall(st.db[0], false);
+    run_until_drained(&st);
+    stage_done(&st);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_node__takes_mail_on_all_loops),
@@ -506,5 +623,7 @@ int main(void)
                      cmocka_unit_test(test_node__a_reload_reaches_open_sessions),
                      cmocka_unit_test(test_node__survives_clients_that_just_leave),
                      cmocka_unit_test(test_node__does_not_read_who_does_not_read),
-                     cmocka_unit_test(test_node__who_finds_no_memory_is_not_counted));
+                     cmocka_unit_test(test_node__who_finds_no_memory_is_not_counted),
+                     cmocka_unit_test(test_node__an_idle_session_is_small),
+                     cmocka_unit_test(test_node__a_busy_session_is_bounded));
 }
