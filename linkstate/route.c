@@ -277,3 +277,24 @@ void route_lookup(const struct route_table *t, struct span domain, uint32_t klas
     }
     *ret = (struct route){.kind = ROUTE_NONE};
 }
+
+void route_link_name(const struct route *route, struct span domain, char out[ROUTE_LINK_MAX])
+{
+    switch (route->kind) {
+    case ROUTE_LOCAL:
+        (void)snprintf(out, ROUTE_LINK_MAX, "local:" SPAN_FMT, SPAN_ARG(domain));
+        return;
+    case ROUTE_NEXT_HOP:
+        if (route->dns)
+            (void)snprintf(out, ROUTE_LINK_MAX, "domain:" SPAN_FMT, SPAN_ARG(domain));
+        else
+            (void)snprintf(out, ROUTE_LINK_MAX, "connector:%s", route->connector->name);
+        return;
+    case ROUTE_UNREACHABLE:
+        (void)snprintf(out, ROUTE_LINK_MAX, "unreachable:");
+        return;
+    case ROUTE_NONE:
+        (void)snprintf(out, ROUTE_LINK_MAX, "none:");
+        return;
+    }
+}

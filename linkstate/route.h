@@ -50,3 +50,6 @@ void route_table_unref(struct route_table *t); /* NULL is a no-op */
 uint32_t route_class(const struct route_table *t, const struct route_message *m);
 /* domain is normalized (common/address.h); any klass is valid. */
 void route_lookup(const struct route_table *t, struct span domain, uint32_t klass, struct route *ret);
+/* One name for everything that shares a next hop: connection caps are counted by it, and failures kept. */
+enum { ROUTE_LINK_MAX = 320 };
+void route_link_name(const struct route *route, struct span domain, char out[ROUTE_LINK_MAX]);

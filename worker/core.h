@@ -27,8 +27,10 @@
  *    L1  OPEN: claims are taken only for lanes that can send now, or will have sent what they hold within
  *        moments (connect first, then claim), at most CLAIMS_AHEAD batches.
  *    L2  HELD: no lane is begun. Due queues are swept, a few jobs at a time: those too old, or due for a
- *        notice of delay, are settled, the others go back; then the queue is hidden until the link's next
- * try. L3  a lane exists only with a slot (maildirs need none); the slot is given back when the lane's
+ *        notice of delay, are settled, the others go back; then the queue is hidden until the next try.
+ *        A queue that turns up meanwhile is new, or an operator wants it tried now: the store, which
+ *        forgets the failures then, is asked again.
+ *    L3  a lane exists only with a slot (maildirs need none); the slot is given back when the lane's
  *        connection is closed on both sides.
  *    L4  no transaction begins while store_worker_valid() is below a third of the lease; none passes its
  *        final dot below a sixth.
@@ -59,7 +61,7 @@
 #include "worker/targets.h"
 
 enum {
-    LINK_NAME_MAX = 320,
+    LINK_NAME_MAX = ROUTE_LINK_MAX,
     LINK_ERROR_MAX = 256,
     DUE_BUCKETS = 1024,
     DUE_MAX = 20000, /* due queues remembered */
@@ -190,6 +192,7 @@ struct link {
     bool stale;                             /* settings have changed: no new work, freed when empty */
     bool listed;                            /* in the table of names */
     bool asked;                             /* store_link_get() under way */
+    bool fed;                               /* a due queue came, and the store has not been asked since */
     const struct conf_connector *connector; /* of set; NULL: local, or no way */
     /* next hop */
     struct targets_spec spec;

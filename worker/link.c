@@ -106,12 +106,23 @@ void link_works(struct link *link)
 
 /* --- Asking ---------------------------------------------------------------------------------------- */
 
+/* HELD, and others know better: an operator made the store forget, or another worker got through. */
+static void try_now(struct link *link)
+{
+    link->failures = 0;
+    link->error[0] = '\0';
+    log_info("link.retry", "link='%s' text='its failures were forgotten: tried at once'", link->name);
+    link_enter(link, LINK_OPEN);
+}
+
 static void on_link_state(void *arg, enum err e, const struct link_state *ls, ms_t now_ms)
 {
     struct link *link = arg;
 
     link->requests--;
     link->asked = false;
+    if (link->phase == LINK_HELD && e == ERR_OK && ls->failures == 0)
+        try_now(link);
     if (link->phase != LINK_ASKING) {
         link_wake(link);
         return;
@@ -141,6 +152,7 @@ static void ask(struct link *link)
     if (store_link_get(link->w->store, span_cstr(link->name), on_link_state, link) != ERR_OK)
         return; /* the next tick asks again */
     link->asked = true;
+    link->fed = false;
     link->requests++;
 }
 
@@ -256,6 +268,9 @@ static void turn_returning(struct link *link)
 static void turn_held(struct link *link)
 {
     settle_pending(link, NULL);
+    if (link->fed &&
+        (link->kind == LINK_SMTP || link->kind == LINK_LMTP)) /* what the others share a state of */
+        ask(link);                                            /* answered before the claims below */
     if (link->kind == LINK_UNREACHABLE && link->until_ms <= loop_now(link->w->loop)) {
         link->until_ms = ms_after(loop_now(link->w->loop), UNREACHABLE_MS); /* queues are routed anew */
         plan_sweep(link);

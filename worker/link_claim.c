@@ -78,6 +78,7 @@ void link_add_due(struct link *link, unsigned partition, const struct dmq *q)
         *at = d;
         w->ndues++;
         ring_add(link, d);
+        link->fed = true;
     }
     d->depth = q->depth > 0 ? q->depth : 1;
     link_wake(d->link);

@@ -12,28 +12,6 @@ static size_t name_bucket(const char *name)
     return h % DUE_BUCKETS;
 }
 
-/* One name for everything that shares a next hop; also what caps are counted by. */
-static void link_name(const struct route *route, struct span domain, char out[LINK_NAME_MAX])
-{
-    switch (route->kind) {
-    case ROUTE_LOCAL:
-        (void)snprintf(out, LINK_NAME_MAX, "local:" SPAN_FMT, SPAN_ARG(domain));
-        return;
-    case ROUTE_NEXT_HOP:
-        if (route->dns)
-            (void)snprintf(out, LINK_NAME_MAX, "domain:" SPAN_FMT, SPAN_ARG(domain));
-        else
-            (void)snprintf(out, LINK_NAME_MAX, "connector:%s", route->connector->name);
-        return;
-    case ROUTE_UNREACHABLE:
-        (void)snprintf(out, LINK_NAME_MAX, "unreachable:");
-        return;
-    case ROUTE_NONE:
-        (void)snprintf(out, LINK_NAME_MAX, "none:");
-        return;
-    }
-}
-
 /* Whether an existing link of that name still leads where the route does: two connectors may deliver the
  * same domain by DNS. */
 static bool same_way(const struct link *link, const struct route *route)
@@ -46,7 +24,7 @@ struct link *links_get(struct worker *w, const struct route *route, struct span 
     char name[LINK_NAME_MAX];
     struct link **at, *link;
 
-    link_name(route, domain, name);
+    route_link_name(route, domain, name);
     at = &w->by_name[name_bucket(name)];
     for (link = *at; link != NULL; link = link->next_hash)
         if (strcmp(link->name, name) == 0 && same_way(link, route))

@@ -109,6 +109,11 @@ static void test_worker__claims_nothing_for_a_link_that_does_not_work(void **sta
     bench_end(b);
 }
 
+static bool hidden(struct bench *b)
+{
+    return metric_get(&worker_counters(b->worker)->released) >= b->goal;
+}
+
 static void test_worker__tries_the_next_target(void **state)
 {
     static const struct {
@@ -157,6 +162,28 @@ static void test_worker__waits_and_tries_again(void **state)
         assert_int_equal(fake_store_counts(b->db)->bounced, 0);
         bench_end(b);
     }
+}
+
+/* What `bridgehead queue retry` does: the store forgets the failures of the link, and its queue is shown
+ * again. */
+static void test_worker__tries_a_held_link_when_an_operator_says_so(void **state)
+{
+    struct bench *b = bench_new(
+        COMMON "delivery: {retry: {glitch: [1h], schedule: [1h], jitter_percent: 0}}\n" LAB("\"@a@\""));
+    struct fake_job_view v;
+    (void)state;
+    peer_add_rule(b->peer[0], "CONNECT", NULL, "421 busy", 1);
+    (void)bench_put(b, &plain, SPAN("x\r\n"));
+    b->goal = 1;
+    bench_until(b, hidden);
+    assert_true(seen_failure(b));
+    assert_int_equal(metric_get(&worker_counters(b->worker)->links_held), 1);
+    assert_true(fake_store_job(b->db, 0, &v));
+    assert_int_equal(store_link_ok(b->store, SPAN("connector:lab")), ERR_OK);
+    assert_int_equal(store_hold(b->store, v.id.partition, SPAN("x.example"), 0, 0), ERR_OK);
+    (void)bench_put(b, &plain, SPAN("y\r\n")); /* due, as `retry` makes what waits */
+    bench_until(b, got_goal);
+    bench_end(b);
 }
 
 static bool contains(const struct peer_mail *m, const char *text)
@@ -703,6 +730,7 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_worker__delivers_byte_for_byte),
                      cmocka_unit_test(test_worker__keeps_the_cap_and_closes_after_so_many_messages),
                      cmocka_unit_test(test_worker__claims_nothing_for_a_link_that_does_not_work),
+                     cmocka_unit_test(test_worker__tries_a_held_link_when_an_operator_says_so),
                      cmocka_unit_test(test_worker__tries_the_next_target),
                      cmocka_unit_test(test_worker__waits_and_tries_again),
                      cmocka_unit_test(test_worker__returns_what_is_refused_for_good),
