@@ -1,4 +1,4 @@
-/* cli/cmd_queue.c — the destination queues: list, show, freeze, thaw, retry, bounce, delete, fsck. */
+/* cli/cmd_queue.c — the destination queues: list, show, freeze, thaw, fsck. */
 #include "cli/commands.h"
 #include "cli/remote.h"
 #include "cli/table.h"
@@ -221,95 +221,6 @@ int cmd_badmail_list(struct cli *cli)
 {
     struct admin_filter f = {.places = ADMIN_BADMAIL | ADMIN_QUARANTINE};
     return list_jobs(cli, &f, "There is no badmail.");
-}
-
-/* --- edits -------------------------------------------------------------------------------------------- */
-
-enum { E_MATCHED, E_CHANGED, E_HAND, E_REFUSED, E_DRY };
-static const struct column edit_columns[] = {
-    [E_MATCHED] = {"matched", "matched", COLUMN_COUNT, 0},
-    [E_CHANGED] = {"changed", "changed", COLUMN_COUNT, 0},
-    [E_HAND] = {"in_hand", "left alone, in the hands of a worker", COLUMN_COUNT, 0},
-    [E_REFUSED] = {"refused", "left alone, not in a state for that", COLUMN_COUNT, 0},
-    [E_DRY] = {"dry_run", "only a dry run", COLUMN_BOOL, 0},
-};
-
-static void on_result(void *arg, enum err e, const struct admin_result *res, const char *why)
-{
-    struct remote *r = arg;
-    if (e == ERR_OK)
-        *(struct admin_result *)r->user = *res;
-    remote_ended(r, e, why);
-}
-
-static int print_result(struct cli *cli, const struct admin_result *res, bool dry_run)
-{
-    struct table *t = table_new(edit_columns, ARRAY_LEN(edit_columns));
-    int code = t != NULL && table_row(t) == ERR_OK ? CLI_OK : cli_fail(cli, CLI_FAILED, "out of memory");
-    if (code == CLI_OK) {
-        table_number(t, E_MATCHED, res->matched);
-        table_number(t, E_CHANGED, res->changed);
-        if (res->in_hand > 0 || cli->output == CLI_JSON)
-            table_number(t, E_HAND, res->in_hand);
-        if (res->refused > 0 || cli->output == CLI_JSON)
-            table_number(t, E_REFUSED, res->refused);
-        if (dry_run || cli->output == CLI_JSON)
-            table_number(t, E_DRY, dry_run);
-        code = table_print_one(t, cli->output);
-    }
-    table_free(t);
-    return code;
-}
-
-static int edit(struct cli *cli, enum admin_verb verb, unsigned places)
-{
-    struct remote r;
-    struct admin_filter f = {.places = places};
-    struct admin_result res = {0};
-    struct buf domain;
-    bool dry_run = cli_opt(cli, "dry-run") != NULL;
-    buf_init(&domain, 512);
-    int code = remote_filter(cli, true, &domain, &f);
-    if (code == CLI_OK) {
-        code = remote_open(&r, cli);
-        r.user = &res;
-        struct span reason = span_cstr(cli_opt(cli, "reason"));
-        if (code == CLI_OK &&
-            remote_asked(&r, admin_edit(r.admin, verb, &f, reason, dry_run, NULL, on_result, &r)))
-            (void)remote_wait(&r);
-        if (code == CLI_OK)
-            code = r.code;
-        remote_close(&r);
-    }
-    if (code == CLI_OK)
-        code = print_result(cli, &res, dry_run);
-    buf_done(&domain);
-    return code;
-}
-
-int cmd_queue_retry(struct cli *cli)
-{
-    return edit(cli, ADMIN_RETRY_NOW, ADMIN_QUEUED);
-}
-
-int cmd_queue_bounce(struct cli *cli)
-{
-    return edit(cli, ADMIN_RETURN, ADMIN_QUEUED);
-}
-
-int cmd_queue_delete(struct cli *cli)
-{
-    return edit(cli, ADMIN_DELETE, ADMIN_QUEUED);
-}
-
-int cmd_badmail_requeue(struct cli *cli)
-{
-    return edit(cli, ADMIN_REQUEUE, ADMIN_BADMAIL | ADMIN_QUARANTINE);
-}
-
-int cmd_badmail_delete(struct cli *cli)
-{
-    return edit(cli, ADMIN_DELETE, ADMIN_BADMAIL | ADMIN_QUARANTINE);
 }
 
 /* --- freeze, thaw, fsck --------------------------------------------------------------------------------- */

@@ -258,6 +258,10 @@ int cmd_send(struct cli *cli)
 {
     const char *to = cli_opt(cli, "server"), *from = cli_opt(cli, "from");
     struct sending s = {.cli = cli, .from = from != NULL ? from : ""};
+    if (cli_opt(cli, "to") != NULL)
+        cli->args[cli->nargs++] = cli_opt(cli, "to");
+    if (cli->nargs == 0)
+        return cli_fail(cli, CLI_USAGE, "to whom? bridgehead send [--from ADDRESS] ADDRESS...");
     if (to == NULL) {
         struct config *conf = cli_config(cli);
         if (conf == NULL)

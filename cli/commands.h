@@ -32,11 +32,12 @@ int cmd_queue_list(struct cli *cli);
 int cmd_queue_show(struct cli *cli);
 int cmd_queue_freeze(struct cli *cli);
 int cmd_queue_thaw(struct cli *cli);
+int cmd_queue_fsck(struct cli *cli);
+int cmd_badmail_list(struct cli *cli);
+/* cmd_edit.c */
 int cmd_queue_retry(struct cli *cli);
 int cmd_queue_bounce(struct cli *cli);
 int cmd_queue_delete(struct cli *cli);
-int cmd_queue_fsck(struct cli *cli);
-int cmd_badmail_list(struct cli *cli);
 int cmd_badmail_requeue(struct cli *cli);
 int cmd_badmail_delete(struct cli *cli);
 /* cmd_message.c */

@@ -147,13 +147,20 @@ int remote_filter(struct cli *cli, bool need_all, struct buf *ret_domain, struct
     any = any || f->sender.len > 0 || f->rcpt.len > 0 || f->id.len > 0;
     if (age != NULL && duration_parse(span_cstr(age), &f->min_age_ms) != ERR_OK)
         return cli_fail(cli, CLI_USAGE, "--older-than takes 90s, 10m, 2h or 3d, not '%s'", age);
-    if (cli->nargs > 0 &&
-        queue_name_parse(span_cstr(cli->args[0]), ret_domain, &f->klass, &has_class) != ERR_OK)
-        return cli_fail(cli, CLI_USAGE, "'%s' is no queue; `bridgehead queue list` shows them", cli->args[0]);
+    struct msgid id;
+    if (cli->nargs > 0 && msgid_parse(span_cstr(cli->args[0]), &id) == ERR_OK)
+        f->id = span_cstr(cli->args[0]);
+    else if (cli->nargs > 0 &&
+             queue_name_parse(span_cstr(cli->args[0]), ret_domain, &f->klass, &has_class) != ERR_OK)
+        return cli_fail(cli, CLI_USAGE,
+                        "'%s' is no queue and no message id; `bridgehead queue list` and "
+                        "`queue show` show them",
+                        cli->args[0]);
     f->domain = buf_span(ret_domain);
     f->any_class = !has_class;
     if (need_all && !any)
-        return cli_fail(cli, CLI_USAGE,
-                        "say which: a queue, --sender, --recipient, --older-than, --id, or --all");
+        return cli_fail(
+            cli, CLI_USAGE,
+            "say which: a queue, a message id, --sender, --recipient, --older-than, --id, or --all");
     return CLI_OK;
 }

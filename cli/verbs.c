@@ -14,6 +14,7 @@ static const char other[]    = "Other";
 
 static const struct cli_optdesc send_opts[] = {
     {"from", 'f', "ADDRESS", "envelope sender; default: the null sender"},
+    {"to", 't', "ADDRESS", "a recipient, beside those that are arguments"},
     {"subject", 's', "TEXT", "subject of the message"},
     {"body", 'b', "TEXT", "its text"},
     {"file", 0, "FILE", "the whole message, headers included; - reads standard input"},
@@ -64,12 +65,12 @@ const struct verb cli_verbs[] = {
     {"top", watching, "", 0, 0, "the same, live; q quits", NULL, NULL, cmd_top},
 
     {"queue list", queues, "", 0, 0, "destination queues: state, next hop, messages, oldest, last error, next try", NULL, NULL, cmd_queue_list},
-    {"queue show", queues, "[QUEUE]", 0, 1, "the mail in a queue, or all mail that the options describe", NULL, filter_opts, cmd_queue_show},
+    {"queue show", queues, "[QUEUE|ID]", 0, 1, "the mail in a queue, or all mail that the options describe", NULL, filter_opts, cmd_queue_show},
     {"queue freeze", queues, "QUEUE", 1, 1, "send nothing of a queue until it is thawed; mail for it is still accepted", NULL, reason_opts, cmd_queue_freeze},
     {"queue thaw", queues, "QUEUE", 1, 1, "let a frozen queue go on", NULL, NULL, cmd_queue_thaw},
-    {"queue retry", queues, "[QUEUE]", 0, 1, "try again now", NULL, filter_opts, cmd_queue_retry},
-    {"queue bounce", queues, "[QUEUE]", 0, 1, "return to the senders, with a report", NULL, filter_opts, cmd_queue_bounce},
-    {"queue delete", queues, "[QUEUE]", 0, 1, "delete, without a report", NULL, filter_opts, cmd_queue_delete},
+    {"queue retry", queues, "[QUEUE|ID]", 0, 1, "try again now", "Also forgets the failures of the next hops, so that nothing waits for their next try.", filter_opts, cmd_queue_retry},
+    {"queue bounce", queues, "[QUEUE|ID]", 0, 1, "return to the senders, with a report", NULL, filter_opts, cmd_queue_bounce},
+    {"queue delete", queues, "[QUEUE|ID]", 0, 1, "delete, without a report", NULL, filter_opts, cmd_queue_delete},
     {"queue fsck", queues, "", 0, 0, "prove the invariants of the whole store while it runs", NULL, fsck_opts, cmd_queue_fsck},
 
     {"message show", mail, "ID", 1, 1, "envelope, recipients and what became of them", NULL, NULL, cmd_message_show},
@@ -77,9 +78,9 @@ const struct verb cli_verbs[] = {
     {"message export", mail, "ID", 1, 1, "the message itself, to standard output", NULL, NULL, cmd_message_export},
     {"badmail list", mail, "", 0, 0, "what can be neither delivered nor returned, and why", NULL, filter_opts, cmd_badmail_list},
     {"badmail show", mail, "ID", 1, 1, "envelope and recipients of badmail", NULL, NULL, cmd_message_show},
-    {"badmail requeue", mail, "[QUEUE]", 0, 1, "try badmail again, as if it had just arrived", NULL, filter_opts, cmd_badmail_requeue},
-    {"badmail delete", mail, "[QUEUE]", 0, 1, "delete badmail", NULL, filter_opts, cmd_badmail_delete},
-    {"send", mail, "ADDRESS...", 1, CLI_ARGS_MAX, "send a test message over SMTP; prints what the server answered", NULL, send_opts, cmd_send},
+    {"badmail requeue", mail, "[QUEUE|ID]", 0, 1, "try badmail again, as if it had just arrived", NULL, filter_opts, cmd_badmail_requeue},
+    {"badmail delete", mail, "[QUEUE|ID]", 0, 1, "delete badmail", NULL, filter_opts, cmd_badmail_delete},
+    {"send", mail, "[ADDRESS...]", 0, CLI_ARGS_MAX - 1, "send a test message over SMTP; prints what the server answered", NULL, send_opts, cmd_send},
 
     {"simulate", routing, "", 0, 0, "how link state spreads over a topology: time, messages, bytes",
      "Runs the engines of all groups in virtual time. Links fail and heal at random; for each event the table shows\n"

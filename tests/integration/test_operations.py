@@ -263,14 +263,17 @@ def test_queue_retry_now(box):
 def test_queue_delete_and_dry_run(box):
     """delete by sender, with --dry-run first."""
     sink, bridgehead, _ = frozen_world(box)
+    bridgehead.cli("queue", "freeze", "far.example")  # as one does: what a worker has in hand is left alone
     bridgehead.send("c@far.example", TEXT, sender="spam@client.example")
     said = bridgehead.cli("queue", "delete", "--sender", "spam@client.example", "--dry-run").stdout
     assert "1" in said, said
     bridgehead.cli("queue", "delete", "--sender", "spam@client.example")
+    queue = bridgehead.json("queue", "list")[0]
+    assert queue["state"] == "Frozen" and queue["waiting"] + queue["in_hand"] == 10, queue
     sink.control("accept")
-    bridgehead.cli("queue", "retry", "--all")
-    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 10)
-    assert delivered_nothing_for(sink, 0) is False and sink.stats()["messages"] == 10
+    bridgehead.cli("queue", "thaw", "far.example")
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 10 and not bridgehead.json("queue", "list"))
+    assert sink.stats()["messages"] == 10, sink.stats()
 
 
 def test_queue_bounce(box):
@@ -321,8 +324,12 @@ def test_status_and_json(box):
 def test_send_command(box):
     """`bridgehead send` injects a message."""
     bridgehead = box.add(Bridgehead(box))
-    bridgehead.cli("send", "--from", "a@client.example", "--to", "b@local.example", "--subject", "by hand")
+    said = bridgehead.cli("send", "--from", "a@client.example", "--to", "b@local.example", "--subject", "by hand").stdout
     assert b"by hand" in bridgehead.wait_mail("b")[0]
+    assert re.search(r"\d\d-[0-9A-Z]{16}", said), said
+    bridgehead.cli("send", "c@local.example", "d@local.example")
+    assert bridgehead.wait_mail("c") and bridgehead.wait_mail("d")
+    assert bridgehead.cli("send", check=False).returncode == 2
 
 
 def test_help_and_usage(box):

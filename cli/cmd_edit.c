@@ -1,0 +1,162 @@
+/* cli/cmd_edit.c — changing what waits: retry, bounce, delete, requeue. */
+#include "cli/commands.h"
+#include "cli/remote.h"
+#include "cli/table.h"
+#include "linkstate/route.h"
+#include "queue/names.h"
+
+#include <string.h>
+
+enum { E_MATCHED, E_CHANGED, E_HAND, E_REFUSED, E_DRY };
+static const struct column edit_columns[] = {
+    [E_MATCHED] = {"matched", "matched", COLUMN_COUNT, 0},
+    [E_CHANGED] = {"changed", "changed", COLUMN_COUNT, 0},
+    [E_HAND] = {"in_hand", "left alone, in the hands of a worker", COLUMN_COUNT, 0},
+    [E_REFUSED] = {"refused", "left alone, not in a state for that", COLUMN_COUNT, 0},
+    [E_DRY] = {"dry_run", "only a dry run", COLUMN_BOOL, 0},
+};
+
+static void on_result(void *arg, enum err e, const struct admin_result *res, const char *why)
+{
+    struct remote *r = arg;
+    if (e == ERR_OK)
+        *(struct admin_result *)r->user = *res;
+    remote_ended(r, e, why);
+}
+
+static int print_result(struct cli *cli, const struct admin_result *res, bool dry_run)
+{
+    struct table *t = table_new(edit_columns, ARRAY_LEN(edit_columns));
+    int code = t != NULL && table_row(t) == ERR_OK ? CLI_OK : cli_fail(cli, CLI_FAILED, "out of memory");
+    if (code == CLI_OK) {
+        table_number(t, E_MATCHED, res->matched);
+        table_number(t, E_CHANGED, res->changed);
+        if (res->in_hand > 0 || cli->output == CLI_JSON)
+            table_number(t, E_HAND, res->in_hand);
+        if (res->refused > 0 || cli->output == CLI_JSON)
+            table_number(t, E_REFUSED, res->refused);
+        if (dry_run || cli->output == CLI_JSON)
+            table_number(t, E_DRY, dry_run);
+        code = table_print_one(t, cli->output);
+    }
+    table_free(t);
+    return code;
+}
+
+/* --- retry: the links that failed are forgiven first ------------------------------------------------------
+ */
+
+struct forgiving {
+    struct route_table *routes;
+    struct names links;
+    char last[ROUTE_LINK_MAX]; /* jobs come queue by queue */
+    bool nomem;
+};
+
+static bool on_retried(void *arg, const struct admin_job *j)
+{
+    struct forgiving *g = ((struct remote *)arg)->user;
+    struct route route;
+    char name[ROUTE_LINK_MAX];
+    route_lookup(g->routes, j->job.domain, j->job.klass, &route);
+    route_link_name(&route, j->job.domain, name);
+    if (strcmp(name, g->last) == 0)
+        return true;
+    memcpy(g->last, name, sizeof name);
+    g->nomem = names_add(&g->links, span_cstr(name)) != ERR_OK;
+    return !g->nomem;
+}
+
+static int find_links(struct remote *r, const struct admin_filter *f, struct forgiving *g)
+{
+    struct errctx ec = {""};
+    if (route_table_new(cli_config(r->cli), &g->routes, &ec) != ERR_OK)
+        return cli_fail(r->cli, CLI_CONFIG, "%s", ec.msg);
+    r->user = g;
+    if (remote_asked(r, admin_jobs(r->admin, f, on_retried, remote_done, r)))
+        (void)remote_wait(r);
+    if (r->code == CLI_OK && (g->nomem || names_sort(&g->links) != ERR_OK))
+        return cli_fail(r->cli, CLI_FAILED, "out of memory");
+    return r->code;
+}
+
+/* A job that is due is no use while everybody waits for its link to be tried again. */
+static int forgive(struct remote *r, const struct admin_filter *f)
+{
+    struct forgiving g = {.nomem = false};
+    names_init(&g.links);
+    int code = find_links(r, f, &g);
+    for (size_t i = 0; code == CLI_OK && i < g.links.count; i++) {
+        if (remote_asked(r, admin_link_reset(r->admin, names_at(&g.links, i), remote_count, r)))
+            (void)remote_wait(r);
+        code = r->code;
+    }
+    names_done(&g.links);
+    route_table_unref(g.routes);
+    return code;
+}
+
+/* --- all of them ------------------------------------------------------------------------------------------
+ */
+
+static int ask_edit(struct cli *cli, enum admin_verb verb, const struct admin_filter *f, bool dry_run,
+                    struct admin_result *res)
+{
+    struct remote r;
+    struct span reason = span_cstr(cli_opt(cli, "reason"));
+    int code = remote_open(&r, cli);
+    if (code == CLI_OK && verb == ADMIN_RETRY_NOW && !dry_run)
+        code = forgive(&r, f);
+    r.user = res;
+    if (code == CLI_OK &&
+        remote_asked(&r, admin_edit(r.admin, verb, f, reason, dry_run, NULL, on_result, &r)))
+        (void)remote_wait(&r);
+    if (code == CLI_OK)
+        code = r.code;
+    remote_close(&r);
+    return code;
+}
+
+static int edit(struct cli *cli, enum admin_verb verb, unsigned places)
+{
+    struct admin_filter f = {.places = places};
+    struct admin_result res = {0};
+    struct buf domain;
+    bool dry_run = cli_opt(cli, "dry-run") != NULL;
+    buf_init(&domain, 512);
+    int code = remote_filter(cli, true, &domain, &f);
+    if (code == CLI_OK)
+        code = ask_edit(cli, verb, &f, dry_run, &res);
+    if (code == CLI_OK && res.matched == 0 && cli->nargs > 0)
+        code = cli_fail(cli, CLI_NOTFOUND, "nothing of that is in '%s'; `bridgehead %s` shows what there is",
+                        cli->args[0], (places & ADMIN_BADMAIL) != 0 ? "badmail list" : "queue list");
+    else if (code == CLI_OK)
+        code = print_result(cli, &res, dry_run);
+    buf_done(&domain);
+    return code;
+}
+
+int cmd_queue_retry(struct cli *cli)
+{
+    return edit(cli, ADMIN_RETRY_NOW, ADMIN_QUEUED);
+}
+
+int cmd_queue_bounce(struct cli *cli)
+{
+    return edit(cli, ADMIN_RETURN, ADMIN_QUEUED);
+}
+
+int cmd_queue_delete(struct cli *cli)
+{
+    return edit(cli, ADMIN_DELETE, ADMIN_QUEUED);
+}
+
+int cmd_badmail_requeue(struct cli *cli)
+{
+    return edit(cli, ADMIN_REQUEUE, ADMIN_BADMAIL | ADMIN_QUARANTINE);
+}
+
+int cmd_badmail_delete(struct cli *cli)
+{
+    return edit(cli, ADMIN_DELETE, ADMIN_BADMAIL | ADMIN_QUARANTINE);
+}
