@@ -1,0 +1,108 @@
+/* tests/bench/linkstate_bench.c — link state at the size it promises: paths, memory, bytes of one change.
+ *
+ *   linkstate_bench [GROUPS [CONNECTORS]]    default 10000 50000
+ *
+ * Prints one line a measure; judges nothing. */
+#include "common/clock.h"
+#include "common/rng.h"
+#include "linkstate/shape.h"
+#include "linkstate/spf.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { RUNS = 21 };
+
+static double now_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* A tree that reaches everybody, then random edges. */
+static void paths(uint32_t groups, uint32_t connectors)
+{
+    struct rng rng;
+    struct spf_graph g;
+    struct spf_result r;
+    double took[RUNS];
+    uint32_t reached = 0;
+    struct spf_edge *edges = calloc(connectors, sizeof *edges);
+    if (edges == NULL)
+        abort();
+    rng_seed(&rng, 1);
+    for (uint32_t i = 0; i < connectors; i++) {
+        uint32_t to = i + 1 < groups ? i + 1 : (uint32_t)rng_below(&rng, groups);
+        uint32_t from = (uint32_t)rng_below(&rng, i + 1 < groups ? to : groups);
+        edges[i] = (struct spf_edge){from, to, (uint8_t)(1 + rng_below(&rng, SPF_COST_MAX))};
+    }
+    if (spf_graph_init(&g, groups, edges, connectors) != ERR_OK || spf_result_init(&r, groups) != ERR_OK)
+        abort();
+    for (int i = 0; i < RUNS; i++) {
+        double begin = now_ms();
+        if (spf_run(&g, 0, NULL, &r) != ERR_OK)
+            abort();
+        took[i] = now_ms() - begin;
+    }
+    for (uint32_t i = 0; i < groups; i++)
+        reached += r.cost[i] != SPF_UNREACHABLE;
+    qsort(took, RUNS, sizeof took[0], by_value);
+    printf("shortest paths, %" PRIu32 " groups, %" PRIu32 " connectors, %" PRIu32
+           " reached: median %.2f ms, worst %.2f ms\n",
+           groups, connectors, reached, took[RUNS / 2], took[RUNS - 1]);
+    spf_result_done(&r);
+    spf_graph_done(&g);
+    free(edges);
+}
+
+/* One link of a converged random topology goes DOWN. */
+static void flood(uint32_t groups, uint32_t links)
+{
+    struct sim_options o = {.seed = 1, .latency_min_ms = 5, .latency_max_ms = 20};
+    struct sim_stats stats;
+    struct rng rng;
+    uint32_t a, b;
+    bool up;
+    ms_t took = 0;
+    struct sim *s = sim_new(&o);
+    rng_seed(&rng, 1);
+    if (s == NULL || shape_build(s, SHAPE_RANDOM, groups, links, &rng) != ERR_OK ||
+        sim_start_converged(s) != ERR_OK)
+        abort();
+    sim_run(s, 100);
+    sim_stats_reset(s);
+    if (!sim_link_at(s, links / 2, &a, &b, &up) || sim_link_state(s, a, b, false, true) != ERR_OK ||
+        !sim_converge(s, 60000, &took))
+        abort();
+    sim_stats(s, &stats);
+    uint64_t full = sim_full_flood_bytes(s);
+    printf("one link DOWN, %" PRIu32 " groups, %zu connectors: %" PRIu64 " bytes, %.3f %% of %" PRIu64
+           " for full tables, most crossings %" PRIu64 "\n",
+           groups, sim_links(s) * 2, stats.bytes, 100.0 * (double)stats.bytes / (double)full, full,
+           stats.advertised_most);
+    sim_free(s);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t n[2] = {LSDB_GROUPS_MAX, 50000};
+    for (int i = 1; i < argc; i++) {
+        if (i > 2 || !span_to_u64(span_cstr(argv[i]), 10 * LSDB_CONNECTORS_MAX, &n[i - 1]))
+            return 2;
+    }
+    if (n[0] < 2 || n[1] < n[0])
+        return 2;
+    paths((uint32_t)n[0], (uint32_t)n[1]);
+    flood((uint32_t)(n[0] / 10 < 2 ? 2 : n[0] / 10), (uint32_t)(n[1] / 20));
+    return 0;
+}
