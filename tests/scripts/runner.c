@@ -2,6 +2,7 @@
  * every turn fed at once, octet by octet, and in pieces of seven. Exit code 0: all as written. */
 #include "tests/scripts/message.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct run {
     char client[64], name[256];
     bool hold_greeting;
     size_t messages; /* seen so far */
+    uint64_t lines;  /* sent so far */
     size_t matched;  /* octets of harness_sent() that were expected */
     bool failed;
 };
@@ -47,13 +49,26 @@ static void begin(struct run *r)
 
 /* --- what the client does ---------------------------------------------------------------------------- */
 
+/* "\#" is a number that no line had before. */
+static enum err numbered(struct span text, uint64_t number, struct buf *out)
+{
+    for (size_t i = 0; i + 1 < text.len; i++)
+        if (text.ptr[i] == '\\' && text.ptr[++i] == '#') {
+            enum err e = script_unescape(span_first(text, i - 1), out);
+            if (e == ERR_OK)
+                e = buf_addf(out, "%" PRIu64, number);
+            return e == ERR_OK ? numbered(span_from(text, i + 1), number, out) : e;
+        }
+    return script_unescape(text, out);
+}
+
 static void feed(struct run *r, struct span text, bool crlf, uint64_t times)
 {
     struct buf bytes;
     begin(r);
     buf_init(&bytes, LINE_BYTES_MAX);
     for (uint64_t i = 0; i < times; i++)
-        if (script_unescape(text, &bytes) != ERR_OK || (crlf && buf_add(&bytes, SPAN("\r\n")) != ERR_OK))
+        if (numbered(text, ++r->lines, &bytes) != ERR_OK || (crlf && buf_add(&bytes, SPAN("\r\n")) != ERR_OK))
             fail(r, "bad escape in", text);
     harness_feed(r->h, buf_span(&bytes));
     buf_done(&bytes);
@@ -69,13 +84,20 @@ static void do_raw(struct run *r, struct span arg)
     feed(r, arg, false, 1);
 }
 
+static bool counted(struct run *r, struct span arg, uint64_t *ret_count, struct span *ret_text)
+{
+    struct span count;
+    if (span_cut(arg, ' ', &count, ret_text) && span_to_u64(count, 10000000, ret_count))
+        return true;
+    fail(r, "count expected:", arg);
+    return false;
+}
+
 static void do_many(struct run *r, struct span arg)
 {
-    struct span count, text;
+    struct span text;
     uint64_t n;
-    if (!span_cut(arg, ' ', &count, &text) || !span_to_u64(count, 10000000, &n))
-        fail(r, "count expected:", arg);
-    else
+    if (counted(r, arg, &n, &text))
         feed(r, text, false, n);
 }
 
@@ -158,6 +180,15 @@ static void do_server(struct run *r, struct span want)
         fail(r, "the server said", line);
     while (open_end && more && reply_line(r, &line, &more))
         continue;
+}
+
+static void do_replies(struct run *r, struct span arg)
+{
+    struct span want;
+    uint64_t n;
+    if (counted(r, arg, &n, &want))
+        for (uint64_t i = 0; i < n && !r->failed; i++)
+            do_server(r, want);
 }
 
 static void expect_silence(struct run *r)
@@ -292,6 +323,7 @@ static const struct directive {
     {SPAN_INIT("R"), do_raw, false},
     {SPAN_INIT("many"), do_many, false},
     {SPAN_INIT("S"), do_server, false},
+    {SPAN_INIT("replies"), do_replies, false},
     {SPAN_INIT("store"), do_store, false},
     {SPAN_INIT("elapse"), do_elapse, false},
     {SPAN_INIT("closed"), do_closed, false},
