@@ -68,6 +68,26 @@ def test_nothing_crosses_starttls(box):
             assert reply.code == 554 and client.closed(), reply
 
 
+def test_silent_handshake(box):
+    """A client that never begins the handshake, or never ends it, is dropped; the server goes on."""
+    tls = Certificates(box)
+    bridgehead = secured(box, tls)
+    server = dict(bridgehead.config["virtual_servers"][0], timeouts={"tls": "1s"})
+    bridgehead.write({"virtual_servers": [server]})
+    bridgehead.reload()
+    # the reload is asynchronous: with the default of a minute a client waits longer than its patience
+    wait_for("the new time-out", lambda: Client(bridgehead.smtps, greeting=None, timeout=3).closed())
+    with Client(bridgehead.smtps, greeting=None) as half:
+        half.send(b"\x16\x03\x01\x02\x00\x01")
+        assert half.closed()
+    with Client(bridgehead.smtp) as client:
+        client.ehlo()
+        client.command("STARTTLS", 220)
+        assert client.closed()
+    with Client(bridgehead.smtps, tls=tls.client_context()) as client:
+        client.ehlo()
+
+
 def test_required(box):
     """tls.required: no mail before STARTTLS."""
     tls = Certificates(box)
