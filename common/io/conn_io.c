@@ -71,7 +71,9 @@ static enum err send_wire(struct conn *c)
         for (int i = 0; i < n; i++)
             total += iov[i].iov_len;
         struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
-        ssize_t sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+        /* The last words leave in one segment with the end that end_output() adds at once. */
+        int more = c->state == CONN_FINISHING ? MSG_MORE : 0;
+        ssize_t sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL | more);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK)

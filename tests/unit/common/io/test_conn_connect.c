@@ -1,6 +1,9 @@
 /* tests/unit/common/io/test_conn_connect.c — mirrors the connecting part of common/io/conn.c */
 #include "tests/unit/common/io/server.h"
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/un.h>
 
@@ -108,6 +111,39 @@ static void test_conn__finish_and_free_while_connecting(void **state)
     server_done(&s);
 }
 
+static unsigned segments_in(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+    return info.tcpi_segs_in;
+}
+
+static void test_conn__last_words_and_end_share_a_segment(void **state)
+{
+    struct server s;
+    struct sockaddr_storage ss;
+    char text[8];
+    (void)state;
+    server_init(&s, "127.0.0.1:0");
+    s.e.greeting = "bye";
+    s.e.at_opened = FINISH;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = (socklen_t)ip_to_sockaddr(&s.at, (struct sockaddr *)&ss);
+    assert_int_equal(connect(fd, (struct sockaddr *)&ss, len), 0);
+    unsigned before = segments_in(fd);
+    run_until(&s.e, "opened");
+    run_turns(s.loop, 2);
+    struct pollfd end = {.fd = fd, .events = POLLRDHUP};
+    assert_int_equal(poll(&end, 1, 10000), 1);
+    assert_int_equal(segments_in(fd) - before, 1);
+    assert_int_equal(read(fd, text, sizeof text), 3);
+    assert_int_equal(read(fd, text, sizeof text), 0);
+    close(fd);
+    run_until(&s.e, "closed");
+    server_done(&s);
+}
+
 int main(void)
 {
     alarm(60);
@@ -115,5 +151,6 @@ int main(void)
                      cmocka_unit_test(test_conn__a_refused_connection_is_closed_from_the_loop),
                      cmocka_unit_test(test_conn__connecting_over_unix_sockets),
                      cmocka_unit_test(test_conn__targets_that_cannot_be),
-                     cmocka_unit_test(test_conn__finish_and_free_while_connecting));
+                     cmocka_unit_test(test_conn__finish_and_free_while_connecting),
+                     cmocka_unit_test(test_conn__last_words_and_end_share_a_segment));
 }
