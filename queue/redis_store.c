@@ -203,7 +203,9 @@ static void control_fatal(void *arg, const char *why)
 static void topology_changed(void *arg)
 {
     struct redis_store *st = arg;
-    struct redis_link *links[] = {st->control, st->bulk[0], st->bulk[1], st->subscribe};
+    struct redis_link *links[BULK_LINKS + 2] = {st->control, st->subscribe};
+    for (size_t i = 0; i < BULK_LINKS; i++)
+        links[2 + i] = st->bulk[i];
     for (size_t i = 0; i < ARRAY_LEN(links); i++) {
         if (links[i] != NULL)
             redis_link_moved(links[i]);
