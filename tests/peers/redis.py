@@ -78,7 +78,7 @@ class SentinelTrio:
     """servers[0] is the primary at first. `url` is what goes into redis.url."""
 
     def __init__(self, sandbox, down_after=1000):
-        common = {"min-replicas-to-write": "0", "repl-diskless-sync-delay": "0", "protected-mode": "no",
+        common = {"min-replicas-to-write": "1", "min-replicas-max-lag": "10", "repl-diskless-sync-delay": "0", "protected-mode": "no",
                   "repl-backlog-size": "64mb", "repl-timeout": "10"}
         self.servers = [Redis(sandbox, "redis0", tcp=True, settings=common)]
         first = self.servers[0]
