@@ -109,7 +109,7 @@ enum err admin_jobs(struct admin *a, const struct admin_filter *f, admin_job_fn 
 enum admin_verb {
     ADMIN_RETRY_NOW, /* due now; a queue that is gone through is no longer held */
     ADMIN_DELETE,    /* without a report */
-    ADMIN_RETURN,    /* to its sender, with a report */
+    ADMIN_RETURN,    /* to its sender, with a report: at once, whatever its link waits for */
     ADMIN_REQUEUE,   /* badmail and quarantine: as if it had just arrived */
 };
 struct admin_result {

@@ -9,11 +9,12 @@ enum { BATCH_MAX = 100, TEXT_MAX = 256 };
 static const struct {
     const char *script;
     unsigned places; /* where it can be done */
+    bool due;        /* makes it due: its queue must not stay hidden */
 } verbs[] = {
-    [ADMIN_RETRY_NOW] = {"retry", ADMIN_QUEUED},
-    [ADMIN_DELETE] = {"delete", ADMIN_QUEUED | ADMIN_BADMAIL | ADMIN_QUARANTINE},
-    [ADMIN_RETURN] = {"bounce", ADMIN_QUEUED},
-    [ADMIN_REQUEUE] = {"requeue", ADMIN_BADMAIL | ADMIN_QUARANTINE},
+    [ADMIN_RETRY_NOW] = {"retry", ADMIN_QUEUED, true},
+    [ADMIN_DELETE] = {"delete", ADMIN_QUEUED | ADMIN_BADMAIL | ADMIN_QUARANTINE, false},
+    [ADMIN_RETURN] = {"bounce", ADMIN_QUEUED, true},
+    [ADMIN_REQUEUE] = {"requeue", ADMIN_BADMAIL | ADMIN_QUARANTINE, false},
 };
 struct edit {
     struct admin_walk walk;
@@ -77,7 +78,7 @@ static void go_on(struct edit *ed)
     bool changed = ed->source_changed;
     if (ed->source_end || ed->walk.stopped)
         ed->source_changed = false;
-    if (changed && !ed->source_changed && ed->verb == ADMIN_RETRY_NOW && span_has_prefix(source, SPAN("q:")))
+    if (changed && !ed->source_changed && verbs[ed->verb].due && span_has_prefix(source, SPAN("q:")))
         end_hold(ed, source);
     else
         admin_walk_on(&ed->walk);
