@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/remote.h"
 #include "cli/table.h"
+#include "queue/member.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -12,10 +13,15 @@
 
 enum { TOP_EVERY_MS = 1000, TOP_LINKS = 12 };
 
+struct party { /* all members of a role that live */
+    unsigned n;
+    uint64_t per_minute;
+};
 struct look { /* what one round of questions brought */
     struct admin_status status;
     char version[32], mode[32], fsync[16], eviction[32], schema[16];
     struct table *members, *links;
+    struct party nodes, workers;
     bool have;
 };
 struct watching {
@@ -26,13 +32,20 @@ struct watching {
     bool live, tty, failed;
 };
 
-enum { W_NAME, W_INFO, W_LEASE, W_SLOTS, W_JOBS };
+enum { W_ROLE, W_NAME, W_HOST, W_PID, W_VERSION, W_UP, W_LEASE, W_OPEN, W_SLOTS, W_JOBS, W_RATE, W_TOTAL };
 static const struct column member_columns[] = {
-    [W_NAME] = {"name", "NODE OR WORKER", COLUMN_TEXT, 32},
-    [W_INFO] = {"info", "WHAT", COLUMN_TEXT, 40},
-    [W_LEASE] = {"lease_ms", "LEASE", COLUMN_AGE, 0},
-    [W_SLOTS] = {"slots", "CONNECTIONS", COLUMN_COUNT, 0},
+    [W_ROLE] = {"role", "ROLE", COLUMN_TEXT, 8},
+    [W_NAME] = {"name", NULL, COLUMN_TEXT, 0},
+    [W_HOST] = {"host", "HOST", COLUMN_TEXT, 32},
+    [W_PID] = {"pid", "PID", COLUMN_COUNT, 0},
+    [W_VERSION] = {"version", "VERSION", COLUMN_TEXT, 16},
+    [W_UP] = {"up_ms", "UP", COLUMN_AGE, 0},
+    [W_LEASE] = {"lease_ms", "LEASE", COLUMN_AGE, 0}, /* what is left of it; 0: dead, soon forgotten */
+    [W_OPEN] = {"open", "CONNECTIONS", COLUMN_COUNT, 0},
+    [W_SLOTS] = {"slots", "SLOTS", COLUMN_COUNT, 0},
     [W_JOBS] = {"jobs", "IN HAND", COLUMN_COUNT, 0},
+    [W_RATE] = {"per_minute", "A MINUTE", COLUMN_COUNT, 0}, /* messages accepted, recipients delivered */
+    [W_TOTAL] = {"total", "SINCE START", COLUMN_COUNT, 0},
 };
 enum { L_LINK, L_SLOTS, L_FAILURES, L_NEXT, L_ERROR };
 static const struct column link_columns[] = {
@@ -90,16 +103,35 @@ static void on_links_done(void *arg, enum err e, const char *why)
     finish(arg, e, why);
 }
 
+static void join(struct party *p, uint64_t per_minute)
+{
+    p->n++;
+    p->per_minute += per_minute;
+}
+
 static bool on_member(void *arg, const struct admin_member *m)
 {
     struct watching *w = arg;
     struct table *t = w->now.members;
-    if (table_row(t) != ERR_OK || table_text(t, W_NAME, m->name) != ERR_OK ||
-        table_text(t, W_INFO, m->info) != ERR_OK)
+    struct member_facts f;
+    member_read(m->info, &f);
+    bool alive = m->lease_ms > m->now_ms, node = span_eq(f.role, SPAN("node"));
+    if (table_row(t) != ERR_OK || table_text(t, W_ROLE, f.role) != ERR_OK ||
+        table_text(t, W_NAME, m->name) != ERR_OK || table_text(t, W_HOST, f.host) != ERR_OK ||
+        table_text(t, W_VERSION, f.version) != ERR_OK)
         return false;
-    table_number(t, W_LEASE, m->lease_ms > m->now_ms ? m->lease_ms - m->now_ms : 0);
-    table_number(t, W_SLOTS, m->slots);
-    table_number(t, W_JOBS, m->jobs);
+    table_number(t, W_PID, f.pid);
+    table_number(t, W_UP, m->now_ms > f.since_ms && f.since_ms > 0 ? m->now_ms - f.since_ms : 0);
+    table_number(t, W_LEASE, alive ? m->lease_ms - m->now_ms : 0);
+    table_number(t, W_OPEN, f.open);
+    if (!node) {
+        table_number(t, W_SLOTS, m->slots);
+        table_number(t, W_JOBS, m->jobs);
+    }
+    table_number(t, W_RATE, f.per_minute);
+    table_number(t, W_TOTAL, f.total);
+    if (alive)
+        join(node ? &w->now.nodes : &w->now.workers, f.per_minute);
     return true;
 }
 
@@ -161,12 +193,17 @@ static void print_screen(const struct watching *w)
     bytes_text(s->redis.used_memory, used);
     bytes_text(s->redis.max_memory, most);
     age_text(s->redis.uptime_s * 1000, up);
+    uint64_t frozen = s->partitions == 0 ? 0 : (c->frozen + s->partitions - 1) / s->partitions;
     (void)printf("queue      %" PRIu64 " messages, %" PRIu64 " deliveries waiting, %" PRIu64
-                 " queues (%" PRIu64 " frozen), %" PRIu64 " badmail, %" PRIu64 " in quarantine\n",
-                 s->messages, s->waiting_jobs, c->queues, c->frozen, c->badmail_now, c->quarantine_now);
+                 " queues frozen, %" PRIu64 " badmail, %" PRIu64 " in quarantine\n",
+                 s->messages, s->waiting_jobs, frozen, c->badmail_now, c->quarantine_now);
     (void)printf("ever       %" PRIu64 " accepted, %" PRIu64 " delivered, %" PRIu64 " bounced, %" PRIu64
                  " deferrals\n",
                  c->accepted, c->delivered, c->bounced, c->deferred);
+    (void)printf("nodes      %u, %" PRIu64 " messages a minute accepted%s\n", w->now.nodes.n,
+                 w->now.nodes.per_minute, w->now.nodes.n == 0 ? ": NOTHING TAKES MAIL IN" : "");
+    (void)printf("workers    %u, %" PRIu64 " recipients a minute delivered%s\n", w->now.workers.n,
+                 w->now.workers.per_minute, w->now.workers.n == 0 ? ": WHAT IS ACCEPTED WAITS" : "");
     if (w->live)
         (void)printf("a second   %.0f accepted, %.0f delivered, %.0f bounced, %.0f deferrals\n",
                      rate(w, c->accepted, b->accepted), rate(w, c->delivered, b->delivered),
@@ -179,7 +216,8 @@ static void print_screen(const struct watching *w)
                  s->redis.aof && !s->redis.aof_write_ok ? ", WRITE FAILED" : "",
                  s->redis.loading ? ", LOADING" : "");
     (void)printf("store      %u partitions, schema %s\n\n", s->partitions, w->now.schema);
-    (void)table_print(w->now.members, CLI_TABLE, "No worker is running: mail is accepted, and waits.");
+    (void)table_print(w->now.members, CLI_TABLE,
+                      "Neither node nor worker is running: `bridgehead run` starts both.");
     if (table_rows(w->now.links) > 0) {
         (void)printf("\n");
         (void)table_print(w->now.links, CLI_TABLE, "");

@@ -160,6 +160,17 @@ static size_t thread_count(const struct node_deps *deps, const struct conf_root 
     return n < THREADS_MAX ? n : THREADS_MAX;
 }
 
+/* In the main thread, which is that of shard 0 and its store. */
+static void count(void *arg, uint64_t *ret_total, uint64_t *ret_open)
+{
+    const struct node *n = arg;
+    *ret_total = *ret_open = 0;
+    for (size_t i = 0; i < n->nshards; i++) {
+        *ret_total += metric_get(&n->shards[i]->metrics.messages);
+        *ret_open += metric_get(&n->shards[i]->metrics.sessions_open);
+    }
+}
+
 static enum err open_shards(struct node *n, struct errctx *ec)
 {
     size_t want = thread_count(&n->deps, config_root(n->snapshot->config));
@@ -216,6 +227,9 @@ enum err node_new(const struct node_deps *deps, struct config *conf, struct node
         node_free(n);
         return e;
     }
+    struct member_conf member = {.role = "node", .own_lease = true, .count = count, .arg = n};
+    if (store_member_open(n->shards[0]->store, &member) != ERR_OK)
+        log_warn("node.member", "text='out of memory: `bridgehead status` will not show this node'");
     timer_set(n->files, FILES_LOOK_MS);
     log_listeners(n);
     *ret = n;
@@ -239,6 +253,7 @@ void node_free(struct node *n)
 
 void node_drain(struct node *n)
 {
+    store_member_close(n->shards[0]->store);
     tell_shards(n, NULL);
 }
 

@@ -222,6 +222,7 @@ void redis_store_opened(struct redis_store *st, bool another_master)
     }
     redis_reap_later(st);
     redis_worker_connected(st, another_master && may_have_lost);
+    redis_member_connected(st);
 }
 
 static void on_tick(void *arg)
@@ -246,6 +247,7 @@ static void redis_free(struct store *store)
         redis_link_free(st->bulk[i]);
     redis_link_free(st->subscribe);
     redis_worker_free(st);
+    redis_member_free(st);
     redis_redo_free(st);
     while (st->uploads != NULL)
         redis_upload_free(st->uploads);
@@ -273,6 +275,8 @@ static const struct store_ops redis_ops = {
     .upload_write = redis_upload_write,
     .upload_commit = redis_upload_commit,
     .upload_abort = redis_upload_abort,
+    .member_open = redis_member_open,
+    .member_close = redis_member_close,
     .worker_open = redis_worker_open,
     .worker_close = redis_worker_close,
     .worker_valid = redis_worker_valid,

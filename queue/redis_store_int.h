@@ -8,12 +8,14 @@
  *   redis_claim.c   discover, claim; redis_chunk.c bodies on their way out
  *   redis_finish.c  finish and release, in batches
  *   redis_slots.c   connection slots, links
+ *   redis_member.c  what status shows of this process
  *   redis_redo.c    what a failover may have lost, sent again
  *
  * Connections of a store: control (everything small), bulk (bodies), lanes (commits; their WAIT blocks only
  * the lane), subscribe (wake-ups). Lanes and the others are made when they are first needed. */
 #pragma once
 #include "queue/body.h"
+#include "queue/member.h"
 #include "queue/redis_check.h"
 #include "queue/redis_link.h"
 #include "queue/redis_slot.h"
@@ -34,6 +36,7 @@ struct redis_store;
 struct redis_commit;
 struct redis_redo;
 struct redis_worker;
+struct redis_member;
 struct redis_finish;
 
 struct redis_partition {
@@ -112,6 +115,7 @@ struct redis_store {
     struct redis_commit_list paused; /* commits to be tried again at the next tick */
     struct redis_redo *redo;         /* redis_redo.c */
     struct redis_worker *worker;     /* redis_worker.c, and what follows from it */
+    struct redis_member *member;     /* redis_member.c; NULL: says nothing of itself */
 };
 
 /* --- redis_store.c ------------------------------------------------------------------------------- */
@@ -205,3 +209,11 @@ struct redis_finished {                                                 /* a job
 void redis_redo_keep_finish(struct redis_store *st, const struct redis_finished *f);
 void redis_redo_start(struct redis_store *st); /* another server is master now */
 void redis_redo_tick(struct redis_store *st);
+
+/* --- redis_member.c ------------------------------------------------------------------------------ */
+enum err redis_member_open(struct store *st, const struct member_conf *conf);
+void redis_member_close(struct store *st);
+void redis_member_connected(struct redis_store *st);
+enum err redis_member_text(struct redis_store *st,
+                           struct buf *out) MUST_USE; /* nothing when it says nothing */
+void redis_member_free(struct redis_store *st);

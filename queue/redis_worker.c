@@ -142,12 +142,15 @@ static void renew_one(struct redis_store *st, unsigned which, bool hello)
         redis_arg_u64(rq, st->lease_ms);
         redis_arg_u64(rq, hello);
     } else {
-        redis_script(rq, SCRIPT_SEM, span_cstr(st->sem_tag), hello ? 4 : 3);
+        struct buf text;
+        buf_init(&text, MEMBER_TEXT_MAX);
+        (void)!redis_member_text(st, &text); /* what does not fit is left out */
+        redis_script(rq, SCRIPT_SEM, span_cstr(st->sem_tag), 4);
         redis_arg_str(rq, hello ? "hello" : "renew");
         redis_arg_str(rq, w->name);
         redis_arg_u64(rq, st->lease_ms);
-        if (hello)
-            redis_arg_str(rq, w->info);
+        redis_arg(rq, text.len > 0 ? buf_span(&text) : span_cstr(w->info));
+        buf_done(&text);
     }
     w->left++;
     redis_link_send(st->control, rq);

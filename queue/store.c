@@ -68,6 +68,17 @@ void upload_abort(struct upload *u)
         u->store->ops->upload_abort(u);
 }
 
+enum err store_member_open(struct store *st, const struct member_conf *conf)
+{
+    return st->ops->member_open == NULL ? ERR_OK : st->ops->member_open(st, conf);
+}
+
+void store_member_close(struct store *st)
+{
+    if (st->ops->member_close != NULL)
+        st->ops->member_close(st);
+}
+
 enum err store_worker_open(struct store *st, const struct worker_info *info, store_event_fn *expired,
                            void *arg)
 {

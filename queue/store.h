@@ -41,6 +41,18 @@ void store_on_change(struct store *st, store_event_fn *fn, void *arg);
 /* Appends Prometheus text. */
 enum err store_metrics(const struct store *st, struct buf *out) MUST_USE;
 
+/* --- Membership: what `bridgehead status` shows of this process ------------------------------------ */
+
+struct member_conf {
+    const char *role; /* "node"; static */
+    bool own_lease;   /* nodes; a worker has one already: call this before store_worker_open() */
+    /* Asked with every renewal: messages accepted or recipients delivered so far, sessions or connections. */
+    void (*count)(void *arg, uint64_t *ret_total, uint64_t *ret_open);
+    void *arg;
+};
+enum err store_member_open(struct store *st, const struct member_conf *conf) MUST_USE; /* once */
+void store_member_close(struct store *st); /* leaves the list; else its lease ends by itself */
+
 /* --- Accepting (nodes; workers for reports) ------------------------------------------------------ */
 
 /* Makes an id and picks a healthy partition (or `near`'s, for a report about that message).

@@ -19,6 +19,8 @@ struct store_ops {
                               size_t njobs, commit_fn *done, void *arg);
     void (*upload_abort)(struct upload *u);
 
+    enum err (*member_open)(struct store *st, const struct member_conf *conf); /* NULL: nobody looks */
+    void (*member_close)(struct store *st);
     enum err (*worker_open)(struct store *st, const struct worker_info *info, store_event_fn *expired,
                             void *arg);
     void (*worker_close)(struct store *st, done_fn *done, void *arg);

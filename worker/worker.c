@@ -68,11 +68,22 @@ static void on_wake(void *arg, unsigned partition)
 
 /* --- Life ------------------------------------------------------------------------------------------- */
 
+static void count(void *arg, uint64_t *ret_total, uint64_t *ret_open)
+{
+    const struct worker *w = arg;
+
+    *ret_total = metric_get(&w->m.delivered);
+    *ret_open = metric_get(&w->m.connections_now);
+}
+
 static enum err open_lease(struct worker *w, struct errctx *ec)
 {
     struct worker_info info = {.name = w->name, .host = w->set->hostname, .version = BRIDGEHEAD_VERSION};
-    enum err e = store_worker_open(w->store, &info, on_expired, w);
+    struct member_conf member = {.role = "worker", .count = count, .arg = w};
+    enum err e = store_member_open(w->store, &member);
 
+    if (e == ERR_OK)
+        e = store_worker_open(w->store, &info, on_expired, w);
     if (e != ERR_OK)
         return err_set(ec, e, "the worker cannot register with the queue: %s", err_text(e));
     store_on_wake(w->store, on_wake, w);

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- queue/lua/sem.lua: members with a lease, and the connection slots they hold (keeps I11).
 -- ARGV: 3 verb, then
---   hello worker lease info | renew worker lease | bye worker | reap max
+--   hello worker lease info | renew worker lease [info] | bye worker | reap max
 --   get worker link want cap_link cap_total | put worker link n | sync worker lease {link n}*
 -- Returns an integer: README.md.
 -- include "lib/head.lua"
@@ -38,7 +38,11 @@ function verbs.hello()
 end
 
 function verbs.renew()
-  renew(member(false))
+  local who = member(false)
+  renew(who)
+  if ARGV[6] then
+    call('SET', p .. 'i:' .. who, str(ARGV[6], 0, 1024, 'info'))
+  end
   return 1
 end
 

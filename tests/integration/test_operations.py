@@ -277,8 +277,13 @@ def test_queue_delete_and_dry_run(box):
 
 
 def test_queue_bounce(box):
-    """bounce returns messages to their senders."""
-    _, bridgehead, _ = frozen_world(box)
+    """bounce returns messages to their senders, and does not wait for the next try of their link."""
+    sink = box.add(Sink(box, refuse=True))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address))  # tries again after a minute
+    for n in range(10):
+        bridgehead.send(f"b{n}@far.example", TEXT)
+    wait_for("the first failure", lambda: bridgehead.json("queue", "list")[0]["last_error"])
+    wait_for("all to be back in the queue", lambda: bridgehead.json("queue", "list")[0]["waiting"] == 10)
     bridgehead.cli("queue", "bounce", "far.example")
     bridgehead.wait_mail("a", 10)
     assert dict(bridgehead.wait_report()[1][0])["action"] == "failed"
@@ -312,13 +317,17 @@ def test_badmail_commands(box):
 def test_status_and_json(box):
     """status and queue list, as tables and as JSON."""
     _, bridgehead, _ = frozen_world(box)
+    wait_for("node and worker in the list", lambda: len(bridgehead.json("status")["members"]) == 2)
     table = bridgehead.cli("status").stdout
     for word in ("node", "worker", "redis"):
         assert word in table.lower(), table
     status = bridgehead.json("status")
-    assert status, status
-    queues = bridgehead.json("queue", "list")
-    assert "far.example" in json.dumps(queues) and "10" in json.dumps(queues), queues
+    assert status["messages"] == 10 and status["redis"]["fsync"] == "always", status
+    roles = sorted(member["role"] for member in status["members"])
+    assert roles == ["node", "worker"] and all(m["lease_ms"] > 0 and m["pid"] for m in status["members"]), status
+    wait_for("why nothing moves", lambda: "refused" in (bridgehead.json("queue", "list")[0]["last_error"] or ""))
+    queue, = bridgehead.json("queue", "list")
+    assert queue["queue"] == "far.example" and queue["waiting"] + queue["in_hand"] == 10, queue
 
 
 def test_send_command(box):
@@ -341,6 +350,64 @@ def test_help_and_usage(box):
     assert bridgehead.cli("queue", "lsit", check=False).returncode == 2
     assert bridgehead.cli("status", "--bogus", check=False).returncode == 2
     assert "complete" in bridgehead.cli("completion", "bash").stdout
+
+
+def test_completion_in_bash(box):
+    """The script that `completion bash` prints completes commands, families and options in a real bash."""
+    script = box.path("completion.bash")
+    script.write_text(Bridgehead(box).cli("completion", "bash").stdout)
+    for words, expected in ((["stat"], {"status"}), (["queue", "fre"], {"freeze"}), (["badmail", ""],
+                            {"list", "show", "requeue", "delete"}), (["queue", "delete", "--dr"], {"--dry-run"}),
+                            (["status", "-"], {"--config", "--output", "--help"}), (["status", "-o", "j"], {"json"})):
+        line = " ".join(f"'{word}'" for word in ["bridgehead"] + words)
+        done = box.run("bash", "--norc", "-c", f"source {script}; COMP_WORDS=({line}); COMP_CWORD={len(words)}; _bridgehead;"
+                       "printf '%s\\n' \"${COMPREPLY[@]}\"")
+        assert set(done.stdout.decode().split()) == expected, (words, done.stdout)
+
+
+SAMPLE = """\
+organization: example
+routing_group: {name: hq}
+redis: {url: embedded, durability: fsync}      # or unix:///path, redis://h:6379/0, rediss://…, redis-sentinel://h1:26379,h2/mymaster, redis-cluster://h1,h2
+data_dir: ./var
+virtual_servers:
+  - name: default
+    listen: ["127.0.0.1:2525"]                  # and "tls://127.0.0.1:2465" for TLS from the first byte
+    hostname: mx.example.org
+    # tls: {certificate: /path/fullchain.pem, key: /path/key.pem}   (reloaded when the files change)
+    relay_from: ["127.0.0.0/8"]
+    max_message_size: 50M
+delivery:
+  max_connections: 1000
+  max_connections_per_domain: 100
+  messages_per_connection: 20
+  retry: {glitch: [60s, 60s, 60s], schedule: [10m, 10m, 10m, 15m], expire: 2d, delay_notice: 12h}
+local_domains:
+  - {domain: example.org, deliver: "maildir:./var/mail/%d/%u"}     # or lmtp://host:port, lmtp:unix:/path
+connectors:
+  - name: lab
+    type: smtp
+    address_spaces: [{space: "*.lab.example", cost: 1}]
+    smart_hosts: ["127.0.0.1:2526"]
+    allow_relay: true                           # anybody may send to this connector's address spaces
+  - {name: internet, type: smtp, address_spaces: [{space: "*", cost: 10}], deliver: dns}
+resolver: {servers: []}                         # empty: the system's; e.g. ["127.0.0.1@5353"]
+"""
+
+
+def test_the_sample_works_as_it_stands(box):
+    """The documented file, not a byte changed: mail for its local domain arrives. Addresses come from the environment."""
+    assert SAMPLE in (ROOT / "deploy" / "bridgehead.yaml").read_text()
+    bridgehead = Bridgehead(box)
+    bridgehead.file.write_text(SAMPLE)
+    bridgehead.process.env = dict(os.environ)
+    for part, address in (("VIRTUAL_SERVERS_0_LISTEN", bridgehead.smtp), ("NODE_HTTP", bridgehead.http["node"]),
+                          ("WORKER_HTTP", bridgehead.http["worker"]), ("ROUTER_HTTP", bridgehead.http["router"])):
+        bridgehead.process.env[f"BRIDGEHEAD_{part}"] = "{}:{}".format(*address)
+    box.add(bridgehead)
+    bridgehead.send("b@example.org", TEXT)
+    new = bridgehead.dir / "var" / "mail" / "example.org" / "b" / "new"
+    wait_for(lambda: bridgehead.process.tail(), lambda: new.exists() and list(new.iterdir()))
 
 
 def test_metrics_and_health(box):
