@@ -74,7 +74,7 @@ class World:
         os.kill(pid, signal.SIGSTOP)
         # Without a name: an earlier incarnation, whose lease has ended while it waited for an answer.
         members = self.nodes[0].json("status")["members"]
-        self.in_hand += sum(one["jobs"] for one in members if f"worker-{pid}-" in one["info"] or not one["info"])
+        self.in_hand += sum(one["jobs"] for one in members if one["role"] != "node" and (one["pid"] == pid or not one["role"]))
 
     def kill_worker(self):
         """kill -9 of a worker, and a new one."""
