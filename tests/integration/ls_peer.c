@@ -10,8 +10,10 @@
  *   replay            the ADVERTISE that was kept first, again
  *   forge             the same with a byte of its signed header changed
  *   wait TYPE         until such a message arrives (10 s at most); prints "TYPE" or "nothing"
+ *   newer             until an ADVERTISE with a higher version than the kept one arrives (10 s at most)
  *   silent MS         reads for so long; prints what arrives
- * Messages that arrive are printed by their type. HELLOs are answered, so that an adjacency comes up. */
+ * Messages that arrive are printed by their type. HELLO, DIGEST and BUCKETS are answered as by a router that
+ * holds nothing, so that the adjacency comes up, stays up, and brings the other's records. */
 #include "linkstate/message.h"
 #include "router/keys.h"
 
@@ -25,7 +27,8 @@ struct peer {
     void *s;
     struct span organization, group;
     uint64_t instance;
-    struct buf kept;
+    struct buf kept; /* the first ADVERTISE */
+    struct ls_version kept_version, last_version;
 };
 
 static void say(struct peer *p, const struct ls_message *m)
@@ -50,6 +53,33 @@ static void hello(struct peer *p, unsigned min, unsigned max, bool answer)
     say(p, &m);
 }
 
+/* What a router with an empty table says to keep the adjacency, and to be told everything. */
+static void answer(struct peer *p, const struct ls_message *m)
+{
+    char all[LS_BUCKETS / 8];
+    memset(all, 0xff, sizeof all);
+    struct ls_message summary = {.type = LS_MSG_SUMMARY, .bitmap = span_of(all, sizeof all)};
+    struct ls_message digest = {.type = LS_MSG_DIGEST};
+    if (m->type == LS_MSG_HELLO && !m->answer)
+        hello(p, LS_PROTOCOL_MIN, LS_PROTOCOL_MAX, true);
+    else if (m->type == LS_MSG_DIGEST)
+        say(p, &digest);
+    else if (m->type == LS_MSG_BUCKETS)
+        say(p, &summary);
+}
+
+static void keep(struct peer *p, const struct ls_message *m, struct span bytes)
+{
+    struct rd r = rd_open(m->list);
+    struct ls_advert ad;
+    struct lsa lsa;
+    if (!ls_advert_next(&r, &ad) || lsa_parse(ad.header, &lsa) != ERR_OK)
+        return;
+    p->last_version = lsa.version;
+    if (p->kept.len == 0 && buf_add(&p->kept, bytes) == ERR_OK)
+        p->kept_version = lsa.version;
+}
+
 /* The type of what arrived; LS_MSG_NONE: nothing in time, or not a message. */
 static enum ls_message_type receive(struct peer *p, int wait_ms)
 {
@@ -64,10 +94,9 @@ static enum ls_message_type receive(struct peer *p, int wait_ms)
     if (zmq_msg_recv(&msg, p->s, ZMQ_DONTWAIT) >= 0 &&
         ls_message_parse(span_of(zmq_msg_data(&msg), zmq_msg_size(&msg)), &m, &ec) == ERR_OK) {
         type = m.type;
-        if (type == LS_MSG_ADVERTISE && p->kept.len == 0)
-            (void)!buf_add(&p->kept, span_of(zmq_msg_data(&msg), zmq_msg_size(&msg)));
-        if (type == LS_MSG_HELLO && !m.answer)
-            hello(p, LS_PROTOCOL_MIN, LS_PROTOCOL_MAX, true);
+        if (type == LS_MSG_ADVERTISE)
+            keep(p, &m, span_of(zmq_msg_data(&msg), zmq_msg_size(&msg)));
+        answer(p, &m);
     }
     zmq_msg_close(&msg);
     return type;
@@ -87,6 +116,14 @@ static void wait_for(struct peer *p, const char *type)
     while (now_ms() < end && strcmp(ls_message_name(got), type) != 0)
         got = receive(p, 100);
     printf("%s\n", got == LS_MSG_NONE ? "nothing" : ls_message_name(got));
+}
+
+static void wait_newer(struct peer *p)
+{
+    long end = now_ms() + 10000;
+    while (now_ms() < end && ls_version_cmp(&p->last_version, &p->kept_version) <= 0)
+        (void)receive(p, 100);
+    printf("%s\n", ls_version_cmp(&p->last_version, &p->kept_version) > 0 ? "newer" : "nothing");
 }
 
 static void send_raw(struct peer *p, const char *hex)
@@ -142,6 +179,8 @@ static void obey(struct peer *p, char *line)
         forge(p);
     } else if (strncmp(line, "wait ", 5) == 0) {
         wait_for(p, line + 5);
+    } else if (strcmp(line, "newer") == 0) {
+        wait_newer(p);
     } else if (strncmp(line, "silent ", 7) == 0) {
         for (long end = now_ms() + strtol(line + 7, NULL, 10); now_ms() < end;) {
             enum ls_message_type type = receive(p, 20);
