@@ -1,6 +1,7 @@
 #include "common/log.h"
 #include "router/carrier_int.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +29,12 @@ static void say_why(struct dial *d, const char *why)
 
 /* --- Actions of the table --------------------------------------------------------------------------- */
 
+/* The monitor is told to stop before its reader goes: ZeroMQ's reaper would wait for ever to tell a reader
+ * that is gone about the end of the connection, and give back no closed socket any more. */
 static void drop(struct dial *d)
 {
+    if (d->link.s != NULL)
+        (void)zmq_socket_monitor(d->link.s, NULL, 0);
     zsock_close(&d->link);
     zsock_close(&d->monitor);
     dns_cancel(d->query);
@@ -166,7 +171,8 @@ static enum err open_socket(struct dial *d)
     int never = -1, one = 1;
     ip_endpoint_text(&to, at);
     (void)snprintf(url, sizeof url, "tcp://%s", at);
-    (void)snprintf(name, sizeof name, "inproc://monitor-%p", (void *)d);
+    /* A name of its own: the one before is only given back some time after it was closed. */
+    (void)snprintf(name, sizeof name, "inproc://monitor-%p-%" PRIu64, (void *)d, ++c->monitors);
     d->link.s = carrier_socket(c, ZMQ_DEALER);
     if (d->link.s == NULL ||
         zmq_setsockopt(d->link.s, ZMQ_CURVE_SERVERKEY, n->keys[d->attempt % n->nkeys], SIGN_KEY_LEN) != 0 ||

@@ -64,6 +64,7 @@ struct carrier {
     struct neighbour *neighbours;
     struct dial *dials;
     size_t nneighbours, ndials;
+    uint64_t monitors; /* so many were opened */
     struct timer *bind_timer;
     char (*binds)[64]; /* "tcp://..." not bound yet; "" : done */
     size_t nbinds;
