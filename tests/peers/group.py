@@ -5,6 +5,7 @@ import signal
 from .bridgehead import executable, yaml, merge
 from .process import Failed, Process, wait_for
 from .redis import Redis
+from .topology import published
 
 FAST = {"hello": "300ms", "refresh": "2s", "lifetime": "10s", "probe_timeout": "1s",
         "damping": {"glitch_attempts": 1, "glitch_interval": "200ms", "probe_interval": "200ms"}}
@@ -26,7 +27,8 @@ class Organization:
 
 
 class Group:
-    """A routing group: its Redis and, added with router(), its routers."""
+    """A routing group: its Redis and, added with router(), its routers. redis: False for none, or a Redis that others
+    use, too: each group then has a namespace of its own there."""
 
     def __init__(self, organization, name, number, config=None, redis=True):
         self.organization, self.name, self.box = organization, name, organization.box
@@ -35,18 +37,20 @@ class Group:
         organization.make("group", self.key, "--group", name, "--organization-key", organization.key)
         self.transport = self.box.path(name, "transport.key")
         self.public = organization.make("transport", self.transport)
-        self.redis = Redis(self.box, f"redis-{name}") if redis else None
+        self.redis = redis if isinstance(redis, Redis) else Redis(self.box, f"redis-{name}") if redis else None
+        self.namespace = name if isinstance(redis, Redis) else "mq"
+        self.shares = isinstance(redis, Redis)
         self.port = self.box.port(self.host)
         self.neighbours, self.routers = [], []
         self.config = merge({"router": FAST, "connectors": [], "local_domains": []}, config or {})
         organization.groups[name] = self
 
     def start(self):
-        if self.redis:
+        if self.redis and not self.shares:
             self.redis.start()
 
     def stop(self):
-        if self.redis:
+        if self.redis and not self.shares:
             self.redis.stop()
 
     def knows(self, other, dial=True, **more):
@@ -60,7 +64,7 @@ class Group:
         return [r.host for r in self.routers] or [self.host]
 
     def settings(self):
-        base = {"organization": self.organization.name, "redis": {"url": self.redis.url},
+        base = {"organization": self.organization.name, "redis": {"url": self.redis.url, "namespace": self.namespace},
                 "data_dir": str(self.box.path(self.name, "var")),
                 "routing_group": {"name": self.name, "organization_key": self.organization.public, "key_file": str(self.key),
                                   "transport_key_file": str(self.transport), "neighbours": self.neighbours}}
@@ -71,25 +75,31 @@ class Group:
         self.routers.append(router)
         return router
 
+    def key_of(self, name):
+        return f"{{{self.namespace}.rt}}:{name}"
+
     def table(self):
         """(version, bytes) of what is published."""
-        version = self.redis.ask("hget", "{mq.rt}:table", "v")
+        version = self.redis.ask("hget", self.key_of("table"), "v")
         return int(version or 0)
 
+    def records(self):
+        """What is published, decoded."""
+        return published(self.redis.bytes("hget", self.key_of("table"), "b"))
+
     def own_version(self):
-        text = self.redis.ask("hget", "{mq.rt}:own", "v")
+        text = self.redis.ask("hget", self.key_of("own"), "v")
         return tuple(int(n) for n in text.split(".")) if text else None
 
     def master(self):
-        return self.redis.ask("hget", "{mq.rt}:master", "n").rsplit("-", 1)[0]
+        return self.redis.ask("hget", self.key_of("master"), "n").rsplit("-", 1)[0]
 
     def groups(self):
-        """Names of the groups in the published table: those whose signed header is in it."""
-        done = self.box.run("redis-cli", "-s", self.redis.socket, "--no-raw", "hget", "{mq.rt}:table", "b")
-        return {g for g in self.organization.groups if f"\\x01\\x{len(g):02x}{g}" in done.stdout.decode()}
+        """Names of the groups in the published table."""
+        return set(self.records())
 
     def history(self):
-        out = self.redis.ask("xrange", "{mq.rt}:ev", "-", "+").splitlines()
+        out = self.redis.ask("xrange", self.key_of("ev"), "-", "+").splitlines()
         fields = [line for line in out]
         events, current = [], {}
         for at, line in enumerate(fields):

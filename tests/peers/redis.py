@@ -42,6 +42,10 @@ class Redis(Process):
             raise Failed(f"redis {words}: {text}")
         return text
 
+    def bytes(self, *words):
+        """The reply as it is."""
+        return self.sandbox.run("redis-cli", "-s", self.socket, "--raw", *words).stdout[:-1]
+
     def info(self, section):
         lines = (line.partition(":") for line in self.ask("info", section).splitlines())
         return {key: value.strip() for key, _, value in lines if value}
