@@ -47,8 +47,15 @@ enum err spf_result_init(struct spf_result *r, uint32_t nodes)
     return ERR_OK;
 }
 
+enum err spf_result_firsts(struct spf_result *r)
+{
+    r->firsts = calloc((size_t)r->nodes + 1, sizeof *r->firsts);
+    return r->firsts == NULL ? ERR_NOMEM : ERR_OK;
+}
+
 void spf_result_done(struct spf_result *r)
 {
+    free(r->firsts);
     free(r->cost);
     free(r->first_edge);
     free(r->last_edge);
@@ -73,14 +80,19 @@ static void put(struct queue *q, uint32_t node, uint32_t cost)
     q->waiting++;
 }
 
-static void relax(const struct spf_graph *g, uint32_t edge, uint32_t source, struct spf_result *r,
-                  struct queue *q)
+/* bit: of the edge, when it leaves the source and has one. */
+static void relax(const struct spf_graph *g, uint32_t edge, uint64_t bit, uint32_t source,
+                  struct spf_result *r, struct queue *q)
 {
     const struct spf_edge *e = &g->edges[edge];
     uint32_t cost = r->cost[e->from] + e->cost;
     uint32_t first = e->from == source ? edge : r->first_edge[e->from];
     if (cost > r->cost[e->to])
         return;
+    if (r->firsts != NULL) { /* what leads to e->from is complete: it was cheaper */
+        uint64_t firsts = e->from == source ? bit : r->firsts[e->from];
+        r->firsts[e->to] = cost < r->cost[e->to] ? firsts : r->firsts[e->to] | firsts;
+    }
     /* A tie: the lower first edge, then the lower last one, whichever was found first. */
     if (cost == r->cost[e->to] &&
         (first > r->first_edge[e->to] || (first == r->first_edge[e->to] && edge >= r->last_edge[e->to])))
@@ -97,7 +109,8 @@ static void visit(const struct spf_graph *g, uint32_t node, uint32_t source, con
 {
     for (uint32_t i = g->first[node]; i < g->first[node + 1]; i++)
         if (usable == NULL || usable[g->edge[i]] != 0)
-            relax(g, g->edge[i], source, r, q);
+            relax(g, g->edge[i], i - g->first[node] < 64 ? (uint64_t)1 << (i - g->first[node]) : 0, source, r,
+                  q);
 }
 
 enum err spf_run(const struct spf_graph *g, uint32_t source, const uint8_t *usable, struct spf_result *ret)

@@ -25,12 +25,16 @@ struct spf_result {
     uint32_t *cost;       /* SPF_UNREACHABLE */
     uint32_t *first_edge; /* out of the source; SPF_NONE for the source itself and what is unreachable */
     uint32_t *last_edge;  /* into the node: walk back for the whole path */
+    /* The edges out of the source that paths of least cost begin with: bit i is the i-th in the graph, of
+     * 64. NULL unless spf_result_firsts() was called. */
+    uint64_t *firsts;
 };
 /* ERR_PARSE: an edge names no node or costs nothing; ERR_NOMEM. */
 enum err spf_graph_init(struct spf_graph *g, uint32_t nodes, const struct spf_edge *edges,
                         uint32_t nedges) MUST_USE;
 void spf_graph_done(struct spf_graph *g);
 enum err spf_result_init(struct spf_result *r, uint32_t nodes) MUST_USE;
+enum err spf_result_firsts(struct spf_result *r) MUST_USE; /* before spf_run(). ERR_NOMEM */
 void spf_result_done(struct spf_result *r);
 /* usable: one byte an edge, zero leaves it out (down, out of scope, restricted); NULL uses all. */
 enum err spf_run(const struct spf_graph *g, uint32_t source, const uint8_t *usable,
