@@ -1,281 +1,420 @@
-/* linkstate/route.c — the table of address spaces and the look-up in it.
+/* linkstate/route.c — from a domain and a class to the connector; see route_int.h.
  *
- * Every name that appears in an address space or as a local domain has one row; rows hold their
- * candidates sorted by cost, then name, so the first one that the message may use is the answer. A
- * look-up visits the row of the domain itself, then those of its suffixes from the longest to the
- * empty one ("*"). One pass from the end of the name gives all their hashes. */
-#include "linkstate/route.h"
-#include "linkstate/class.h"
+ * A look-up visits the row of the domain itself, then those of its suffixes from the longest to the empty one
+ * ("*"). One pass from the end of the name gives all their hashes. */
+#include "linkstate/route_int.h"
 
-#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
-enum { LABELS_MAX = 128 }; /* of a domain of 255 octets */
+/* --- Levels ---------------------------------------------------------------------------------------- */
 
-struct candidate {
-    uint32_t connector, cost;
-};
-struct row {
-    const struct conf_local_domain *local;
-    uint32_t exact_at, exact_n; /* into candidates: "example.com" */
-    uint32_t below_at, below_n; /* "*.example.com"; of the empty name: "*" */
-};
-struct route_table {
-    atomic_uint refs;
-    const struct conf_root *root;
-    void (*release)(void *owner);
-    void *owner;
-    struct class_table classes;
-    struct class_rule *rules; /* per connector */
-    struct namemap names;     /* -> row number + 1 */
-    struct row *rows;
-    size_t nrows;
-    struct candidate *candidates;
-    unsigned deepest; /* most labels of any name in the table */
+struct walk {
+    const struct route_table *t;
+    struct span domain;
+    const struct rt_row *row; /* of the domain itself, or NULL */
+    bool begun;
+    unsigned n; /* suffixes left */
+    struct {
+        uint32_t hash, at;
+    } suffixes[RT_LABELS_MAX + 1];
 };
 
-/* --- Building -------------------------------------------------------------------------------------- */
-
-/* An address space taken apart; sorted, those of one name come together. */
-struct entry {
-    struct span name;
-    bool below;
-    const char *connector_name;
-    struct candidate candidate;
-};
-
-static struct span without_final_dot(struct span s)
-{
-    return s.len > 0 && s.ptr[s.len - 1] == '.' ? span_first(s, s.len - 1) : s;
-}
-
-static enum err parse_space(const struct conf_connector *c, const char *space, struct entry *ret,
-                            struct errctx *ec)
-{
-    struct span name = without_final_dot(span_cstr(space));
-    ret->below = true;
-    if (span_eq(name, SPAN("*")))
-        name = SPAN("");
-    else if (span_has_prefix(name, SPAN("*.")) && name.len > 2)
-        name = span_from(name, 2);
-    else
-        ret->below = false;
-    size_t at;
-    if ((name.len == 0 && !ret->below) || span_find(name, '*', &at))
-        return err_set(ec, ERR_CONFIG,
-                       "connector %s: '%s' is no address space; use *, *.example.com or example.com", c->name,
-                       space);
-    ret->name = name;
-    return ERR_OK;
-}
-
-static int compare_entries(const void *a, const void *b)
-{
-    const struct entry *x = a, *y = b;
-    if (x->name.len != y->name.len)
-        return x->name.len < y->name.len ? -1 : 1;
-    int order = x->name.len == 0 ? 0 : strncasecmp(x->name.ptr, y->name.ptr, x->name.len);
-    if (order != 0)
-        return order;
-    if (x->below != y->below)
-        return x->below ? 1 : -1;
-    if (x->candidate.cost != y->candidate.cost)
-        return x->candidate.cost < y->candidate.cost ? -1 : 1;
-    order = strcmp(x->connector_name, y->connector_name);
-    if (order != 0)
-        return order;
-    return x->candidate.connector < y->candidate.connector ? -1 : 1;
-}
-
-static enum err collect_entries(const struct conf_root *root, struct entry *entries, struct errctx *ec)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < root->connectors.count; i++) {
-        const struct conf_connector *c = &root->connectors.items[i];
-        uint64_t base = c->type == CONF_CONNECTOR_ROUTING_GROUP ? c->cost : 0;
-        for (size_t k = 0; k < c->address_spaces.count; k++) {
-            struct entry *entry = &entries[n++];
-            enum err e = parse_space(c, c->address_spaces.items[k].space, entry, ec);
-            if (e != ERR_OK)
-                return e;
-            entry->connector_name = c->name;
-            entry->candidate = (struct candidate){.connector = (uint32_t)i,
-                                                  .cost = (uint32_t)(base + c->address_spaces.items[k].cost)};
-        }
-    }
-    qsort(entries, n, sizeof(*entries), compare_entries);
-    return ERR_OK;
-}
-
-static unsigned label_count(struct span name)
-{
-    unsigned labels = name.len == 0 ? 0 : 1;
-    for (size_t i = 0; i < name.len; i++)
-        labels += name.ptr[i] == '.';
-    return labels;
-}
-
-/* The row of a name, made when it is new. Rows are allocated for the worst case. */
-static enum err row_of(struct route_table *t, struct span name, struct row **ret)
-{
-    uint32_t *number;
-    enum err e = namemap_add(&t->names, name, &number);
-    if (e != ERR_OK)
-        return e;
-    if (*number == 0) {
-        *number = (uint32_t)++t->nrows;
-        if (label_count(name) > t->deepest)
-            t->deepest = label_count(name);
-    }
-    *ret = &t->rows[*number - 1];
-    return ERR_OK;
-}
-
-static enum err fill_rows(struct route_table *t, const struct entry *entries, size_t n)
-{
-    struct row *row;
-    enum err e = ERR_OK;
-    for (size_t i = 0; i < n && e == ERR_OK; i++) {
-        t->candidates[i] = entries[i].candidate;
-        e = row_of(t, entries[i].name, &row);
-        if (e != ERR_OK)
-            break;
-        uint32_t *at = entries[i].below ? &row->below_at : &row->exact_at;
-        uint32_t *count = entries[i].below ? &row->below_n : &row->exact_n;
-        if ((*count)++ == 0)
-            *at = (uint32_t)i;
-    }
-    for (size_t i = 0; i < t->root->local_domains.count && e == ERR_OK; i++) {
-        const struct conf_local_domain *local = &t->root->local_domains.items[i];
-        e = row_of(t, without_final_dot(span_cstr(local->domain)), &row);
-        if (e == ERR_OK && row->local == NULL)
-            row->local = local;
-    }
-    return e;
-}
-
-static void table_free(struct route_table *t)
-{
-    class_table_done(&t->classes);
-    namemap_done(&t->names);
-    free(t->rules);
-    free(t->rows);
-    free(t->candidates);
-    free(t);
-}
-
-enum err route_table_build(const struct conf_root *root, void (*release)(void *owner), void *owner,
-                           struct route_table **ret, struct errctx *ec)
-{
-    size_t nconnectors = root->connectors.count, nspaces = 0;
-    for (size_t i = 0; i < nconnectors; i++)
-        nspaces += root->connectors.items[i].address_spaces.count;
-    enum err e = ERR_NOMEM;
-    struct entry *entries = calloc(nspaces + 1, sizeof(*entries));
-    struct route_table *t = calloc(1, sizeof(*t));
-    if (entries == NULL || t == NULL)
-        goto fail;
-    *t = (struct route_table){.root = root};
-    atomic_init(&t->refs, 1);
-    t->rules = calloc(nconnectors + 1, sizeof(*t->rules));
-    t->rows = calloc(nspaces + root->local_domains.count + 1, sizeof(*t->rows));
-    t->candidates = calloc(nspaces + 1, sizeof(*t->candidates));
-    if (t->rules == NULL || t->rows == NULL || t->candidates == NULL)
-        goto fail;
-    if ((e = class_table_init(&t->classes, root->connectors.items, nconnectors, t->rules, ec)) != ERR_OK ||
-        (e = collect_entries(root, entries, ec)) != ERR_OK || (e = fill_rows(t, entries, nspaces)) != ERR_OK)
-        goto fail;
-    free(entries);
-    t->release = release;
-    t->owner = owner;
-    *ret = t;
-    return ERR_OK;
-fail:
-    free(entries);
-    if (t != NULL)
-        table_free(t);
-    return e == ERR_NOMEM ? err_set(ec, e, "route table: %s", err_text(e)) : e;
-}
-
-struct route_table *route_table_ref(struct route_table *t)
-{
-    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
-    return t;
-}
-
-void route_table_unref(struct route_table *t)
-{
-    if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    void (*release)(void *owner) = t->release;
-    void *owner = t->owner;
-    table_free(t);
-    if (release != NULL)
-        release(owner);
-}
-
-/* --- Look-up --------------------------------------------------------------------------------------- */
-
-uint32_t route_class(const struct route_table *t, const struct route_message *m)
-{
-    return class_of(&t->classes, m);
-}
-
-static const struct row *row_find(const struct route_table *t, struct span name, uint32_t hash)
+static const struct rt_row *row_find(const struct route_table *t, struct span name, uint32_t hash)
 {
     uint32_t number;
     return namemap_find(&t->names, name, hash, &number) ? &t->rows[number - 1] : NULL;
 }
 
-/* Step 2 before step 3: a connector that the message may not use does not exist for it. */
-static bool take_first(const struct route_table *t, uint32_t at, uint32_t n, uint32_t klass,
-                       struct route *ret)
+static void walk_begin(struct walk *w, const struct route_table *t, struct span domain)
 {
-    for (uint32_t i = at; i < at + n; i++) {
-        uint32_t number = t->candidates[i].connector;
-        if (!class_passes(klass, &t->rules[number]))
+    uint32_t hash = NAMEMAP_HASH_SEED;
+    w->t = t;
+    w->domain = domain;
+    w->begun = false;
+    w->n = 1;
+    w->suffixes[0].hash = hash; /* the empty one: "*" */
+    w->suffixes[0].at = (uint32_t)domain.len;
+    for (size_t i = domain.len; i > 0; i--) {
+        if (domain.ptr[i - 1] == '.' && w->n <= t->deepest && w->n <= RT_LABELS_MAX) {
+            w->suffixes[w->n].hash = hash;
+            w->suffixes[w->n++].at = (uint32_t)i;
+        }
+        hash = namemap_hash_step(hash, domain.ptr[i - 1]);
+    }
+    w->row = domain.len == 0 ? NULL : row_find(t, domain, hash);
+}
+
+static const struct rt_level *walk_next(struct walk *w)
+{
+    if (!w->begun) {
+        w->begun = true;
+        if (w->row != NULL && w->row->exact.n > 0)
+            return &w->row->exact;
+    }
+    while (w->n > 0) {
+        w->n--;
+        const struct rt_row *row =
+            row_find(w->t, span_from(w->domain, w->suffixes[w->n].at), w->suffixes[w->n].hash);
+        if (row != NULL && row->below.n > 0)
+            return &row->below;
+    }
+    return NULL;
+}
+
+void rt_chain_of(const struct route_table *t, struct span domain, struct rt_chain *ret)
+{
+    struct walk w;
+    const struct rt_level *level;
+    walk_begin(&w, t, domain);
+    *ret = (struct rt_chain){.row = w.row};
+    while ((level = walk_next(&w)) != NULL)
+        ret->levels[ret->n++] = level;
+}
+
+/* --- Choosing --------------------------------------------------------------------------------------- */
+
+/* Step 2 before step 3: a connector that the message may not use does not exist for it. */
+enum route_fate rt_judge(const struct rt_view *v, const struct rt_candidate *candidate,
+                         uint32_t *ret_path_cost)
+{
+    const struct rt_connector *c = &v->t->connectors[candidate->connector];
+    *ret_path_cost = v->now->spf.cost[c->group];
+    if (!class_passes(v->klass, &c->rule))
+        return ROUTE_RESTRICTED;
+    if (!rt_in_scope(v, c))
+        return ROUTE_SCOPE;
+    if (v->ever->spf.cost[c->group] == SPF_UNREACHABLE)
+        return ROUTE_NO_PATH;
+    if (!rt_is_up(v, c))
+        return ROUTE_DOWN;
+    if (*ret_path_cost == SPF_UNREACHABLE)
+        return ROUTE_CUT_OFF;
+    return c->to == RT_NOBODY || rt_may_enter(v, c->to) ? ROUTE_CHOSEN : ROUTE_VISITED;
+}
+
+static bool exists(enum route_fate fate)
+{
+    return fate != ROUTE_RESTRICTED && fate != ROUTE_SCOPE && fate != ROUTE_NO_PATH;
+}
+
+/* Step 5. */
+static bool wins_tie(const struct rt_view *v, const struct rt_candidate *a, const struct rt_candidate *b)
+{
+    const struct rt_connector *x = &v->t->connectors[a->connector], *y = &v->t->connectors[b->connector];
+    if ((x->group == v->from) != (y->group == v->from))
+        return x->group == v->from;
+    int order = span_cmp(x->name, y->name);
+    return order != 0 ? order < 0 : a->connector < b->connector;
+}
+
+/* Whether anybody may send to an address space is a matter of configuration, whatever is UP; other groups
+ * decide that for their own domains alone. */
+static bool open_to_all(const struct rt_view *v, const struct rt_connector *c)
+{
+    return c->local ? c->group != v->from : c->conf != NULL && c->relay_open;
+}
+
+static bool pick_level(const struct rt_view *v, const struct rt_level *level, struct rt_pick *p,
+                       bool *ret_relay)
+{
+    bool any = false;
+    *ret_relay = false;
+    for (uint32_t i = level->at; i < level->at + level->n; i++) {
+        const struct rt_candidate *c = &v->t->candidates[i];
+        uint32_t path_cost, cost;
+        enum route_fate fate = rt_judge(v, c, &path_cost);
+        if (!exists(fate))
             continue;
-        const struct conf_connector *c = &t->root->connectors.items[number];
-        *ret = (struct route){.kind = ROUTE_NEXT_HOP,
-                              .connector = c,
-                              .dns = c->deliver == CONF_DELIVER_DNS ||
-                                     (c->deliver == CONF_DELIVER_AUTO && c->smart_hosts.count == 0),
-                              .relay_open = c->allow_relay,
-                              .cost = t->candidates[i].cost};
-        return true;
+        any = true;
+        *ret_relay = *ret_relay || open_to_all(v, &v->t->connectors[c->connector]);
+        if (fate != ROUTE_CHOSEN)
+            continue;
+        cost = path_cost + c->cost;
+        if (p->best == NULL || cost < p->cost || (cost == p->cost && wins_tie(v, c, p->best))) {
+            p->best = c;
+            p->cost = cost;
+            p->path_cost = path_cost;
+            p->level = level;
+        }
+    }
+    return any;
+}
+
+void rt_pick(const struct rt_view *v, const struct rt_chain *chain, struct rt_pick *ret)
+{
+    struct rt_pick p = {.kind = ROUTE_NONE};
+    for (size_t i = 0; i < chain->n; i++) {
+        bool relay;
+        if (!pick_level(v, chain->levels[i], &p, &relay))
+            continue;
+        if (p.kind == ROUTE_NONE) /* the most specific one there is */
+            p.relay_open = relay;
+        p.kind = p.best != NULL ? ROUTE_NEXT_HOP : ROUTE_UNREACHABLE;
+        if (p.best != NULL || !v->t->fall_back)
+            break;
+    }
+    *ret = p;
+}
+
+bool rt_equal(const struct rt_view *v, const struct rt_pick *p, const struct rt_candidate *c)
+{
+    uint32_t path_cost, best = v->t->connectors[p->best->connector].group;
+    return rt_judge(v, c, &path_cost) == ROUTE_CHOSEN && path_cost + c->cost == p->cost &&
+           (v->t->connectors[c->connector].group == v->from) == (best == v->from);
+}
+
+uint32_t rt_first(const struct rt_view *v, uint32_t connector)
+{
+    uint32_t group = v->t->connectors[connector].group;
+    return group == v->from ? connector : v->t->edge_connectors[v->now->spf.first_edge[group]];
+}
+
+/* --- Spreading -------------------------------------------------------------------------------------- */
+
+struct shares {
+    uint32_t n, connectors[RT_SHARES_MAX];
+};
+
+static void add_share(struct shares *s, uint32_t connector)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->connectors[i] == connector)
+            return;
+    if (s->n < RT_SHARES_MAX)
+        s->connectors[s->n++] = connector;
+}
+
+static void add_shares(const struct rt_view *v, const struct rt_candidate *c, struct shares *s)
+{
+    const struct route_table *t = v->t;
+    uint32_t group = t->connectors[c->connector].group;
+    if (group == v->from) {
+        add_share(s, c->connector);
+        return;
+    }
+    add_share(s, rt_first(v, c->connector)); /* also one beyond those that have a bit */
+    uint64_t firsts = v->now->spf.firsts[group];
+    for (uint32_t bit = 0; bit < 64; bit++)
+        if ((firsts >> bit & 1) != 0)
+            add_share(s, t->edge_connectors[t->graph.edge[t->graph.first[v->from] + bit]]);
+}
+
+static void find_shares(const struct rt_view *v, const struct rt_pick *p, struct shares *s)
+{
+    s->n = 0;
+    if (!v->t->spread || p->kind != ROUTE_NEXT_HOP)
+        return;
+    add_shares(v, p->best, s);
+    for (uint32_t i = p->level->at; i < p->level->at + p->level->n; i++)
+        if (rt_equal(v, p, &v->t->candidates[i]))
+            add_shares(v, &v->t->candidates[i], s);
+    if (s->n == 1)
+        s->n = 0;
+}
+
+/* Numbers that follow each other fall far apart (the finalizer of splitmix64). */
+static uint64_t mixed(uint64_t x)
+{
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+static uint32_t share_of(const struct rt_result *r, uint64_t share)
+{
+    if (share == 0 || r->nshares == 0)
+        return r->first;
+    uint32_t at = (uint32_t)(mixed(share) % r->shares[r->nshares - 1].weights), i = 0;
+    while (at >= r->shares[i].weights)
+        i++;
+    return r->shares[i].connector;
+}
+
+/* --- Results ---------------------------------------------------------------------------------------- */
+
+static struct rt_result *result_new(const struct rt_view *v, const struct rt_pick *p)
+{
+    struct shares s;
+    find_shares(v, p, &s);
+    struct rt_result *r = calloc(1, sizeof *r + s.n * sizeof r->shares[0]);
+    if (r == NULL)
+        return NULL;
+    r->kind = p->kind;
+    r->klass = v->klass;
+    r->relay_open = p->relay_open;
+    r->cost = p->cost;
+    if (p->kind == ROUTE_NEXT_HOP) {
+        r->winner = p->best->connector;
+        r->first = rt_first(v, r->winner);
+    }
+    for (uint32_t i = 0, sum = 0; i < s.n; i++) {
+        sum += v->t->connectors[s.connectors[i]].weight;
+        r->shares[r->nshares++] = (struct rt_share){s.connectors[i], sum};
+    }
+    return r;
+}
+
+static struct rt_result *resolve(struct rt_view *v, struct span domain)
+{
+    struct rt_chain chain;
+    struct rt_pick pick;
+    if (rt_view_open(v) != ERR_OK)
+        return NULL;
+    rt_chain_of(v->t, domain, &chain);
+    rt_pick(v, &chain, &pick);
+    struct rt_result *r = result_new(v, &pick);
+    rt_view_close(v);
+    return r;
+}
+
+static uint32_t level_number(const struct route_table *t, const struct rt_level *level)
+{
+    const char *row = (const char *)level;
+    size_t at = (size_t)(row - (const char *)t->rows) / sizeof *t->rows;
+    return (uint32_t)(at * 2 + (level == &t->rows[at].below));
+}
+
+static size_t slot_of(const struct route_table *t, uint32_t level, uint32_t klass)
+{
+    return (size_t)mixed((uint64_t)level << 32 | klass) & (t->nresults - 1);
+}
+
+static const struct rt_result *recall(const struct route_table *t, uint32_t level, uint32_t klass)
+{
+    size_t at = slot_of(t, level, klass);
+    for (size_t i = 0; i < RT_PROBES; i++) {
+        const struct rt_result *r =
+            atomic_load_explicit(&t->results[(at + i) & (t->nresults - 1)], memory_order_acquire);
+        if (r == NULL || (r->level == level && r->klass == klass))
+            return r;
+    }
+    return NULL;
+}
+
+/* Takes r; false: there was no room, or somebody else was faster. */
+static bool remember(const struct route_table *t, struct rt_result *r)
+{
+    size_t at = slot_of(t, r->level, r->klass);
+    for (size_t i = 0; i < RT_PROBES; i++) {
+        struct rt_result *there = NULL;
+        if (atomic_compare_exchange_strong_explicit(&t->results[(at + i) & (t->nresults - 1)], &there, r,
+                                                    memory_order_acq_rel, memory_order_acquire))
+            return true;
+        if (there->level == r->level && there->klass == r->klass)
+            return false;
     }
     return false;
 }
 
+/* --- Look-up ---------------------------------------------------------------------------------------- */
+
+uint32_t route_class(const struct route_table *t, const struct route_message *m)
+{
+    return class_of(&t->classes, m) | (t->by_transit && m->in_transit ? CLASS_IN_TRANSIT : 0);
+}
+
+/* false: *ret is all there is to say. */
+static bool begin(const struct route_table *t, struct span domain, struct route *ret,
+                  const struct rt_level **ret_level)
+{
+    struct walk w;
+    walk_begin(&w, t, domain);
+    if (w.row != NULL && w.row->local != NULL) {
+        *ret = (struct route){.kind = ROUTE_LOCAL, .local = w.row->local};
+        return false;
+    }
+    *ret_level = walk_next(&w);
+    if (*ret_level == NULL)
+        *ret = (struct route){.kind = ROUTE_NONE};
+    return *ret_level != NULL;
+}
+
+static void fill(const struct route_table *t, const struct rt_result *r, uint64_t share, struct route *ret)
+{
+    if (r == NULL) {
+        *ret = (struct route){.kind = ROUTE_UNREACHABLE}; /* no memory: later */
+        return;
+    }
+    *ret = (struct route){.kind = r->kind, .relay_open = r->relay_open, .cost = r->cost};
+    if (r->kind != ROUTE_NEXT_HOP)
+        return;
+    const struct rt_connector *c = &t->connectors[share_of(r, share)];
+    ret->connector = c->conf;
+    ret->dns = c->dns;
+    ret->targets = &t->own_targets[c->targets_at];
+    ret->ntargets = c->ntargets;
+    ret->ntargets_up = c->ntargets_up;
+}
+
+/* The remembered result, or a new one; *ret_mine: it found no room, and is the caller's to free. */
+static const struct rt_result *result_of(const struct route_table *t, struct span domain,
+                                         const struct rt_level *level, uint32_t klass,
+                                         struct rt_result **ret_mine)
+{
+    struct rt_view v = {.t = t, .klass = klass};
+    uint32_t number = level_number(t, level);
+    const struct rt_result *known = recall(t, number, klass);
+    *ret_mine = NULL;
+    if (known != NULL)
+        return known;
+    struct rt_result *r = resolve(&v, domain);
+    if (r == NULL)
+        return NULL;
+    r->level = number;
+    if (!remember(t, r))
+        *ret_mine = r;
+    return r;
+}
+
 void route_lookup(const struct route_table *t, struct span domain, uint32_t klass, struct route *ret)
 {
-    struct {
-        uint32_t hash;
-        uint32_t at;
-    } suffixes[LABELS_MAX + 1];
-    unsigned n = 1;
-    uint32_t hash = NAMEMAP_HASH_SEED;
-    suffixes[0].hash = hash; /* the empty one: "*" */
-    suffixes[0].at = (uint32_t)domain.len;
-    for (size_t i = domain.len; i > 0; i--) {
-        if (domain.ptr[i - 1] == '.' && n <= t->deepest && n <= LABELS_MAX) {
-            suffixes[n].hash = hash;
-            suffixes[n++].at = (uint32_t)i;
-        }
-        hash = namemap_hash_step(hash, domain.ptr[i - 1]);
+    route_lookup_message(t, domain, klass, NULL, 0, ret);
+}
+
+static bool shuts(const struct route_table *t, const struct trace *trace)
+{
+    for (size_t i = 0; trace != NULL && i < trace->n; i++)
+        if (!trace_admits(trace, trace->items[i].group, t->generation))
+            return true;
+    return false;
+}
+
+/* Whether the usual way enters a group that is not to be entered. It does not while tables agree: each step
+ * leads nearer to the end. */
+static bool goes_back(const struct route_table *t, const struct rt_result *r, uint64_t share,
+                      const struct trace *trace)
+{
+    struct rt_view usual = {.t = t, .klass = r->klass}, v = {.t = t, .trace = trace};
+    const struct rt_connector *winner = &t->connectors[r->winner],
+                              *first = &t->connectors[share_of(r, share)];
+    if (rt_view_open(&usual) != ERR_OK)
+        return true;
+    bool back = (winner->to != RT_NOBODY && !rt_may_enter(&v, winner->to)) ||
+                (first->to != RT_NOBODY && !rt_may_enter(&v, first->to));
+    for (uint32_t group = winner->group; group != 0 && !back;) {
+        back = !rt_may_enter(&v, group);
+        group = t->edges[usual.now->spf.last_edge[group]].from;
     }
-    const struct row *row = domain.len == 0 ? NULL : row_find(t, domain, hash);
-    if (row != NULL && row->local != NULL) {
-        *ret = (struct route){.kind = ROUTE_LOCAL, .local = row->local};
+    rt_view_close(&usual);
+    return back;
+}
+
+void route_lookup_message(const struct route_table *t, struct span domain, uint32_t klass,
+                          const struct trace *trace, uint64_t share, struct route *ret)
+{
+    const struct rt_level *level;
+    struct rt_result *mine;
+    if (!begin(t, domain, ret, &level))
         return;
+    const struct rt_result *r = result_of(t, domain, level, klass, &mine);
+    if (r != NULL && r->kind == ROUTE_NEXT_HOP && shuts(t, trace) && goes_back(t, r, share, trace)) {
+        struct rt_view v = {.t = t, .klass = klass, .trace = trace};
+        free(mine);
+        r = mine = resolve(&v, domain);
     }
-    if (row != NULL && take_first(t, row->exact_at, row->exact_n, klass, ret))
-        return;
-    while (n-- > 0) {
-        row = row_find(t, span_from(domain, suffixes[n].at), suffixes[n].hash);
-        if (row != NULL && take_first(t, row->below_at, row->below_n, klass, ret))
-            return;
-    }
-    *ret = (struct route){.kind = ROUTE_NONE};
+    fill(t, r, share, ret);
+    free(mine);
 }
 
 void route_link_name(const struct route *route, struct span domain, char out[ROUTE_LINK_MAX])

@@ -30,7 +30,7 @@ static struct route_table *build(const struct conf_connector *connectors, size_t
     root.connectors.count = n;
     root.local_domains.items = (struct conf_local_domain *)locals;
     root.local_domains.count = nlocals;
-    if (route_table_build(&root, NULL, NULL, &t, &ec) != ERR_OK)
+    if (route_table_build(&root, SPAN(""), NULL, NULL, &t, &ec) != ERR_OK)
         fail_msg("%s", ec.msg);
     return t;
 }
@@ -191,7 +191,7 @@ static void test_route__restrictions_decide_per_message(void **state)
     struct route_table *t = build(connectors, ARRAY_LEN(connectors), NULL, 0);
     CHECK_EACH (cases, c) {
         struct route r;
-        struct route_message m = {c->size, c->priority, c->system, c->sender};
+        struct route_message m = {c->size, c->priority, c->system, c->sender, false};
         route_lookup(t, c->domain, route_class(t, &m), &r);
         assert_string_equal(route_name(&r), c->route);
     }
@@ -214,12 +214,12 @@ static void test_route__classes_depend_on_the_restrictions_alone(void **state)
         struct route_message m;
         uint32_t klass;
     } cases[] = {
-        {{10, PRIORITY_HIGH, true, SPAN_INIT("x@y")}, 0},
-        {{11, PRIORITY_LOW, false, SPAN_INIT("x@y")}, 1 << 3},
-        {{21, PRIORITY_LOW, false, SPAN_INIT("x@y")}, 2 << 3},
-        {{1, PRIORITY_LOW, false, SPAN_INIT("x@a.example")}, 1 << 8},
-        {{1, PRIORITY_LOW, false, SPAN_INIT("x@b.example")}, 1 << 8},
-        {{11, PRIORITY_LOW, false, SPAN_INIT("x@c.example")}, 1 << 3 | 1 << 9},
+        {{10, PRIORITY_HIGH, true, SPAN_INIT("x@y"), false}, 0},
+        {{11, PRIORITY_LOW, false, SPAN_INIT("x@y"), false}, 1 << 3},
+        {{21, PRIORITY_LOW, false, SPAN_INIT("x@y"), false}, 2 << 3},
+        {{1, PRIORITY_LOW, false, SPAN_INIT("x@a.example"), false}, 1 << 8},
+        {{1, PRIORITY_LOW, false, SPAN_INIT("x@b.example"), false}, 1 << 8},
+        {{11, PRIORITY_LOW, false, SPAN_INIT("x@c.example"), false}, 1 << 3 | 1 << 9},
     };
     struct route_table *tables[] = {t1, NULL};
     CHECK_EACH (cases, c)
@@ -238,11 +238,12 @@ static void test_route__bad_settings_are_refused_by_name(void **state)
     struct conf_connector many[40] = {{0}};
     struct conf_connector lists[40] = {{0}};
     static char *words[40];
+    static char name[] = "c";
     for (size_t i = 0; i < ARRAY_LEN(many); i++) {
         snprintf(sizes_names[i], sizeof(sizes_names[i]), "@d%zu", i);
         words[i] = sizes_names[i];
-        many[i] = (struct conf_connector){.name = T("c"), .max_message_size = 1 + i};
-        lists[i] = (struct conf_connector){.name = T("c"), .accept_from = {&words[i], 1}};
+        many[i] = (struct conf_connector){.name = name, .max_message_size = 1 + i};
+        lists[i] = (struct conf_connector){.name = name, .accept_from = {&words[i], 1}};
     }
     struct conf_connector space = {.name = T("lab"), .address_spaces = SPACES({T("a.*.example"), 1})};
     struct conf_connector empty = {.name = T("lab"), .address_spaces = SPACES({T("."), 1})};
@@ -261,7 +262,7 @@ static void test_route__bad_settings_are_refused_by_name(void **state)
         struct route_table *t = NULL;
         root.connectors.items = c->items;
         root.connectors.count = c->n;
-        assert_int_equal(route_table_build(&root, NULL, NULL, &t, &ec), ERR_CONFIG);
+        assert_int_equal(route_table_build(&root, SPAN(""), NULL, NULL, &t, &ec), ERR_CONFIG);
         assert_non_null(strstr(ec.msg, c->says));
         assert_null(t);
     }
@@ -280,7 +281,7 @@ static void test_route__the_last_reference_releases_the_settings(void **state)
     struct conf_root root = {0};
     struct route_table *t = NULL;
     released = 0;
-    assert_int_equal(route_table_build(&root, count_release, &root, &t, NULL), ERR_OK);
+    assert_int_equal(route_table_build(&root, SPAN(""), count_release, &root, &t, NULL), ERR_OK);
     assert_ptr_equal(route_table_ref(t), t);
     route_table_unref(t);
     assert_int_equal(released, 0);
@@ -433,7 +434,8 @@ static void test_route__agrees_with_brute_force(void **state)
             struct route r;
             random_name(&rng, domain, sizeof(domain), false);
             struct route_message m = {rng_below(&rng, 6), (enum priority)rng_below(&rng, 3),
-                                      rng_below(&rng, 2) == 0, senders[rng_below(&rng, ARRAY_LEN(senders))]};
+                                      rng_below(&rng, 2) == 0, senders[rng_below(&rng, ARRAY_LEN(senders))],
+                                      false};
             const char *want = brute_force(w.connectors, CONNECTORS, span_cstr(domain), &m, &cost);
             route_lookup(t, span_cstr(domain), route_class(t, &m), &r);
             if (strcmp(route_name(&r), want) != 0 || r.cost != cost)
