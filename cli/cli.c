@@ -52,17 +52,37 @@ static const struct cli_optdesc *opt_find(const struct cli_optdesc *list, struct
     return NULL;
 }
 
-static int take_common(struct cli *cli, size_t at, const char *value, bool *ret_help)
+/* One of the words that d offers. */
+static int take_output(struct cli *cli, const struct cli_optdesc *d, const char *value)
 {
-    if (at == 0) {
-        cli->config_path = value;
-    } else if (at == 2) {
-        *ret_help = true;
-    } else if (span_eq(span_cstr(value), SPAN("json"))) {
-        cli->output = CLI_JSON;
-    } else if (!span_eq(span_cstr(value), SPAN("table"))) {
-        return cli_fail(cli, CLI_USAGE, "-o takes table or json, not '%s'", value);
+    static const char *const words[] = {
+        [CLI_TABLE] = "table", [CLI_JSON] = "json", [CLI_DOT] = "dot", [CLI_SVG] = "svg"};
+    struct span word, rest = span_cstr(d->value);
+    while (rest.len > 0) {
+        (void)span_cut(rest, '|', &word, &rest);
+        for (size_t i = 0; i < ARRAY_LEN(words) && span_eq(word, span_cstr(value)); i++) {
+            if (!span_eq(word, span_cstr(words[i])))
+                continue;
+            cli->output = (enum cli_output)i;
+            return CLI_OK;
+        }
     }
+    return cli_fail(cli, CLI_USAGE, "-o takes %s, not '%s'", d->value, value);
+}
+
+static bool is_output(const struct cli_optdesc *d)
+{
+    return strcmp(d->name, "output") == 0;
+}
+
+static int take_common(struct cli *cli, const struct cli_optdesc *d, const char *value, bool *ret_help)
+{
+    if (is_output(d))
+        return take_output(cli, d, value);
+    if (d->value == NULL)
+        *ret_help = true;
+    else
+        cli->config_path = value;
     return CLI_OK;
 }
 
@@ -115,9 +135,9 @@ static int take_option(struct cli *cli, struct cursor *cur)
         return cli_fail(cli, CLI_USAGE, "--%s needs a value: %s", d->name, d->value);
     }
     if (own == NULL)
-        return take_common(cli, at, value, &cur->help);
+        return take_common(cli, d, value, &cur->help);
     cli->opts[at] = value;
-    return CLI_OK;
+    return is_output(d) ? take_output(cli, d, value) : CLI_OK;
 }
 
 static bool is_option(const struct cursor *cur)
@@ -260,11 +280,15 @@ int cli_main(int argc, char **argv)
 
 /* --- generated texts ------------------------------------------------------------------------------------ */
 
-static enum err add_opts(struct buf *out, const struct cli_optdesc *opts)
+/* but: options that take the place of some of these. */
+static enum err add_opts(struct buf *out, const struct cli_optdesc *opts, const struct cli_optdesc *but)
 {
     enum err e = ERR_OK;
     for (; e == ERR_OK && opts != NULL && opts->name != NULL; opts++) {
         char left[64];
+        size_t at;
+        if (opt_find(but, span_cstr(opts->name), 0, &at) != NULL)
+            continue;
         char letter[8] = "    ";
         if (opts->letter != 0)
             (void)snprintf(letter, sizeof letter, "-%c, ", opts->letter);
@@ -308,8 +332,8 @@ enum err cli_help(const struct verb *verb, struct buf *out)
     if (e == ERR_OK)
         e = buf_addf(out, "\noptions:\n");
     if (e == ERR_OK)
-        e = add_opts(out, verb->opts);
-    return e == ERR_OK ? add_opts(out, common_opts) : e;
+        e = add_opts(out, verb->opts, NULL);
+    return e == ERR_OK ? add_opts(out, common_opts, verb->opts) : e;
 }
 
 static enum err docs_verb(struct buf *out, const struct verb *v)
@@ -320,9 +344,16 @@ static enum err docs_verb(struct buf *out, const struct verb *v)
         e = buf_addf(out, "\n%s\n", v->more);
     if (e == ERR_OK && v->opts != NULL)
         e = buf_addf(out, "\n| option | what |\n|---|---|\n");
-    for (const struct cli_optdesc *o = v->opts; e == ERR_OK && o != NULL && o->name != NULL; o++)
-        e = buf_addf(out, "| `--%s%s%s` | %s |\n", o->name, o->value != NULL ? " " : "",
-                     o->value != NULL ? o->value : "", o->help);
+    for (const struct cli_optdesc *o = v->opts; e == ERR_OK && o != NULL && o->name != NULL; o++) {
+        struct span word, rest = span_cstr(o->value);
+        e = buf_addf(out, "| `--%s%s", o->name, o->value != NULL ? " " : "");
+        while (e == ERR_OK && rest.len > 0) { /* a bar would end the cell */
+            bool more = span_cut(rest, '|', &word, &rest);
+            e = buf_addf(out, SPAN_FMT "%s", SPAN_ARG(word), more ? "\\|" : "");
+        }
+        if (e == ERR_OK)
+            e = buf_addf(out, "` | %s |\n", o->help);
+    }
     return e;
 }
 

@@ -20,7 +20,7 @@ enum cli_exit {
     CLI_EXIT_MAP(X)
 #undef X
 };
-enum cli_output { CLI_TABLE, CLI_JSON };
+enum cli_output { CLI_TABLE, CLI_JSON, CLI_DOT, CLI_SVG }; /* drawings: only where the row has CLI_DRAWN */
 enum { CLI_OPTS_MAX = 16, CLI_ARGS_MAX = 256 };
 
 struct cli_optdesc {
@@ -48,6 +48,11 @@ struct verb {
     const struct cli_optdesc *opts; /* or NULL */
     int (*run)(struct cli *cli);
 };
+/* For the options of a command that can also draw; its -o takes the place of the common one. */
+#define CLI_DRAWN                                                                                            \
+    {                                                                                                        \
+        "output", 'o', "table|json|dot|svg", "table, JSON, or a drawing: Graphviz DOT, SVG"                  \
+    }
 extern const struct verb cli_verbs[];
 extern const size_t cli_verb_count;
 

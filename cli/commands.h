@@ -21,6 +21,17 @@ int cmd_keys_show(struct cli *cli);
 int cmd_keys_certify(struct cli *cli);
 int cmd_keys_install(struct cli *cli);
 int cmd_keys_rotate(struct cli *cli);
+/* cmd_link.c */
+int cmd_link_list(struct cli *cli);
+int cmd_link_down(struct cli *cli);
+int cmd_link_up(struct cli *cli);
+int cmd_link_auto(struct cli *cli);
+/* cmd_linkstate.c */
+int cmd_group_list(struct cli *cli);
+int cmd_linkstate_show(struct cli *cli);
+int cmd_linkstate_verify(struct cli *cli);
+int cmd_linkstate_purge(struct cli *cli);
+int cmd_linkstate_history(struct cli *cli);
 /* cmd_simulate.c */
 int cmd_simulate(struct cli *cli);
 /* cmd_config.c */

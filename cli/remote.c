@@ -18,7 +18,7 @@ const struct cli_optdesc filter_opts[] = {
     {NULL, 0, NULL, NULL},
 };
 
-int remote_open(struct remote *r, struct cli *cli)
+static int open_either(struct remote *r, struct cli *cli, bool routing)
 {
     struct errctx ec = {""};
     *r = (struct remote){.cli = cli};
@@ -28,16 +28,28 @@ int remote_open(struct remote *r, struct cli *cli)
     r->loop = loop_new();
     if (r->loop == NULL)
         return cli_fail(cli, CLI_FAILED, "out of memory");
-    if (admin_open(r->loop, conf, PATIENCE_MS, &r->admin, &ec) != ERR_OK)
-        return cli_fail(cli, CLI_REDIS, "%s", ec.msg);
-    return CLI_OK;
+    enum err e = routing ? routing_open(r->loop, conf, PATIENCE_MS, &r->routing, &ec)
+                         : admin_open(r->loop, conf, PATIENCE_MS, &r->admin, &ec);
+    return e == ERR_OK ? CLI_OK : cli_fail(cli, CLI_REDIS, "%s", ec.msg);
+}
+
+int remote_open(struct remote *r, struct cli *cli)
+{
+    return open_either(r, cli, false);
+}
+
+int remote_open_routing(struct remote *r, struct cli *cli)
+{
+    return open_either(r, cli, true);
 }
 
 void remote_close(struct remote *r)
 {
     admin_free(r->admin);
+    routing_free(r->routing);
     loop_free(r->loop);
     r->admin = NULL;
+    r->routing = NULL;
     r->loop = NULL;
 }
 

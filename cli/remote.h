@@ -11,16 +11,19 @@
 #include "cli/cli.h"
 #include "common/io/loop.h"
 #include "queue/admin.h"
+#include "queue/routing.h"
 
 struct remote {
     struct cli *cli;
     struct loop *loop;
-    struct admin *admin;
+    struct admin *admin;     /* remote_open() */
+    struct routing *routing; /* remote_open_routing() */
     int code;
     bool waiting;
     void *user; /* the command's own */
 };
 int remote_open(struct remote *r, struct cli *cli);
+int remote_open_routing(struct remote *r, struct cli *cli); /* what routers say, instead of queues */
 void remote_close(struct remote *r);
 /* False: the call failed at once; reported, r->code is set. */
 bool remote_asked(struct remote *r, enum err e);

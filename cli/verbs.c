@@ -44,6 +44,22 @@ static const struct cli_optdesc reason_opts[] = {
     {"reason", 0, "TEXT", "kept with the queue, for whoever wonders later"},
     {NULL, 0, NULL, NULL},
 };
+static const struct cli_optdesc word_opts[] = {
+    {"reason", 0, "TEXT", "kept in the history, and shown by `link list`"},
+    {"for", 0, "DURATION", "until so much time has passed: 90s, 10m, 2h, 3d; default: until `link auto`"},
+    {NULL, 0, NULL, NULL},
+};
+static const struct cli_optdesc show_opts[] = {
+    CLI_DRAWN,
+    {"raw", 0, NULL, "the signed bytes of every record, and whose key signed them"},
+    {"watch", 'w', NULL, "again whenever it changes, until Ctrl-C"},
+    {NULL, 0, NULL, NULL},
+};
+static const struct cli_optdesc history_opts[] = {
+    {"group", 'g', "NAME", "only what happened to this group"},
+    {"max", 0, "N", "at most so many, the newest; default 50, at most 10000"},
+    {NULL, 0, NULL, NULL},
+};
 static const struct cli_optdesc fsck_opts[] = {
     {"repair", 0, NULL, "mend what can be mended"},
     {NULL, 0, NULL, NULL},
@@ -82,6 +98,18 @@ const struct verb cli_verbs[] = {
     {"badmail delete", mail, "[QUEUE|ID]", 0, 1, "delete badmail", NULL, filter_opts, cmd_badmail_delete},
     {"send", mail, "[ADDRESS...]", 0, CLI_ARGS_MAX - 1, "send a test message over SMTP; prints what the server answered", NULL, send_opts, cmd_send},
 
+    {"link list", routing, "", 0, 0, "connectors of this group: UP or DOWN, since when and why, targets, penalty, overrides", NULL, NULL, cmd_link_list},
+    {"link down", routing, "CONNECTOR", 1, 1, "announce a connector DOWN, whatever is found out: mail takes another way, or waits", NULL, word_opts, cmd_link_down},
+    {"link up", routing, "CONNECTOR", 1, 1, "announce a connector UP, whatever is found out", NULL, word_opts, cmd_link_up},
+    {"link auto", routing, "CONNECTOR", 1, 1, "take an override back: workers and probes decide again", NULL, NULL, cmd_link_auto},
+    {"group list", routing, "", 0, 0, "routing groups: version, when refreshed, routers, connectors, adjacency", NULL, NULL, cmd_group_list},
+    {"linkstate show", routing, "", 0, 0, "the published table: every group with its connectors, as a tree or a drawing",
+     "The drawing has the costs of all connectors between groups; what is DOWN is red and dashed.", show_opts, cmd_linkstate_show},
+    {"linkstate verify", routing, "", 0, 0, "ask every neighbour for its table, and name what differs",
+     "Exits with 1 when a neighbour's table differs or a neighbour does not answer.", NULL, cmd_linkstate_verify},
+    {"linkstate purge", routing, "GROUP", 1, 1, "drop a group's record; one that is alive comes back by itself", NULL, NULL, cmd_linkstate_purge},
+    {"linkstate history", routing, "", 0, 0, "what went UP or DOWN, came or went, when and why; the newest first",
+     "The last 10000 events are kept, over restarts and changes of the master.", history_opts, cmd_linkstate_history},
     {"simulate", routing, "", 0, 0, "how link state spreads over a topology: time, messages, bytes",
      "Runs the engines of all groups in virtual time. Links fail and heal at random; for each event the table shows\n"
      "how long it took until every router had the same table again, and what was sent, beside the bytes that\n"

@@ -1,0 +1,218 @@
+"""What people type about routing: links, groups, the table of link state and its drawing, its history."""
+import json
+import signal
+import subprocess
+import xml.etree.ElementTree
+
+from peers.bridgehead import executable
+from peers.group import Group, Organization, wait_full
+from peers.process import Process, wait_for
+from peers.sink import Sink
+
+SMART = {"name": "out", "type": "smtp", "address_spaces": [{"space": "*", "cost": 7}], "smart_hosts": ["192.0.2.1"]}
+DNS = {"name": "dns", "type": "smtp", "address_spaces": [{"space": "*.example.org"}]}
+
+
+def to(group, cost, host="192.0.2.9"):
+    return {"name": f"to-{group}", "type": "routing_group", "to_group": group, "cost": cost, "smart_hosts": [host]}
+
+
+class Cli:
+    """The command line, with a router's configuration."""
+
+    def __init__(self, router):
+        self.router, self.box = router, router.group.box
+
+    def run(self, *words, code=0):
+        done = self.box.run(executable(), *words, "-c", self.router.file, check=False)
+        assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+        return (done.stdout if code == 0 else done.stdout + done.stderr).decode()
+
+    def json(self, *words, code=0):
+        done = self.box.run(executable(), *words, "-o", "json", "-c", self.router.file, check=False)
+        assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+        return json.loads(done.stdout)
+
+
+def alone(box, config=None):
+    group = box.add(Group(Organization(box), "hq", 0, config))
+    router = box.add(group.router()).wait_master()
+    wait_for("the table", lambda: group.table() > 0)
+    return group, router, Cli(router)
+
+
+def pair(box, config_a=None, config_b=None):
+    organization = Organization(box)
+    a = box.add(Group(organization, "a", 0, {"connectors": [SMART, DNS, to("b", 10)], "local_domains": [{"domain": "a.example", "deliver": f"maildir:{box.path('mail')}"}],
+                                             **(config_a or {})}))
+    b = box.add(Group(organization, "b", 1, {"connectors": [to("a", 20)], **(config_b or {})}))
+    a.knows(b)
+    b.knows(a)
+    ra, rb = box.add(a.router()), box.add(b.router())
+    wait_full(ra, rb)
+    wait_for("both tables", lambda: a.groups() == b.groups() == {"a", "b"})
+    return a, b, ra, rb
+
+
+def test_link_list(box):
+    """What is configured, what is found out, and why."""
+    sink = box.add(Sink(box))
+    target = "{}:{}".format(*sink.address)
+    group, router, cli = alone(box, {"connectors": [{**SMART, "smart_hosts": [target, "192.0.2.1"]}, DNS, to("far", 30)]})
+    rows = {r["connector"]: r for r in cli.json("link", "list")}
+    assert set(rows) == {"out", "dns", "to-far"} and all(r["up"] for r in rows.values()), rows
+    assert rows["dns"]["state"] == "UP (by DNS)" and rows["to-far"]["to_group"] == "far" and rows["to-far"]["cost"] == 30, rows
+    sink.stop()
+    for host in (target, "192.0.2.1"):
+        group.redis.ask("hset", "{mq.rt}:rep", f"out\n{host}", "0Connection refused")
+    down = wait_for("DOWN", lambda: next((r for r in cli.json("link", "list") if r["connector"] == "out" and not r["up"]), None))
+    assert "refused" in down["last_error"] and down["failures"] >= 1 and down["targets_up"] == "0 of 2", down
+    assert {t["target"]: t["up"] for t in down["targets"]} == {target: False, "192.0.2.1": False}, down
+    assert any(t["error"] for t in down["targets"]) and down["since"], down
+    text = cli.run("link", "list")
+    assert text.splitlines()[0].split()[:4] == ["CONNECTOR", "TO", "COST", "STATE"] and "DOWN" in text, text
+
+
+def test_words_of_administrators(box):
+    """link down, up and auto: what is announced follows, with reason, author and expiry, and travels."""
+    a, b, ra, rb = pair(box)
+    cli = Cli(ra)
+    state = lambda: next(r for r in cli.json("link", "list") if r["connector"] == "out")
+    assert "DOWN for 1h" in cli.run("link", "down", "out", "--reason", "new cable", "--for", "1h")
+    row = wait_for("DOWN", lambda: state() if not state()["up"] else None)
+    assert row["override"] == "DOWN" and row["override_reason"] == "new cable" and row["override_until"], row
+    event = wait_for("it at the neighbour", lambda: next((e for e in b.history() if e["w"] == "DOWN" and e["g"] == "a"), None))
+    assert event["c"] == "out"
+    event = next(e for e in cli.json("linkstate", "history") if e["what"] == "DOWN")
+    assert event["connector"] == "out" and event["why"] == "new cable" and event["group"] == "a" and event["at"], event
+    answer = cli.json("link", "auto", "out")
+    assert answer == {"connector": "out", "override": "auto", "for": None, "router_running": True}, answer
+    wait_for("UP", lambda: state()["up"] and state()["override"] is None)
+    cli.run("link", "down", "out", "--for", "1s")
+    wait_for("DOWN", lambda: not state()["up"])
+    wait_for("the end of the word", lambda: state()["up"])
+    cli.run("link", "up", "to-b")
+    wait_for("the word", lambda: any(r["override"] == "UP" for r in cli.json("link", "list")))
+    assert "did you mean 'to-b'" in cli.run("link", "down", "to-bb", code=5)
+    assert "by DNS and is never DOWN" in cli.run("link", "down", "dns", code=2)
+    assert "--for takes" in cli.run("link", "down", "out", "--for", "soon", code=2)
+    assert ra.stop() == 0
+    assert "no router is running" in cli.run("link", "down", "out")
+
+
+def test_group_list(box):
+    """Groups of the table, and neighbours that were never heard of."""
+    organization = Organization(box)
+    a = box.add(Group(organization, "a", 0, {"connectors": [SMART, to("b", 10)], "local_domains": [{"domain": "a.example", "deliver": f"maildir:{box.path('mail')}"}]}))
+    b, c = box.add(Group(organization, "b", 1)), Group(organization, "c", 2, redis=False)
+    for other in (b, c):
+        a.knows(other)
+    b.knows(a)
+    ra, rb = box.add(a.router()), box.add(b.router())
+    wait_full(rb)
+    wait_for("both tables", lambda: a.groups() == b.groups() == {"a", "b"})
+    cli = Cli(ra)
+    rows = wait_for("the adjacency", lambda: (lambda r: r if r["b"]["adjacency"] == "FULL" else None)(
+        {r["group"]: r for r in cli.json("group", "list")}))
+    assert rows["a"]["self"] and rows["a"]["signed"] and rows["a"]["connectors"] == 2 and rows["a"]["local_domains"] == 1, rows
+    assert rows["a"]["version"].startswith("1.0.") and rows["a"]["members"] == 1 and rows["a"]["master"] == "a0", rows
+    assert rows["b"]["signed"] and not rows["b"]["self"], rows
+    assert rows["c"]["version"] == "never heard of" and rows["c"]["adjacency"] in ("DOWN", "INIT"), rows
+    assert "(this group)" in cli.run("group", "list")
+
+
+def test_linkstate_show(box):
+    """The table as a tree, as JSON, raw, and as drawings in which DOWN is seen at a glance."""
+    a, b, ra, rb = pair(box)
+    cli = Cli(ra)
+    tree = cli.run("linkstate", "show")
+    for part in ("|-- a: version 1.0.", "signed, master a0", "connector out: smtp, UP", "* cost 7", "target 192.0.2.1",
+                 "connector dns: smtp by DNS, UP", "delivers a.example", "`-- b: version ", "connector to-a: to group a, cost 20, UP"):
+        assert part in tree, (part, tree)
+    cli.run("link", "down", "to-b", "--reason", "test")
+    table = wait_for("DOWN", lambda: (lambda t: t if not next(
+        c for c in t["groups"][0]["connectors"] if c["name"] == "to-b")["up"] else None)(cli.json("linkstate", "show")))
+    first = table["groups"][0]
+    assert [g["group"] for g in table["groups"]] == ["a", "b"] and first["local_domains"] == ["a.example"], table
+    assert first["signed"] is True and first["version"].startswith("1.1.") and len(table["digest"]) == 32, first
+    assert next(c for c in first["connectors"] if c["name"] == "out")["address_spaces"] == [{"space": "*", "cost": 7}], first
+    raw = cli.json("linkstate", "show", "--raw")["groups"][0]
+    assert bytes.fromhex(raw["header"])[:3] == b"\x01\x01a" and len(raw["body"]) > 100, raw
+    assert raw["header"][:64] in cli.run("linkstate", "show", "--raw")
+    svg = cli.run("linkstate", "show", "-o", "svg")
+    xml.etree.ElementTree.fromstring(svg)
+    assert 'class="down"' in svg and "10 DOWN" in svg and ">20<" in svg and "http" not in svg.replace("http://www.w3.org/2000/svg", "")
+    dot = cli.run("linkstate", "show", "-o", "dot")
+    assert '"a" -> "b" [label="10 DOWN"' in dot and '"b" -> "a" [label="20"' in dot
+    assert "-o takes table|json, not 'svg'" in cli.run("group", "list", "-o", "svg", code=2)
+
+
+def test_a_forged_table_is_seen(box):
+    """What is in Redis is not believed: a record with another body is shown as not signed."""
+    group, router, cli = alone(box, {"connectors": [SMART]})
+    assert cli.json("linkstate", "show")["groups"][0]["signed"] is True
+    done = box.run("redis-cli", "-s", group.redis.socket, "eval",
+                   "local b = redis.call('hget', KEYS[1], 'b') local at = #b "
+                   "return redis.call('hset', KEYS[1], 'b', string.gsub(b, '192.0.2.1', '192.0.2.7'), 'v', 99)", "1", "{mq.rt}:table")
+    assert done.returncode == 0
+    shown = cli.json("linkstate", "show")["groups"][0]
+    assert shown["signed"] is False and "192.0.2.7" in str(shown), shown
+    assert "NOT SIGNED" in cli.run("linkstate", "show")
+    group.redis.ask("hset", "{mq.rt}:table", "b", "rubbish")
+    assert "bridgehead linkstate show: " in cli.run("linkstate", "show", code=1)
+
+
+def test_watch(box):
+    """--watch prints every table as it is published."""
+    group, router, cli = alone(box, {"connectors": [SMART]})
+    watch = box.add(Process(box, "watch", [executable(), "linkstate", "show", "--watch", "-c", router.file]))
+    shown = lambda: watch.log.read_text().count(": table ")
+    wait_for("the first", lambda: shown() == 1)
+    cli.run("link", "down", "out")
+    wait_for("the second", lambda: "connector out: smtp, DOWN" in watch.log.read_text() and shown() >= 2)
+    watch.signal(signal.SIGINT)
+    watch.wait()
+
+
+def test_verify(box):
+    """Neighbours are asked: equal, differing with the names, silent."""
+    a, b, ra, rb = pair(box)
+    cli = Cli(ra)
+    rows = cli.json("linkstate", "verify")
+    assert rows == [{"neighbour": "b", "adjacency": "FULL", "table": "equal", "differing": ""}], rows
+    rb.kill()
+    row = wait_for("silence", lambda: next((r for r in silent(cli) if r["table"] == "silent"), None))
+    assert row["neighbour"] == "b", row
+
+
+def silent(cli):
+    done = cli.box.run(executable(), "linkstate", "verify", "-o", "json", "-c", cli.router.file, check=False)
+    return json.loads(done.stdout) if done.returncode == 1 else []
+
+
+def test_purge(box):
+    """A purged group goes, and comes back by itself when it lives."""
+    a, b, ra, rb = pair(box)
+    cli = Cli(ra)
+    assert "b: dropped here" in cli.run("linkstate", "purge", "b")
+    assert any(e["what"] == "GONE" and e["group"] == "b" for e in cli.json("linkstate", "history"))
+    wait_for("b to come back", lambda: a.groups() == {"a", "b"})
+    assert "no such group" in cli.run("linkstate", "purge", "nosuch", code=5)
+    assert "this group itself" in cli.run("linkstate", "purge", "a", code=1)
+    only = cli.json("linkstate", "history", "--group", "b", "--max", "1")
+    assert len(only) == 1 and only[0]["group"] == "b", only
+    assert "--max takes" in cli.run("linkstate", "history", "--max", "0", code=2)
+
+
+def test_without_a_router(box):
+    """Each command says what is missing, and what to do."""
+    group = box.add(Group(Organization(box), "hq", 0, {"connectors": [SMART]}))
+    router = group.router().write()
+    cli = Cli(router)
+    assert "start `bridgehead router`" in cli.run("linkstate", "show", code=5)
+    assert "start `bridgehead router`" in cli.run("group", "list", code=5)
+    assert "is the routing daemon running" in cli.run("linkstate", "verify", code=4)
+    assert cli.json("linkstate", "history") == []
+    assert [r["state"] for r in cli.json("link", "list")] == ["UP (no trouble heard of)"]
+    group.redis.stop()
+    assert subprocess.run([str(executable()), "link", "list", "-c", str(router.file)], capture_output=True, check=False).returncode == 4
