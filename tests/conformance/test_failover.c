@@ -1,12 +1,14 @@
 /* The store behind Sentinel: the master dies under load, a replica is promoted, nothing acknowledged is lost,
  * and what was finished stays finished. */
+#include "queue/redis_store_int.h"
 #include "tests/conformance/real.h"
 #include "tests/conformance/steps.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { ROUND = 20, MESSAGES = 2 * ROUND, FINISHED = 15 };
+enum { ROUND = 20, MESSAGES = 2 * ROUND, FINISHED = 15, LARGE = 2 * BULK_LINKS };
 
 static struct redis_server replica, sentinel;
 static char port[16];
@@ -15,7 +17,12 @@ static const char *const options[] = {"--appendonly", "yes", "--appendfsync", "a
 static const char *const replica_options[] = {
     "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--replicaof", "127.0.0.1", port, NULL};
 
-static int setup(void **state)
+/* Sentinel cannot make a replica of it: it stays a master that takes whatever it is sent. */
+static const char *const stubborn_options[] = {
+    "--appendonly",     "yes",     "--appendfsync",     "always", "--save", "",
+    "--rename-command", "SLAVEOF", "NOT-TO-BE-DEPOSED", NULL};
+
+static int setup_with(void **state, const char *const *master_options, const char *durability)
 {
     struct world *w = calloc(1, sizeof *w);
     static const struct backend backend = {"failover", real_setup, real_teardown,
@@ -24,7 +31,7 @@ static int setup(void **state)
     char out[64] = "";
     assert_non_null(w);
     w->backend = &backend;
-    redis_server_start(&real_server, options, true);
+    redis_server_start(&real_server, master_options, true);
     (void)snprintf(port, sizeof port, "%u", real_server.port);
     redis_server_start(&replica, replica_options, true);
     for (int i = 0; strcmp(out, "1") != 0; i++) { /* WAIT itself waits */
@@ -34,7 +41,17 @@ static int setup(void **state)
     redis_sentinel_start(&sentinel, &real_server, "mymaster");
     (void)snprintf(url, sizeof url, "redis-sentinel://127.0.0.1:%u/mymaster", sentinel.port);
     *state = w;
-    return real_setup_with(w, url, "replicas:1", 30000);
+    return real_setup_with(w, url, durability, 30000);
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, options, "replicas:1");
+}
+
+static int setup_stubborn(void **state)
+{
+    return setup_with(state, stubborn_options, "fsync"); /* nobody replicates the new master */
 }
 
 static int teardown(void **state)
@@ -49,13 +66,18 @@ static int teardown(void **state)
 }
 
 /* The replica is the server that the invariants are proved on from here. */
+static void exchange(void)
+{
+    struct redis_server old = real_server;
+    real_server = replica;
+    replica = old;
+}
+
 static void master_dies(struct world *w)
 {
     redis_server_kill(&real_server);
     REAL_UNTIL(w, !store_ready(w->store[0], NULL) && !store_ready(w->store[1], NULL));
-    struct redis_server dead = real_server;
-    real_server = replica;
-    replica = dead;
+    exchange();
 }
 
 struct sent {
@@ -207,10 +229,94 @@ static void short_of_replicas_is_451_also_in_hand(void **state)
     redis_server_restart(&replica);
 }
 
+/* How many connections of the stores a server has. */
+static unsigned links_at(struct redis_server *s)
+{
+    static char list[1 << 16];
+    unsigned n = 0;
+    REDIS_ASK(s, list, "CLIENT", "LIST");
+    for (const char *at = list; (at = strstr(at, " name=bridgehead")) != NULL; at++)
+        n++;
+    return n;
+}
+
+static void depose(void)
+{
+    char out[256] = "";
+    for (int i = 0; strcmp(out, "OK") != 0; i++) { /* as soon as Sentinel knows the replica */
+        assert_true(i < 1000);
+        REDIS_ASK(&sentinel, out, "SENTINEL", "FAILOVER", "mymaster");
+        (void)usleep(20000);
+    }
+}
+
+/* One that lives on and takes what it is sent is left by every connection: by those of bodies half sent, too.
+ */
+static void nobody_stays_with_a_deposed_master(void **state)
+{
+    struct world *w = *state;
+    static const char *const domain[] = {"example.net"};
+    static struct answer a[LARGE], ready[LARGE];
+    static struct mail m[LARGE];
+    struct upload *u[LARGE];
+    struct answer expired, wake, claimed;
+    char out[64];
+    struct buf half = body_of(CHUNK_BYTES + 1, false), body;
+    buf_init(&body, 4 * CHUNK_BYTES);
+    assert_int_equal(buf_add(&body, buf_span(&half)), ERR_OK);
+    assert_int_equal(buf_add(&body, buf_span(&half)), ERR_OK);
+    answer_init(&expired);
+    answer_init(&wake);
+    store_on_wake(w->store[1], on_wake, &wake);
+    work(w, 1, &expired);
+    for (size_t i = 0; i < LARGE; i++) {
+        answer_init(&a[i]);
+        answer_init(&ready[i]);
+        mail_to(&m[i], domain, 1);
+        u[i] = store_upload(w->store[0], NULL, on_event, &ready[i]);
+        write_all(w, u[i], buf_span(&half), &ready[i]);
+        REAL_UNTIL(w, ((struct redis_upload *)u[i])->acked == 1);
+    }
+    REAL_UNTIL(w, links_at(&real_server) > BULK_LINKS + 4); /* of bodies, commits, wake-ups; control */
+    depose();
+    exchange();
+    REAL_UNTIL(w, links_at(&replica) == 0);
+    REDIS_ASK(&replica, out, "SET", "still", "a master");
+    assert_string_equal(out, "OK");
+    real_wait_ready(w);
+    for (size_t i = 0; i < LARGE; i++) {
+        write_all(w, u[i], buf_span(&half), &ready[i]);
+        assert_int_equal(upload_commit(u[i], &m[i].env, m[i].jobs, 1, on_commit, &a[i]), ERR_OK);
+    }
+    for (size_t i = 0; i < LARGE; i++) {
+        until(w, &a[i], 1);
+        if (a[i].e != ERR_OK)
+            fail_msg("commit %zu: %s: %s", i, err_text(a[i].e), buf_cstr(&a[i].why));
+    }
+    REAL_UNTIL(w, store_worker_valid(w->store[1]) > 0);
+    for (size_t n = 0, i = 0; n < LARGE; i++) {
+        assert_true(i < TURNS_MAX);
+        answer_init(&claimed);
+        unsigned partition = (unsigned)i % store_partitions(w->store[1]);
+        if (store_claim(w->store[1], partition, SPAN("example.net"), 0, 100, on_claim, &claimed) == ERR_OK)
+            until(w, &claimed, 1);
+        for (size_t k = 0; k < claimed.n; k++, n++) {
+            check_body(w, 1, claimed.claims[k], buf_span(&body));
+            assert_int_equal(finish_done(w, 1, claimed.claims[k]), ERR_OK);
+        }
+        answer_done(&claimed);
+    }
+    assert_int_equal(links_at(&replica), 0);
+    buf_done(&half);
+    buf_done(&body);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    return CHECK_RUN(T(nothing_acknowledged_is_lost), T(short_of_replicas_is_451),
-                     T(short_of_replicas_is_451_also_in_hand));
+    return CHECK_RUN(
+        T(nothing_acknowledged_is_lost), T(short_of_replicas_is_451),
+        T(short_of_replicas_is_451_also_in_hand),
+        cmocka_unit_test_setup_teardown(nobody_stays_with_a_deposed_master, setup_stubborn, teardown));
 #undef T
 }
