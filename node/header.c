@@ -4,11 +4,13 @@
 
 /*          printable            ":"              LF
  *   BOL -------------> NAME ----------> VALUE --------> BOL
- *    |                  | anything else (not a field): over
+ *    |                  | blank           ^
+ *    |                  `-----> BLANKS ---' ":" ("Name :" is obsolete, RFC 5322 4.5, but seen)
  *    | blank: VALUE of the field before (folding, RFC 5322 2.2.3)
  *    | CR LF or LF: over
- */
-enum state { H_BOL, H_CR, H_NAME, H_VALUE };
+ *
+ *   Anything else is no field: over. */
+enum state { H_BOL, H_CR, H_NAME, H_BLANKS, H_VALUE };
 
 enum row_kind { ROW_RECEIVED, ROW_KEEP, ROW_PRIORITY };
 struct row {
@@ -128,13 +130,13 @@ static void step(struct header_scan *h, char c)
         header_finish(h); /* the empty line; or a CR that begins a line: no field */
     } else if (h->state == H_BOL && c == '\r') {
         h->state = H_CR;
-    } else if (h->state == H_BOL && (c == ' ' || c == '\t')) {
+    } else if (h->state == H_BOL && is_blank(c)) {
         h->gap = h->gap || h->value_len > 0 || (h->field >= 0 && rows[h->field].kind == ROW_KEEP);
         h->state = H_VALUE;
-    } else if (h->state == H_NAME && c == ':') {
+    } else if ((h->state == H_NAME || h->state == H_BLANKS) && c == ':') {
         name_ends(h);
         h->state = H_VALUE;
-    } else if (c > ' ' && c < 0x7f && !(h->state == H_BOL && c == ':')) {
+    } else if (c > ' ' && c < 0x7f && h->state != H_BLANKS && c != ':') {
         if (h->state == H_BOL) {
             field_ends(h);
             h->name_len = 0;
@@ -142,7 +144,9 @@ static void step(struct header_scan *h, char c)
         h->state = H_NAME;
         if (h->name_len < HEADER_NAME_MAX)
             h->name[h->name_len++] = c;
-    } else if (!(h->state == H_NAME && (c == ' ' || c == '\t'))) { /* "Name :" is obsolete but seen */
+    } else if ((h->state == H_NAME || h->state == H_BLANKS) && is_blank(c)) {
+        h->state = H_BLANKS;
+    } else {
         header_finish(h);
     }
 }

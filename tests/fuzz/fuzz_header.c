@@ -27,12 +27,14 @@ static void scan(struct header_scan *h, struct span in, size_t piece)
 static bool field_name(struct span line, char name[HEADER_NAME_MAX + 1], size_t *ret_len)
 {
     size_t i = 0;
+    bool ended = false;
     *ret_len = 0;
     for (; i < line.len && line.ptr[i] != ':'; i++) {
         unsigned char c = (unsigned char)line.ptr[i];
         bool blank = i > 0 && (c == ' ' || c == '\t');
-        if (!blank && (c <= ' ' || c >= 0x7f))
+        if (!blank && (c <= ' ' || c >= 0x7f || ended))
             return false;
+        ended = blank;
         if (!blank && *ret_len <= HEADER_NAME_MAX)
             name[(*ret_len)++] = (char)c;
     }

@@ -13,6 +13,8 @@ static const struct {
     {SPAN_INIT("\r\nReceived: x\r\n"), 0, 2, SPAN_INIT(""), PRIORITY_NORMAL},
     {SPAN_INIT("Received: a\r\nreceived:\r\n b\r\nRECEIVED : c\r\n\r\nReceived: d\r\n"), 3, 44, SPAN_INIT(""),
      PRIORITY_NORMAL},
+    {SPAN_INIT("Received \t : a\r\nRe ceived: b\r\nReceived: c\r\n"), 1, 20, SPAN_INIT(""), PRIORITY_NORMAL},
+    {SPAN_INIT("Received \r\nSubject: body\r\n"), 0, 10, SPAN_INIT(""), PRIORITY_NORMAL},
     {SPAN_INIT("X-Received: a\r\nReceivedX: b\r\n"), 0, 29, SPAN_INIT(""), PRIORITY_NORMAL},
     {SPAN_INIT("Subject: a\r\n  b\r\n\tc \r\n\r\n"), 0, 24, SPAN_INIT("a b c"), PRIORITY_NORMAL},
     {SPAN_INIT("Subject:\r\nSubject: late\r\n\r\n"), 0, 27, SPAN_INIT(""), PRIORITY_NORMAL},
@@ -21,7 +23,7 @@ static const struct {
     {SPAN_INIT("X-Priority: 5 (Lowest)\r\n\r\n"), 0, 26, SPAN_INIT(""), PRIORITY_LOW},
     {SPAN_INIT("Priority: highest\r\n\r\n"), 0, 21, SPAN_INIT(""), PRIORITY_NORMAL},
     {SPAN_INIT(" folded at once\r\nSubject: s\r\n\r\n"), 0, 31, SPAN_INIT("s"), PRIORITY_NORMAL},
-    {SPAN_INIT("no header at all\r\nSubject: body\r\n"), 0, 17, SPAN_INIT(""), PRIORITY_NORMAL},
+    {SPAN_INIT("no header at all\r\nSubject: body\r\n"), 0, 4, SPAN_INIT(""), PRIORITY_NORMAL},
     {SPAN_INIT("Subject: a\rb\r\r\n\r\n"), 0, 17, SPAN_INIT("ab"), PRIORITY_NORMAL}, /* BINARYMIME */
     {SPAN_INIT("X-Priority: \r1\r\r\n\r\n"), 0, 19, SPAN_INIT(""), PRIORITY_HIGH},
     {SPAN_INIT(": nameless\r\nSubject: body\r\n"), 0, 1, SPAN_INIT(""), PRIORITY_NORMAL},
