@@ -41,10 +41,16 @@ static bool is_xtext(struct span s, bool utf8)
     return true;
 }
 
+/* RFC 1870 4: 1*20DIGIT. Twenty digits say more than 64 bits hold: then it is too large, not wrong. */
 static bool set_size(struct parsed *p, struct span v)
 {
     p->mail->has_size = true;
-    return v.len <= 20 && span_to_u64(v, UINT64_MAX, &p->mail->size); /* RFC 1870 4: 1*20DIGIT */
+    p->mail->size = UINT64_MAX;
+    for (size_t i = 0; i < v.len; i++)
+        if (v.ptr[i] < '0' || v.ptr[i] > '9')
+            return false;
+    (void)span_to_u64(v, UINT64_MAX, &p->mail->size); /* sets nothing when it is larger */
+    return v.len > 0 && v.len <= 20;
 }
 
 static bool set_body(struct parsed *p, struct span v)
