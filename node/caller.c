@@ -32,17 +32,16 @@ struct caller {
     struct timer *timer;
     struct dns_query *query; /* LOOKING */
     struct intake intake;
-    struct ip_addr client;
+    struct visitor *visitor;
     char *name; /* LOOKING: found and to be confirmed, or NULL */
     uint64_t id;
-    size_t server;
     enum phase phase;
     bool early, tls_first, congested, broken, paused;
 };
 
 static const struct conf_virtual_server *settings(const struct caller *c)
 {
-    return c->snapshot->servers[c->server].session.vs;
+    return c->snapshot->servers[c->visitor->at->server].session.vs;
 }
 
 /* --- what the session asks for ---------------------------------------------------------------------- */
@@ -83,7 +82,7 @@ static void log_line(const struct caller *c, const char *event, const char *extr
 {
     struct log_scratch scratch;
     char client[IP_TEXT_MAX];
-    ip_text(&c->client, client);
+    ip_text(&c->visitor->client.addr, client);
     log_info(event, "sid=%zu-%" PRIx64 " client=%s%s text=%s", c->shard->index, c->id, client, extra,
              log_text(&scratch, text));
 }
@@ -158,7 +157,7 @@ static void refresh(struct caller *c)
         return;
     struct snapshot *old = c->snapshot;
     c->snapshot = snapshot_ref(c->shard->snapshot);
-    session_set_conf(c->session, &c->snapshot->servers[c->server].session);
+    session_set_conf(c->session, &c->snapshot->servers[c->visitor->at->server].session);
     snapshot_unref(old);
 }
 
@@ -206,7 +205,7 @@ static void settle(struct caller *c)
     send_output(c);
     enum session_want want = session_want(c->session);
     if (want == SESSION_START_TLS && !c->broken && session_state(c->session) == ST_TLS) {
-        struct tls_context *tls = c->snapshot->servers[c->server].tls;
+        struct tls_context *tls = c->snapshot->servers[c->visitor->at->server].tls;
         c->broken = conn_start_tls(c->conn, tls, true, NULL) != ERR_OK;
     }
     if (c->broken) {
@@ -288,7 +287,7 @@ static void found_addresses(void *arg, const struct dns_answer *a)
     bool confirmed = false;
     c->query = NULL;
     for (size_t i = 0; a->err == ERR_OK && i < a->n; i++)
-        confirmed = confirmed || ip_eq(&a->addrs[i], &c->client);
+        confirmed = confirmed || ip_eq(&a->addrs[i], &c->visitor->client.addr);
     greet(c, confirmed ? span_cstr(c->name) : SPAN(""));
 }
 
@@ -315,7 +314,8 @@ static void on_opened(void *arg)
         session_secured(c->session, span_cstr(info.version), span_cstr(info.cipher));
     }
     bool look = settings(c)->reverse_dns_lookup && c->shard->dns != NULL && !c->early;
-    if (!look || dns_ask_reverse(c->shard->dns, &c->client, found_name, c, &c->query) != ERR_OK) {
+    if (!look ||
+        dns_ask_reverse(c->shard->dns, &c->visitor->client.addr, found_name, c, &c->query) != ERR_OK) {
         greet(c, SPAN(""));
         return;
     }
@@ -382,45 +382,42 @@ static void link_caller(struct caller *c)
     s->callers = c;
 }
 
-enum err caller_start(struct shard *s, const struct shard_listener *at, int fd,
-                      const struct ip_endpoint *client, bool early)
+enum err caller_start(struct shard *s, struct visitor *v, bool early)
 {
     struct caller *c = calloc(1, sizeof *c);
-    struct snapshot_server *server = &s->snapshot->servers[at->server];
-    struct tls_context *tls = at->tls ? server->tls : NULL;
+    struct snapshot_server *server = &s->snapshot->servers[v->at->server];
+    struct tls_context *tls = v->at->tls ? server->tls : NULL;
     if (c == NULL) {
-        (void)close(fd);
-        shard_caller_left(s, at->server, &client->addr);
+        (void)close(v->fd);
+        shard_caller_left(s, v);
         return ERR_NOMEM;
     }
     *c = (struct caller){.shard = s,
                          .snapshot = snapshot_ref(s->snapshot),
-                         .client = client->addr,
+                         .visitor = v,
                          .id = ++s->next_session,
-                         .server = at->server,
                          .early = early,
-                         .tls_first = at->tls};
+                         .tls_first = v->at->tls};
     link_caller(c);
     intake_init(&c->intake, s->store, &s->budget, &s->metrics, loop_clock(s->loop), &intake_owner, c);
-    struct session_client who = {.addr = &c->client};
+    struct session_client who = {.addr = &v->client.addr};
     c->session = session_new(&server->session, &who, &session_ops, c);
     c->timer = timer_new(s->loop, on_timer, c);
-    c->conn = conn_accept(s->loop, fd, tls, &conn_ops, c);
-    if (c->session == NULL || c->timer == NULL || c->conn == NULL || (at->tls && tls == NULL)) {
+    c->conn = conn_accept(s->loop, v->fd, tls, &conn_ops, c);
+    if (c->session == NULL || c->timer == NULL || c->conn == NULL || (c->tls_first && tls == NULL)) {
         caller_free(c);
         return ERR_NOMEM;
     }
     tell_time(c);
     conn_set_high_water(c->conn, OUTPUT_HIGH);
     conn_set_read_size(c->conn, INPUT_STEP);
-    if (at->tls)
+    if (c->tls_first)
         conn_set_timeout(c->conn, server->session.vs->timeouts.tls_ms);
     return ERR_OK;
 }
 
 void caller_free(struct caller *c)
 {
-    struct shard *s = c->shard;
     if (c->next != NULL)
         c->next->prev = c->prev;
     *c->prev = c->next;
@@ -431,7 +428,7 @@ void caller_free(struct caller *c)
     timer_free(c->timer);
     free(c->name);
     snapshot_unref(c->snapshot);
-    shard_caller_left(s, c->server, &c->client);
+    shard_caller_left(c->shard, c->visitor);
     free(c);
 }
 

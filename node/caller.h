@@ -4,9 +4,8 @@
 #pragma once
 #include "node/shard.h"
 
-/* Takes fd. early: the client spoke before the greeting. ERR_NOMEM (fd is closed). */
-enum err caller_start(struct shard *s, const struct shard_listener *at, int fd,
-                      const struct ip_endpoint *client, bool early) MUST_USE;
+/* Takes the visitor and its socket, also when it fails. early: it spoke before the greeting. ERR_NOMEM. */
+enum err caller_start(struct shard *s, struct visitor *v, bool early) MUST_USE;
 void caller_drain(struct caller *c); /* may free c */
 void caller_free(struct caller *c);  /* at once, whatever is under way */
 struct caller *caller_next(const struct caller *c);

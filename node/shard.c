@@ -11,19 +11,8 @@
  *   accept(2) ----------> asking ── posted ──> limits_admit() ── posted ──> caller, or turned away
  *   a caller of shard k leaves ── posted ──> limits_leave()
  *
- * A struct admit is in the list of the shard that asks all the while; shard 0 only writes the verdict. */
-struct admit {
-    struct admit *next, **prev;
-    const struct shard_listener *at;
-    struct ip_endpoint client;
-    int fd;
-    enum admission verdict;
-};
-struct leave {
-    struct shard *keeper;
-    size_t server;
-    struct ip_addr client;
-};
+ * A struct visitor is in the list of the shard that asks until it is answered; shard 0 only writes the
+ * verdict. Then it is the caller's, and goes back to shard 0 when that leaves. */
 
 /* --- turning away -------------------------------------------------------------------------------------- */
 
@@ -62,115 +51,102 @@ static void session_gone(struct shard *s)
 
 /* --- admission ----------------------------------------------------------------------------------------- */
 
-static void let_in(struct shard *s, const struct shard_listener *at, int fd, const struct ip_endpoint *client)
+static void let_in(struct shard *s, struct visitor *v)
 {
-    bool early = !at->tls && spoke_already(fd);
-    if (caller_start(s, at, fd, client, early) == ERR_OK) {
+    bool early = !v->at->tls && spoke_already(v->fd);
+    if (caller_start(s, v, early) == ERR_OK) {
         metric_inc(&s->metrics.sessions);
         return;
     }
     log_warn("smtp.accept", "text='out of memory, or no certificate for a tls:// listener'");
 }
 
-static void decided(struct shard *s, const struct shard_listener *at, int fd,
-                    const struct ip_endpoint *client, enum admission verdict)
+static void decided(struct shard *s, struct visitor *v)
 {
-    if (verdict == ADMIT && !s->draining) {
-        let_in(s, at, fd, client);
+    if (v->verdict == ADMIT && !s->draining) {
+        let_in(s, v);
         return;
     }
-    turn_away(s, at, fd, verdict == ADMIT ? REPLY_SHUTDOWN : refusal(verdict));
-    if (verdict == ADMIT)
-        shard_caller_left(s, at->server, &client->addr);
-    else
-        session_gone(s);
+    turn_away(s, v->at, v->fd, v->verdict == ADMIT ? REPLY_SHUTDOWN : refusal(v->verdict));
+    if (v->verdict == ADMIT) {
+        shard_caller_left(s, v);
+        return;
+    }
+    session_gone(s);
+    free(v);
 }
 
-static void unlink_admit(struct admit *a)
+static void unlink_visitor(struct visitor *v)
 {
-    if (a->next != NULL)
-        a->next->prev = a->prev;
-    *a->prev = a->next;
-    free(a);
+    if (v->next != NULL)
+        v->next->prev = v->prev;
+    *v->prev = v->next;
 }
 
 static void on_answer(void *arg)
 {
-    struct admit *a = arg, copy = *a;
-    unlink_admit(a);
-    decided(copy.at->shard, copy.at, copy.fd, &copy.client, copy.verdict);
+    struct visitor *v = arg;
+    unlink_visitor(v);
+    decided(v->at->shard, v);
 }
 
-static enum admission ask_limits(struct shard *keeper, const struct shard_listener *at,
-                                 const struct ip_addr *client)
+static void ask_limits(struct shard *keeper, struct visitor *v)
 {
-    const struct conf_virtual_server *vs = keeper->snapshot->servers[at->server].session.vs;
-    return limits_admit(keeper->limits, at->server, vs, client, loop_now(keeper->loop));
+    const struct conf_virtual_server *vs = keeper->snapshot->servers[v->at->server].session.vs;
+    v->verdict = limits_admit(keeper->limits, v->at->server, vs, &v->client.addr, loop_now(keeper->loop));
 }
 
 /* In shard 0. */
 static void on_question(void *arg)
 {
-    struct admit *a = arg;
-    struct shard *asking = a->at->shard, *keeper = asking->keeper;
-    a->verdict = ask_limits(keeper, a->at, &a->client.addr);
-    if (loop_post(asking->loop, on_answer, a) != ERR_OK && a->verdict == ADMIT)
-        limits_leave(keeper->limits, a->at->server, &a->client.addr, loop_now(keeper->loop));
-    /* without memory for the answer the client waits in vain, until it or the node ends */
-}
-
-static bool ask_keeper(struct shard *s, const struct shard_listener *at, int fd,
-                       const struct ip_endpoint *client)
-{
-    struct admit *a = calloc(1, sizeof *a);
-    if (a == NULL)
-        return false;
-    *a = (struct admit){.next = s->asking, .prev = &s->asking, .at = at, .client = *client, .fd = fd};
-    if (a->next != NULL)
-        a->next->prev = &a->next;
-    s->asking = a;
-    if (loop_post(s->keeper->loop, on_question, a) == ERR_OK)
-        return true;
-    unlink_admit(a);
-    return false;
+    struct visitor *v = arg;
+    struct shard *asking = v->at->shard;
+    ask_limits(asking->keeper, v);
+    loop_post_kept(asking->loop, &v->post, on_answer, v);
 }
 
 static void on_accept(void *arg, int fd, const struct ip_endpoint *client)
 {
     struct shard_listener *at = arg;
     struct shard *s = at->shard;
-    metric_inc(&s->metrics.sessions_open);
-    if (s == s->keeper) {
-        decided(s, at, fd, client, ask_limits(s, at, &client->addr));
-    } else if (!ask_keeper(s, at, fd, client)) {
+    struct visitor *v = calloc(1, sizeof *v);
+    if (v == NULL) {
         turn_away(s, at, fd, REPLY_DOWN);
-        session_gone(s);
+        return;
     }
+    metric_inc(&s->metrics.sessions_open);
+    *v = (struct visitor){.at = at, .client = *client, .fd = fd};
+    if (s == s->keeper) {
+        ask_limits(s, v);
+        decided(s, v);
+        return;
+    }
+    v->next = s->asking;
+    v->prev = &s->asking;
+    if (v->next != NULL)
+        v->next->prev = &v->next;
+    s->asking = v;
+    loop_post_kept(s->keeper->loop, &v->post, on_question, v);
 }
 
 /* In shard 0. */
 static void on_leave(void *arg)
 {
-    struct leave *l = arg;
-    limits_leave(l->keeper->limits, l->server, &l->client, loop_now(l->keeper->loop));
-    free(l);
+    struct visitor *v = arg;
+    struct shard *keeper = v->at->shard->keeper;
+    limits_leave(keeper->limits, v->at->server, &v->client.addr, loop_now(keeper->loop));
+    free(v);
 }
 
-void shard_caller_left(struct shard *s, size_t server, const struct ip_addr *client)
+void shard_caller_left(struct shard *s, struct visitor *v)
 {
     session_gone(s);
     if (s->ended)
-        return; /* the limits end as well */
-    if (s == s->keeper) {
-        limits_leave(s->limits, server, client, loop_now(s->loop));
-        return;
-    }
-    struct leave *l = calloc(1, sizeof *l);
-    if (l == NULL) /* it stays counted: a limit too tight is better than none */
-        return;
-    *l = (struct leave){s->keeper, server, *client};
-    if (loop_post(s->keeper->loop, on_leave, l) != ERR_OK)
-        free(l);
+        free(v); /* the limits end as well */
+    else if (s == s->keeper)
+        on_leave(v);
+    else
+        loop_post_kept(s->keeper->loop, &v->post, on_leave, v);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------
@@ -307,15 +283,16 @@ void shard_free(struct shard *s)
     close_listeners(s);
     while (s->callers != NULL)
         caller_free(s->callers);
-    while (s->asking != NULL) {
-        (void)close(s->asking->fd);
-        unlink_admit(s->asking);
-    }
     store_free(s->store);
     dns_free(s->dns);
     snapshot_unref(s->snapshot);
-    free(s->listeners);
     if (s->owns_loop)
-        loop_free(s->loop);
+        loop_free(s->loop); /* drops the answers that nobody waits for any more */
+    for (struct visitor *v = s->asking, *next; v != NULL; v = next) {
+        next = v->next;
+        (void)close(v->fd);
+        free(v);
+    }
+    free(s->listeners);
     free(s);
 }

@@ -16,12 +16,20 @@
 #include "node/snapshot.h"
 
 struct caller;
-struct admit;
 struct shard_listener {
     struct shard *shard;
     struct listener *listener;
     size_t server; /* index into snapshot.servers */
     bool tls;      /* from the first byte */
+};
+/* A client, from its accept until it has left or was turned away: counted in shard 0 meanwhile. */
+struct visitor {
+    struct visitor *next, **prev; /* while it waits for an answer */
+    const struct shard_listener *at;
+    struct ip_endpoint client;
+    int fd; /* the caller's once it is let in */
+    enum admission verdict;
+    struct post post; /* between the shards: no answer may be lost for want of memory */
 };
 struct shard {
     struct loop *loop;
@@ -33,7 +41,7 @@ struct shard {
     struct shard_listener *listeners;
     size_t nlisteners, nshards, index;
     struct caller *callers; /* all of them */
-    struct admit *asking;   /* accepted, and not yet admitted or turned away */
+    struct visitor *asking; /* accepted, and not yet admitted or turned away */
     struct intake_budget budget;
     struct node_metrics metrics;
     uint64_t replies[REPLY__COUNT];
@@ -56,7 +64,7 @@ void shard_free(struct shard *s);
 /* In the shard's thread. */
 void shard_set_snapshot(struct shard *s, struct snapshot *next); /* takes a reference */
 void shard_drain(struct shard *s); /* no new sessions; those that exist finish what is in hand */
-void shard_caller_left(struct shard *s, size_t server, const struct ip_addr *client);
+void shard_caller_left(struct shard *s, struct visitor *v); /* frees v */
 
 /* Any thread. */
 bool shard_drained(const struct shard *s); /* no session is left */

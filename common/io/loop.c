@@ -11,12 +11,6 @@
  * arm each other forever; what is left then runs after a look at the descriptors. */
 enum { ROUNDS_MAX = 16 };
 
-struct post {
-    struct post *next;
-    loop_fn *fn;
-    void *arg;
-};
-
 /* The only part of a loop that other threads touch. */
 struct post_queue {
     pthread_mutex_t lock;
@@ -162,20 +156,15 @@ static void run_posts(evutil_socket_t fd, short what, void *arg)
     q->tail = &q->head;
     pthread_mutex_unlock(&q->lock);
     while (p != NULL) {
-        struct post *next = p->next;
+        struct post *next = p->next, *ours = p->kept ? NULL : p;
         p->fn(p->arg);
-        free(p);
+        free(ours);
         p = next;
     }
 }
 
-enum err loop_post(struct loop *l, loop_fn *fn, void *arg)
+static void add_post(struct post_queue *q, struct post *p)
 {
-    struct post_queue *q = l->posts;
-    struct post *p = malloc(sizeof *p);
-    if (p == NULL)
-        return ERR_NOMEM;
-    *p = (struct post){.fn = fn, .arg = arg};
     pthread_mutex_lock(&q->lock);
     bool first = q->head == NULL;
     *q->tail = p;
@@ -183,7 +172,22 @@ enum err loop_post(struct loop *l, loop_fn *fn, void *arg)
     pthread_mutex_unlock(&q->lock);
     if (first)
         wake(q);
+}
+
+enum err loop_post(struct loop *l, loop_fn *fn, void *arg)
+{
+    struct post *p = malloc(sizeof *p);
+    if (p == NULL)
+        return ERR_NOMEM;
+    *p = (struct post){.fn = fn, .arg = arg};
+    add_post(l->posts, p);
     return ERR_OK;
+}
+
+void loop_post_kept(struct loop *l, struct post *p, loop_fn *fn, void *arg)
+{
+    *p = (struct post){.fn = fn, .arg = arg, .kept = true};
+    add_post(l->posts, p);
 }
 
 void loop_stop(struct loop *l)
@@ -198,7 +202,7 @@ static void posts_free(struct post_queue *q)
         return;
     while (q->head != NULL) {
         struct post *next = q->head->next;
-        free(q->head);
+        free(q->head->kept ? NULL : q->head);
         q->head = next;
     }
     if (q->wake_fd >= 0) {

@@ -19,6 +19,15 @@ const struct clock *loop_clock(const struct loop *l);
 /* Runs fn in the loop's thread, in order of posting; any thread. ERR_NOMEM. What loop_run() has not
  * come to when the loop is freed is dropped. */
 enum err loop_post(struct loop *l, loop_fn *fn, void *arg) MUST_USE;
+/* As loop_post(), in memory of the caller's: cannot fail. p stays where it is until fn runs, which may
+ * free it or post it again, or until the loop is freed. */
+struct post { /* private */
+    struct post *next;
+    loop_fn *fn;
+    void *arg;
+    bool kept; /* by the caller */
+};
+void loop_post_kept(struct loop *l, struct post *p, loop_fn *fn, void *arg);
 
 /* A struct deferred runs at the end of the current turn, once however often it was armed: what all
  * sessions of a turn produced leaves together. It may arm itself or others: they run before the loop

@@ -497,11 +497,13 @@ static void client_without_memory(struct stage *st, int index)
 
 static void test_node__who_finds_no_memory_is_not_counted(void **state)
 {
-    struct stage st = {.threads = 1};
     (void)state;
-    stage_init(&st, ", max_connections_per_client: 2");
-    play(&st, 1, client_without_memory);
-    stage_done(&st);
+    for (size_t threads = 1; threads <= SHARDS; threads++) {
+        struct stage st = {.threads = threads};
+        stage_init(&st, ", max_connections_per_client: 2");
+        play(&st, 1, client_without_memory);
+        stage_done(&st);
+    }
 }
 
 /* --- memory ----------------------------------------------------------------------------------------------

@@ -296,6 +296,50 @@ static void test_loop__posts_of_threads_arrive_in_order(void **state)
     loop_free(l);
 }
 
+/* Two loops throw one kept post at each other, until one has had it POSTS times. */
+struct player {
+    struct loop *loop;
+    struct player *other;
+    struct post *ball;
+    unsigned caught;
+};
+
+static void on_ball(void *arg)
+{
+    struct player *p = arg;
+    if (++p->caught < POSTS) {
+        loop_post_kept(p->other->loop, p->ball, on_ball, p->other);
+        return;
+    }
+    loop_stop(p->loop);
+    loop_stop(p->other->loop);
+}
+
+static void *play(void *arg)
+{
+    loop_run(((struct player *)arg)->loop);
+    return NULL;
+}
+
+static void test_loop__a_kept_post_goes_to_and_fro(void **state)
+{
+    struct post ball;
+    struct player a = {.loop = loop_new(), .ball = &ball},
+                  b = {.loop = loop_new(), .other = &a, .ball = &ball};
+    pthread_t thread;
+    (void)state;
+    a.other = &b;
+    loop_post_kept(b.loop, &ball, on_ball, &b);
+    assert_int_equal(pthread_create(&thread, NULL, play, &b), 0);
+    loop_run(a.loop);
+    pthread_join(thread, NULL);
+    assert_int_equal(b.caught, POSTS);
+    assert_int_equal(a.caught, POSTS - 1);
+    loop_post_kept(a.loop, &ball, on_ball, &a); /* never runs, and is not freed */
+    loop_free(a.loop);
+    loop_free(b.loop);
+}
+
 static void *stop_it(void *arg)
 {
     loop_stop(arg);
@@ -337,6 +381,7 @@ int main(void)
                      cmocka_unit_test(test_loop__a_timer_may_free_itself),
                      cmocka_unit_test(test_loop__watches_descriptors_and_signals),
                      cmocka_unit_test(test_loop__posts_of_threads_arrive_in_order),
+                     cmocka_unit_test(test_loop__a_kept_post_goes_to_and_fro),
                      cmocka_unit_test(test_loop__stop_from_a_thread_is_not_lost_before_run),
                      cmocka_unit_test(test_loop__what_never_ran_is_dropped));
 }
