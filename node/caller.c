@@ -17,10 +17,10 @@
 enum phase { ACCEPTED, LOOKING, TALKING, FINISHING };
 
 enum {
-    OUTPUT_HIGH = 65536, /* replies that the client does not read: it is not read either */
-    INPUT_STEP = 24576,  /* read at a time: with two chunks of a body a session stays below 128 KiB */
-    FINISH_MS = 10000,   /* for the last reply to be taken */
-    LOOKUP_MS = 5000,    /* for the client's name: it is only for the Received header */
+    OUTPUT_HIGH = 2048, /* replies that the client does not read: it is not read either */
+    INPUT_STEP = 24576, /* read at a time: with two chunks of a body a session stays below 128 KiB */
+    FINISH_MS = 10000,  /* for the last reply to be taken */
+    LOOKUP_MS = 5000,   /* for the client's name: it is only for the Received header */
 };
 
 struct caller {

@@ -11,8 +11,8 @@
 #include "node/txn.h"
 
 enum {
-    SESSION_OUTPUT_MAX = 262144,
-    SESSION_OUTPUT_HIGH = 8192, /* replies waiting to be sent: no more commands are read */
+    SESSION_OUTPUT_MAX = 32768,
+    SESSION_OUTPUT_HIGH = 2048, /* replies waiting to be sent: no more commands are read */
     SESSION_HELO_MAX = 255,
 };
 struct session {
