@@ -284,8 +284,12 @@ enum err conn_write(struct conn *c, struct span bytes)
     enum err e = output_buffer(c, &b);
     if (e != ERR_OK || b == NULL)
         return e;
+    /* behind a borrowed block libevent would allocate one of the same size, however little comes */
+    if (c->ref_last && evbuffer_expand(b, bytes.len) != 0)
+        return ERR_NOMEM;
     if (evbuffer_add(b, bytes.ptr, bytes.len) != 0)
         return ERR_NOMEM;
+    c->ref_last = false;
     output_added(c);
     return ERR_OK;
 }
@@ -296,6 +300,7 @@ enum err conn_write_ref(struct conn *c, struct span bytes, conn_release_fn *rele
     enum err e = output_buffer(c, &b);
     if (e == ERR_OK && b != NULL && bytes.len > 0) {
         if (evbuffer_add_reference(b, bytes.ptr, bytes.len, release, arg) == 0) {
+            c->ref_last = true;
             output_added(c);
             return ERR_OK;
         }

@@ -54,6 +54,7 @@ struct conn {
     bool finishing;  /* conn_finish(): in SHAKING the state follows when there are keys */
     bool want_write; /* the kernel's buffer is full */
     bool above_high; /* `drained` is owed */
+    bool ref_last;   /* what was written last is borrowed: see conn_write() */
     bool peer_ended;
     bool tls_ended;        /* close_notify came during a pause: the end follows what is kept */
     bool connect_deadline; /* the deadline is that of conn_connect() */

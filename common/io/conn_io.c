@@ -188,7 +188,7 @@ void conn_say_goodbye(struct conn *c)
 /* Keeps what was not consumed, in a block of its own size. */
 static bool keep(struct conn *c, struct span rest)
 {
-    if (rest.len == 0 || c->input.cap > 2 * rest.len + 64)
+    if (rest.len == 0 || c->input.cap < rest.len || c->input.cap > 2 * rest.len + 64)
         buf_done(&c->input);
     buf_clear(&c->input);
     if (buf_add(&c->input, rest) != ERR_OK) {
@@ -287,8 +287,8 @@ static void readable(struct conn *c)
         set_interest(c, (short)(c->interest & ~EV_READ));
         return;
     }
-    if (kept >= CONN_INPUT_MAX)
-        return; /* just resumed: what is kept is offered first */
+    if (c->offer)
+        return; /* just resumed: what is kept is offered first, and may be much already */
     char *to = c->tls == NULL ? c->loop->scratch + conn_kept_to_scratch(c) : c->loop->cipher;
     size_t room = CONN_INPUT_MAX - kept;
     ssize_t n = recv(c->fd, to, room < c->read_size ? room : c->read_size, 0);
