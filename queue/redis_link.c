@@ -255,6 +255,7 @@ static void retry_later(struct redis_link *k, struct redis_request *rq)
         k->retry_ms = k->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : k->retry_ms * 2;
     }
     rq->answered = 0;
+    buf_clear(&rq->error); /* else the next answer would be taken for the same refusal */
     list_add(&k->retry, rq);
 }
 

@@ -462,6 +462,40 @@ static void a_replica_is_not_written_to(void **state)
     buf_done(&why);
 }
 
+/* A refusal that passes, on a connection that stays: what was refused is done as soon as Redis takes it. */
+static void a_refusal_that_passes_is_forgotten(void **state)
+{
+    struct world *w = *state;
+    struct redis_store *st = (struct redis_store *)w->store[0];
+    struct answer expired, committing, finishing;
+    struct buf body = body_of(100, false);
+    char out[64];
+    answer_init(&expired);
+    answer_init(&finishing);
+    work(w, 0, &expired);
+    struct msgid id = put(w, "example.net", SPAN("x"));
+    struct claim *c = claim_surely(w, &id, "example.net");
+    uint64_t lost = metric_get(&st->metrics.disconnects);
+    REDIS_ASK(&real_server, out, "CONFIG", "SET", "min-replicas-to-write", "1");
+    struct finish f = {.claim = c, .verb = FINISH_DONE, .event = SPAN("delivered"), .delivered = 1};
+    assert_int_equal(store_finish(w->store[0], &f, on_done, &finishing), ERR_OK);
+    assert_int_equal(start_commit(w, buf_span(&body), &committing), ERR_OK);
+    uint64_t refused = metric_get(&st->metrics.errors);
+    REAL_UNTIL(w, metric_get(&st->metrics.errors) >= refused + 2);
+    assert_int_equal(finishing.calls + committing.calls, 0);
+    REDIS_ASK(&real_server, out, "CONFIG", "SET", "min-replicas-to-write", "0");
+    until(w, &finishing, 1);
+    assert_int_equal(finishing.e, ERR_OK);
+    committed(w, &committing);
+    assert_int_equal(metric_get(&st->metrics.disconnects), lost);
+    c = claim_surely(w, &committing.id, "example.net");
+    assert_int_equal(finish_done(w, 0, c), ERR_OK);
+    nothing_is_left(w);
+    answer_done(&committing);
+    answer_done(&finishing);
+    buf_done(&body);
+}
+
 static void refusals_say_what_to_do(void **state)
 {
     struct world *w = *state;
@@ -653,9 +687,9 @@ int main(int argc, char **argv)
         T(cut_slots), T(kill_redis_at_any_moment), T(scripts_that_vanish_are_loaded_again),
         cmocka_unit_test_setup_teardown(silence_is_survived, setup_short, teardown),
         T(unreachable_is_said_and_mended), T(full_memory_is_452_and_still_drains),
-        T(a_replica_is_not_written_to), T(refusals_say_what_to_do), T(keys_of_the_wrong_type_are_reported),
-        T(badmail_keeps_the_state_of_its_job), T(a_report_without_body_ends), T(a_slow_upload_keeps_its_body),
-        T(a_weak_redis_is_refused_by_name));
+        T(a_replica_is_not_written_to), T(a_refusal_that_passes_is_forgotten), T(refusals_say_what_to_do),
+        T(keys_of_the_wrong_type_are_reported), T(badmail_keeps_the_state_of_its_job),
+        T(a_report_without_body_ends), T(a_slow_upload_keeps_its_body), T(a_weak_redis_is_refused_by_name));
     redis_server_stop(&real_server);
     return failed;
 #undef T
