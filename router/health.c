@@ -8,7 +8,7 @@ enum { TARGET_NAME_MAX = 320, TARGETS_KEPT = 64 };
 
 struct health_target {
     char name[TARGET_NAME_MAX + 1];
-    bool up, seen;
+    bool up, seen, told_down;
     ms_t since_ms; /* wall */
     char error[ROUTING_TEXT_MAX + 1];
 };
@@ -23,6 +23,7 @@ struct health_connector {
     char word_by[65], word_reason[ROUTING_TEXT_MAX + 1];
     bool worded; /* named by the words that are being told */
     bool probing, changed, announced_up;
+    ms_t targets_probe_ms; /* while the connector is UP and a target is not */
     struct health_target *targets;
     size_t ntargets;
 };
@@ -33,6 +34,7 @@ struct health {
     char **gone; /* names of connectors that are no more, to be told once */
     size_t ngone;
     char gone_name[ROUTING_NAME_MAX + 1];
+    ms_t targets_told_ms;
 };
 
 static void keep(char *out, size_t size, struct span s)
@@ -233,6 +235,40 @@ bool health_up(const struct health *h, struct span connector)
     return c == NULL || is_up(c);
 }
 
+bool health_target_up(const struct health *h, struct span connector, struct span target)
+{
+    struct health_connector *c = health_find((struct health *)(uintptr_t)h, connector);
+    const struct health_target *t = c == NULL ? NULL : find_target(c, target);
+    return t == NULL || t->up;
+}
+
+/* While none of them answers, the state of the connector says all there is to say. */
+static bool untold(const struct health_connector *c)
+{
+    bool any_up = false, any_new = false;
+    for (size_t i = 0; i < c->ntargets; i++) {
+        any_up = any_up || c->targets[i].up;
+        any_new = any_new || c->targets[i].up == c->targets[i].told_down;
+    }
+    return any_up && any_new;
+}
+
+bool health_targets_due(const struct health *h, ms_t now_ms)
+{
+    for (size_t i = 0; i < h->n && now_ms >= ms_after(h->targets_told_ms, h->options.glitch_interval_ms); i++)
+        if (untold(&h->items[i]))
+            return true;
+    return false;
+}
+
+void health_targets_told(struct health *h, ms_t now_ms)
+{
+    for (size_t i = 0; i < h->n; i++)
+        for (size_t k = 0; k < h->items[i].ntargets; k++)
+            h->items[i].targets[k].told_down = !h->items[i].targets[k].up;
+    h->targets_told_ms = now_ms;
+}
+
 size_t health_down(const struct health *h)
 {
     size_t n = 0;
@@ -260,6 +296,8 @@ bool health_report(struct health *h, const struct routing_report *r, ms_t now_ms
         return false;
     if (t->up != r->ok || !t->seen)
         t->since_ms = wall_ms;
+    if (t->up != r->ok)
+        c->targets_probe_ms = ms_after(now_ms, h->options.probe_interval_ms);
     t->up = r->ok;
     t->seen = true;
     if (!r->ok) {
@@ -332,13 +370,30 @@ bool health_tick(struct health *h, ms_t now_ms, ms_t wall_ms)
 
 /* --- Probes ----------------------------------------------------------------------------------------- */
 
+static bool any_down(const struct health_connector *c)
+{
+    for (size_t i = 0; i < c->ntargets; i++)
+        if (!c->targets[i].up)
+            return true;
+    return false;
+}
+
+/* UINT64_MAX: no need. */
+static ms_t probe_at(const struct health_connector *c)
+{
+    if (c->damping.state != DAMPING_UP)
+        return damping_next(&c->damping);
+    return any_down(c) ? c->targets_probe_ms : UINT64_MAX;
+}
+
 struct health_connector *health_probe_due(struct health *h, ms_t now_ms)
 {
     for (size_t i = 0; i < h->n; i++) {
         struct health_connector *c = &h->items[i];
-        if (!c->probing && c->ntargets > 0 && c->damping.state != DAMPING_UP &&
-            now_ms >= damping_next(&c->damping))
-            return c;
+        if (c->probing || c->ntargets == 0 || now_ms < probe_at(c))
+            continue;
+        c->targets_probe_ms = ms_after(now_ms, h->options.probe_interval_ms);
+        return c;
     }
     return NULL;
 }
@@ -360,8 +415,8 @@ ms_t health_next(const struct health *h)
 {
     ms_t at = UINT64_MAX;
     for (size_t i = 0; i < h->n; i++)
-        if (!h->items[i].probing && damping_next(&h->items[i].damping) < at)
-            at = damping_next(&h->items[i].damping);
+        if (!h->items[i].probing && probe_at(&h->items[i]) < at)
+            at = probe_at(&h->items[i]);
     return at;
 }
 

@@ -386,7 +386,7 @@ static void on_watch(void *arg)
     timer_set(r->watch, WATCH_MS);
     if (!acting(r))
         return;
-    if (health_tick(r->health, now, router_wall(r)))
+    if (health_tick(r->health, now, router_wall(r)) || health_targets_due(r->health, now))
         health_moved(r, true);
     while (r->nprobes < PROBES_MAX && (c = health_probe_due(r->health, now)) != NULL)
         probe_connector(r, c);

@@ -147,6 +147,21 @@ def test_linkstate_show(box):
     assert "-o takes table|json, not 'svg'" in cli.run("group", "list", "-o", "svg", code=2)
 
 
+def test_targets_have_states(box):
+    """A target that does not answer is DOWN in the record while the connector is UP; it is tried until it answers."""
+    sink = box.add(Sink(box))
+    target = "{}:{}".format(*sink.address)
+    group, router, cli = alone(box, {"connectors": [{**SMART, "smart_hosts": ["192.0.2.1", target]}]})
+    states = lambda: {t["name"]: t["up"] for c in cli.json("linkstate", "show")["groups"][0]["connectors"] for t in c["targets"]}
+    sink.stop()
+    for host, ok in ((target, "0refused"), ("192.0.2.1", "1")):
+        group.redis.ask("hset", "{mq.rt}:rep", f"out\n{host}", ok)
+    wait_for(lambda: f"the state: {states()}", lambda: states() == {"192.0.2.1": True, target: False})
+    assert cli.json("link", "list")[0]["up"]
+    box.add(Sink(box, "again", listen=target))
+    wait_for(lambda: f"the state: {states()}", lambda: states()[target])
+
+
 def test_a_forged_table_is_seen(box):
     """What is in Redis is not believed: a record with another body is shown as not signed."""
     group, router, cli = alone(box, {"connectors": [SMART]})

@@ -137,6 +137,44 @@ static void test_health__probes_are_due_while_it_is_not_up(void **state)
     assert_non_null(health_probe_due(w->h, w->now + 20 * S));
 }
 
+static void test_health__states_of_targets_are_told_now_and_then(void **state)
+{
+    struct world *w = *state;
+    struct health_connector *c;
+    assert_false(health_targets_due(w->h, w->now));
+    assert_false(report(w, "two", "b:25", true));
+    assert_false(health_targets_due(w->h, w->now)); /* nothing new */
+    assert_false(report(w, "one", "c", false));     /* its only one: that is the connector's state */
+    assert_false(health_targets_due(w->h, w->now));
+    assert_false(report(w, "one", "c", true));
+    assert_false(health_targets_due(w->h, w->now));
+    assert_false(report(w, "two", "a:25", false));
+    assert_true(health_up(w->h, SPAN("two")));
+    assert_false(health_target_up(w->h, SPAN("two"), SPAN("a:25")));
+    assert_true(health_target_up(w->h, SPAN("two"), SPAN("b:25")));
+    assert_true(health_target_up(w->h, SPAN("two"), SPAN("nosuch")));
+    assert_true(health_target_up(w->h, SPAN("nosuch"), SPAN("a:25")));
+    assert_true(health_targets_due(w->h, w->now));
+    health_targets_told(w->h, w->now);
+    for (int i = 0; i < 9; i++, w->now += S) { /* a target that flaps */
+        assert_false(report(w, "two", "a:25", i % 2 == 0));
+        assert_false(health_targets_due(w->h, w->now));
+    }
+    w->now += S;
+    assert_true(health_targets_due(w->h, w->now));
+    /* Nobody sends there while the other one is UP: it is tried until it answers. */
+    assert_false(report(w, "two", "a:25", false));
+    assert_null(health_probe_due(w->h, w->now + 9 * S));
+    w->now += 20 * S;
+    c = health_probe_due(w->h, w->now);
+    assert_non_null(c);
+    check_span(health_name(c), SPAN("two"));
+    assert_null(health_probe_due(w->h, w->now + 19 * S));
+    assert_int_equal(health_next(w->h), w->now + 20 * S);
+    assert_false(report(w, "two", "a:25", true));
+    assert_null(health_probe_due(w->h, w->now + 1000 * S));
+}
+
 static void test_health__an_administrators_word_counts_for_more(void **state)
 {
     struct world *w = *state;
@@ -219,6 +257,7 @@ int main(void)
     return CHECK_RUN(
         T(test_health__down_only_when_no_target_answers), T(test_health__a_burst_of_failures_is_one),
         T(test_health__what_is_unknown_changes_nothing), T(test_health__probes_are_due_while_it_is_not_up),
+        T(test_health__states_of_targets_are_told_now_and_then),
         T(test_health__an_administrators_word_counts_for_more), T(test_health__a_word_expires),
         T(test_health__is_handed_on), T(test_health__a_reload_keeps_what_is_known));
 }
