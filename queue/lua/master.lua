@@ -42,6 +42,10 @@ function verbs.take()
   end
   local have = call('HMGET', p .. 'master', 'n', 'u', 's')
   local left = (tonumber(have[2]) or 0) - now
+  if left > lease then -- Redis's clock went back: nobody may wait for the time that it lost
+    left = lease
+    call('HSET', p .. 'master', 'u', string.format('%.0f', now + lease))
+  end
   if have[1] and have[1] ~= router and left > 0 then
     return {0, have[1], left, tonumber(have[3]) or 0}
   end

@@ -36,6 +36,13 @@ class Routing(StoreTest):
         self.refuses("EXPIRED", self.master, "renew", B, token, 10000)
         self.refuses("EXPIRED", self.master, "renew", A, token + 1, 10000)
 
+    def test_a_clock_that_went_back_keeps_no_lease(self):
+        token = self.take(A)[0]
+        self.rt.cmd("HSET", "master", "u", self.now() + 3600000)
+        self.assertTrue(0 < self.take(B)[2] <= 10000)
+        self.assertTrue(0 < int(self.rt.cmd("HGET", "master", "u")) - self.now() <= 10000)
+        self.assertEqual(self.master("renew", A, token, 10000), 1)
+
     def test_a_master_that_slept_can_write_nothing(self):
         old = self.take(A)[0]
         self.over()
