@@ -196,6 +196,23 @@ enum err ls_originate(struct ls *ls, struct span body, enum ls_level level, cons
     return e;
 }
 
+void ls_outbid(struct ls *ls)
+{
+    const struct lsdb_slot *own = lsdb_find(&ls->db, span_cstr(ls->group));
+    if (ls->rival.seq == 0 || ls->now_ms < ls->outbid_ms || own == NULL || own->record == NULL)
+        return;
+    struct lsdb_record *r =
+        lsdb_record_ref(own->record); /* lsdb_put() frees the one that the body lives in */
+    if (ls_originate(ls, r->body, LS_LEVEL_REFRESH, &ls->rival) != ERR_OK)
+        ls->nomem = true;
+    lsdb_record_unref(r);
+    ls->rival = (struct ls_version){0};
+    ls->outbid_wait_ms = ls->outbid_wait_ms == 0 ? ls->opts.retransmit_ms : 2 * ls->outbid_wait_ms;
+    if (ls->outbid_wait_ms > ls->opts.refresh_ms)
+        ls->outbid_wait_ms = ls->opts.refresh_ms;
+    ls->outbid_ms = ms_after(ls->now_ms, ls->outbid_wait_ms);
+}
+
 static void receive(struct ls *ls, uint32_t peer, struct span bytes)
 {
     static void (*const handlers[LS_MSG__COUNT])(struct ls *, uint32_t, const struct ls_message *) = {
@@ -223,7 +240,7 @@ static void receive(struct ls *ls, uint32_t peer, struct span bytes)
         adj_event(ls, peer, AEV_BYE);
     } else if (m.type != LS_MSG_HELLO && !adj_open(a)) {
         /* After a restart the neighbour may still speak to our former self: it gets a HELLO, no more. */
-        ls_count(ls, LS_C_MISPLACED);
+        ls_notice(ls, LS_C_MISPLACED, peer, SPAN(""), "%s before HELLO", ls_message_name(m.type));
         if (ls->now_ms - a->said_ms >= ls->opts.retransmit_ms || a->state == ADJ_DOWN)
             adj_hello(ls, peer, false);
     } else {
@@ -233,6 +250,9 @@ static void receive(struct ls *ls, uint32_t peer, struct span bytes)
 
 static void tick(struct ls *ls)
 {
+    ls_outbid(ls);
+    if (ls->outbid_wait_ms > 0 && ls->now_ms >= ms_after(ls->outbid_ms, ls->outbid_wait_ms))
+        ls->outbid_wait_ms = 0; /* the other one is gone */
     struct lsdb_slot *own = lsdb_find(&ls->db, span_cstr(ls->group));
     if (own != NULL && own->record != NULL && ls->now_ms - ls->refreshed_ms >= ls->opts.refresh_ms &&
         ls->own.seq != 0) {
@@ -262,6 +282,8 @@ static ms_t wake_at(const struct ls *ls)
     ms_t at = ms_after(ls->now_ms, ls->opts.hello_ms * 12); /* ageing needs no finer clock */
     if (ls->own.seq != 0 && ms_after(ls->refreshed_ms, ls->opts.refresh_ms) < at)
         at = ms_after(ls->refreshed_ms, ls->opts.refresh_ms);
+    if (ls->rival.seq != 0 && ls->outbid_ms < at)
+        at = ls->outbid_ms;
     for (size_t i = 0; i < ls->nadj; i++) {
         ms_t w = adj_wake(ls, &ls->adj[i]);
         if (w < at)

@@ -183,14 +183,18 @@ static bool trusted(struct intake *in, const struct lsa *lsa, const struct lsdb_
     return true;
 }
 
-/* Somebody holds a newer record of our own group: it is from an earlier life. Go beyond it (L3). */
-static void outbid(struct intake *in, const struct lsa *lsa, struct lsdb_slot *own)
+/* Somebody holds a newer record of our own group: it is from an earlier life. Go beyond it (L3). When that
+ * goes on, another router signs for our name too: two groups with one name would outbid each other as fast as
+ * the network is, so that each further step waits twice as long. */
+static void meet_rival(struct intake *in, const struct lsa *lsa)
 {
     struct ls *ls = in->ls;
-    struct lsdb_record *r = lsdb_record_ref(own->record);
-    if (ls_originate(ls, r->body, LS_LEVEL_REFRESH, &lsa->version) != ERR_OK)
-        ls->nomem = true;
-    lsdb_record_unref(r);
+    if (ls_version_cmp(&lsa->version, &ls->rival) > 0)
+        ls->rival = lsa->version;
+    if (ls->outbid_wait_ms > 0)
+        ls_notice(ls, LS_C_CONFLICT, in->peer, lsa->group,
+                  "another router signs records of this group: two groups with one name?");
+    ls_outbid(ls);
 }
 
 static void install(struct intake *in, const struct lsa *lsa, struct span body, ms_t born_ms)
@@ -251,13 +255,15 @@ static void take_in(struct intake *in, const struct ls_advert *ad)
         ls_count(ls, LS_C_DUPLICATE);
         acknowledge(in, lsa.group, &lsa.version);
     } else if (newer < 0 || (newer == 0 && !held) || age_ms >= ls->opts.lifetime_ms) {
-        ls_count(ls, LS_C_STALE);
+        ls_notice(ls, LS_C_STALE, in->peer, lsa.group,
+                  age_ms >= ls->opts.lifetime_ms ? "a record beyond its lifetime"
+                                                 : "a record older than the one held: replayed, or late");
         acknowledge(in, lsa.group, &lsa.version);
         if (held && newer < 0)
             send_back(in, slot);
     } else if (own && ls->own.seq != 0) {
         if (held && trusted(in, &lsa, slot))
-            outbid(in, &lsa, slot);
+            meet_rival(in, &lsa);
     } else if (newer == 0) {
         settle_conflict(in, &lsa, ad, born_ms, slot);
     } else if (trusted(in, &lsa, slot)) {

@@ -45,6 +45,8 @@ struct ls {
     struct lsdb db;
     struct ls_version own;
     ms_t now_ms, refreshed_ms;
+    struct ls_version rival; /* newest record of our own group that others hold; zero: none is beyond ours */
+    ms_t outbid_ms, outbid_wait_ms; /* when to go beyond it at the earliest, and the pause after that */
     struct adjacency *adj;
     size_t nadj;
     uint64_t counters[LS_C__COUNT];
@@ -62,6 +64,7 @@ void ls_say(struct ls *ls, uint32_t peer, const struct ls_message *m);
 void ls_notice(struct ls *ls, enum ls_counter c, uint32_t peer, struct span group, const char *fmt, ...)
     PRINTF(5, 6);
 void ls_count(struct ls *ls, enum ls_counter c);
+void ls_outbid(struct ls *ls); /* goes beyond the rival, when it is time to */
 enum err ls_originate(struct ls *ls, struct span body, enum ls_level level, const struct ls_version *floor);
 /* engine_adjacency.c */
 void adj_event(struct ls *ls, uint32_t peer, enum adj_event ev);

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <zmq.h>
 
+/* What is larger than a message may be is refused by the engine, which counts it and names the neighbour; of
+ * what is larger than this ZeroMQ ends the connection before it is in memory. */
+enum { REFUSED_MAX = 4 * LS_MESSAGE_MAX };
 enum { BIND_AGAIN_MS = 250, REFUSAL_LOG_MS = 1000, HANDSHAKE_MS = 10000, ZAP_FRAMES = 7, FRAME_MAX = 512 };
 
 /* --- Sockets on the loop ---------------------------------------------------------------------------- */
@@ -63,7 +66,7 @@ void *carrier_socket(struct carrier *c, int type)
     void *s = zmq_socket(c->zmq, type);
     int zero = 0, one = 1, many = WAITING_MESSAGES, handshake = HANDSHAKE_MS;
     int beat = (int)(c->hello_ms / 2 < 50 ? 50 : c->hello_ms / 2), dead = (int)(c->hello_ms * 2);
-    int64_t largest = LS_MESSAGE_MAX;
+    int64_t largest = REFUSED_MAX;
     if (s == NULL)
         return NULL;
     bool ok = zmq_setsockopt(s, ZMQ_LINGER, &zero, sizeof zero) == 0 &&

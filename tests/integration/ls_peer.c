@@ -8,7 +8,7 @@
  *   parts             a message of two parts
  *   big N             N zero bytes
  *   replay            the ADVERTISE that was kept first, again
- *   forge             the same with a byte of its signed header changed
+ *   alter WHAT        the same with its record's version, format, certificate or signature changed
  *   wait TYPE         until such a message arrives (10 s at most); prints "TYPE" or "nothing"
  *   newer             until an ADVERTISE with a higher version than the kept one arrives (10 s at most)
  *   silent MS         reads for so long; prints what arrives
@@ -144,19 +144,28 @@ static void send_big(struct peer *p, size_t n)
     free(bytes);
 }
 
-static void forge(struct peer *p)
+/* The first record of what was kept. Before it: head 8, tag and length of the part 5, age 4, lengths 2 and 4.
+ */
+static void alter(struct peer *p, const char *what)
 {
-    /* head 8, part's tag and length 5, age 4, lengths 4, then the header: format 1, name's length 1, name,
-     * major: the lowest byte of it rises */
-    size_t at = 8 + 5 + 4 + 2 + 2 + 4;
-    while (at < p->kept.len && !(p->kept.ptr[at] == 1 && (size_t)p->kept.ptr[at + 1] < 64))
-        at++;
-    at += 2 + (size_t)p->kept.ptr[at + 1] + 3;
-    if (at < p->kept.len) {
-        p->kept.ptr[at]++;
-        (void)zmq_send(p->s, p->kept.ptr, p->kept.len, 0);
-        p->kept.ptr[at]--;
-    }
+    enum { LENGTH = 8 + 5 + 4, HEADER = LENGTH + 2 + 4 };
+    const unsigned char *b = (const unsigned char *)p->kept.ptr;
+    if (p->kept.len < HEADER + 2)
+        return;
+    size_t len = (size_t)b[LENGTH] << 8 | b[LENGTH + 1], version = HEADER + 2 + b[HEADER + 1];
+    size_t certificate = version + 4 + 4 + 4 + 8 + 4 + 32 + 2 + 10;
+    size_t at = strcmp(what, "format") == 0        ? HEADER
+                : strcmp(what, "version") == 0     ? version + 3
+                : strcmp(what, "certificate") == 0 ? certificate
+                                                   : HEADER + len - 20;
+    size_t n = strcmp(what, "signature") == 0 ? 20 : 1; /* the greater part of a signature is missing */
+    if (at + n > p->kept.len)
+        return;
+    for (size_t i = 0; i < n; i++)
+        p->kept.ptr[at + i] = (char)(p->kept.ptr[at + i] ^ 2);
+    (void)zmq_send(p->s, p->kept.ptr, p->kept.len, 0);
+    for (size_t i = 0; i < n; i++)
+        p->kept.ptr[at + i] = (char)(p->kept.ptr[at + i] ^ 2);
 }
 
 static void obey(struct peer *p, char *line)
@@ -175,8 +184,8 @@ static void obey(struct peer *p, char *line)
         send_big(p, strtoul(line + 4, NULL, 10));
     } else if (strcmp(line, "replay") == 0) {
         (void)zmq_send(p->s, p->kept.ptr, p->kept.len, 0);
-    } else if (strcmp(line, "forge") == 0) {
-        forge(p);
+    } else if (strncmp(line, "alter ", 6) == 0) {
+        alter(p, line + 6);
     } else if (strncmp(line, "wait ", 5) == 0) {
         wait_for(p, line + 5);
     } else if (strcmp(line, "newer") == 0) {

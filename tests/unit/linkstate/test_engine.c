@@ -268,6 +268,43 @@ static void test_engine__a_group_cannot_speak_for_another(void **state)
     sim_free(s);
 }
 
+static void test_engine__two_routers_of_one_name_outbid_each_other_slowly(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(4, 7);
+    const struct ls_version *own = ls_own_version(sim_engine(s, 0));
+    struct lsdb_record *mine = lsdb_record_ref(lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g00"))->record);
+    struct ls_version first = *own, theirs = *own;
+    struct buf header;
+    uint32_t zero = 0;
+    struct ls_crypto crypto;
+    sim_crypto(&crypto, &zero);
+    buf_init(&header, LSA_HEADER_MAX);
+    for (int i = 0; i < 100; i++) { /* a copy of us, with our key, that always knows better */
+        theirs.seq += 5;
+        buf_clear(&header);
+        assert_int_equal(lsa_seal(SPAN("g00"), &theirs, mine->body, mine->lsa.cert.bytes, &crypto, &header),
+                         ERR_OK);
+        advertise(s, 0, 1, buf_span(&header), mine->body);
+    }
+    assert_int_equal(own->seq, first.seq + 6); /* an earlier life: at once; then not any more */
+    assert_int_equal(counters(s, 0)[LS_C_CONFLICT], 99);
+    sim_run(s, 2000);
+    assert_int_equal(own->seq, theirs.seq + 1);
+    assert_int_equal(counters(s, 2)[LS_C_CONFLICT], 0);
+    sim_run(s, 30000); /* the copy is gone: an earlier life is outbid at once again */
+    theirs.seq = own->seq + 5;
+    buf_clear(&header);
+    assert_int_equal(lsa_seal(SPAN("g00"), &theirs, mine->body, mine->lsa.cert.bytes, &crypto, &header),
+                     ERR_OK);
+    advertise(s, 0, 1, buf_span(&header), mine->body);
+    assert_int_equal(own->seq, theirs.seq + 1);
+    assert_int_equal(counters(s, 0)[LS_C_CONFLICT], 99);
+    buf_done(&header);
+    lsdb_record_unref(mine);
+    sim_free(s);
+}
+
 static void test_engine__a_violation_ends_the_adjacency_for_a_while(void **state)
 {
     (void)state;
@@ -347,6 +384,7 @@ int main(void)
                      cmocka_unit_test(test_engine__a_purged_group_that_lives_comes_back),
                      cmocka_unit_test(test_engine__replayed_and_altered_records_change_nothing),
                      cmocka_unit_test(test_engine__a_group_cannot_speak_for_another),
+                     cmocka_unit_test(test_engine__two_routers_of_one_name_outbid_each_other_slowly),
                      cmocka_unit_test(test_engine__a_violation_ends_the_adjacency_for_a_while),
                      cmocka_unit_test(test_engine__same_seed_same_trace),
                      cmocka_unit_test(test_engine__two_routers_say_what_is_needed_and_no_more));
