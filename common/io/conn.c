@@ -278,16 +278,26 @@ static void output_added(struct conn *c)
         deferred_arm_flush(c->loop, &c->flush);
 }
 
+/* evbuffer_add() behind a borrowed block allocates one as large as that, however little is added. */
+static bool add_small(struct evbuffer *b, struct span bytes)
+{
+    struct evbuffer_iovec room;
+    if (bytes.len == 0)
+        return true;
+    if (evbuffer_reserve_space(b, (ev_ssize_t)bytes.len, &room, 1) != 1)
+        return false;
+    memcpy(room.iov_base, bytes.ptr, bytes.len);
+    room.iov_len = bytes.len;
+    return evbuffer_commit_space(b, &room, 1) == 0;
+}
+
 enum err conn_write(struct conn *c, struct span bytes)
 {
     struct evbuffer *b;
     enum err e = output_buffer(c, &b);
     if (e != ERR_OK || b == NULL)
         return e;
-    /* behind a borrowed block libevent would allocate one of the same size, however little comes */
-    if (c->ref_last && evbuffer_expand(b, bytes.len) != 0)
-        return ERR_NOMEM;
-    if (evbuffer_add(b, bytes.ptr, bytes.len) != 0)
+    if (c->ref_last ? !add_small(b, bytes) : evbuffer_add(b, bytes.ptr, bytes.len) != 0)
         return ERR_NOMEM;
     c->ref_last = false;
     output_added(c);
