@@ -71,11 +71,12 @@ static enum err op_commit(void *arg, const struct envelope *env, const struct co
     return intake_commit(&((struct caller *)arg)->intake, env, jobs, njobs);
 }
 
-/* The queue is worked on without pause by everybody's workers: there is nothing to start. */
 static enum err op_etrn(void *arg, struct span domain)
 {
-    (void)arg, (void)domain;
-    return ERR_NOTFOUND;
+    const struct caller *c = arg;
+    if (!store_ready(c->shard->store, NULL))
+        return ERR_AGAIN;
+    return etrn_start(c->shard->etrn, c->snapshot->config, c->snapshot->routes, domain);
 }
 
 static void log_line(const struct caller *c, const char *event, const char *extra, struct span text)

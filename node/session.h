@@ -44,7 +44,7 @@ struct session_ops {
     void (*abort)(void *arg); /* drops the upload */
     /* Ends the upload: session_committed() follows, later, unless an error is returned. */
     enum err (*commit)(void *arg, const struct envelope *env, const struct commit_job *jobs, size_t njobs);
-    /* Tries waiting mail of a domain at once (ETRN). ERR_NOTFOUND: no such queue or route. */
+    /* Tries waiting mail of a domain at once (ETRN), behind the answer. Any error: 458. */
     enum err (*etrn)(void *arg, struct span domain);
     void (*event)(void *arg, enum session_event ev, enum reply_id reply, struct span text);
 };

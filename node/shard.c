@@ -233,8 +233,9 @@ enum err shard_new(const struct shard_options *o, struct shard **ret, struct err
     s->snapshot = snapshot_ref(o->snapshot);
     s->owns_loop = o->loop == NULL;
     s->loop = o->loop != NULL ? o->loop : loop_new();
+    s->etrn = s->loop != NULL ? etrn_new(s->loop) : NULL;
     enum err e = ERR_OK;
-    if (s->loop == NULL)
+    if (s->etrn == NULL)
         e = err_set(ec, ERR_NOMEM, "out of memory or descriptors");
     if (e == ERR_OK)
         e = o->deps->open_store(o->deps->arg, s->loop, s->snapshot->config, &s->store, ec);
@@ -283,6 +284,7 @@ void shard_free(struct shard *s)
     close_listeners(s);
     while (s->callers != NULL)
         caller_free(s->callers);
+    etrn_free(s->etrn);
     store_free(s->store);
     dns_free(s->dns);
     snapshot_unref(s->snapshot);

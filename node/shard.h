@@ -10,6 +10,7 @@
 #include "common/io/conn.h"
 #include "common/io/dns.h"
 #include "common/io/loop.h"
+#include "node/etrn.h"
 #include "node/intake.h"
 #include "node/limits.h"
 #include "node/node.h"
@@ -35,6 +36,7 @@ struct shard {
     struct loop *loop;
     struct store *store;
     struct dns *dns; /* NULL: no virtual server looks names up */
+    struct etrn *etrn;
     struct snapshot *snapshot;
     struct shard *keeper;  /* shard 0 */
     struct limits *limits; /* of shard 0; NULL in the others */

@@ -9,6 +9,7 @@ import time
 from peers.bridgehead import Bridgehead, executable, merge
 from peers.mail import message
 from peers.process import ROOT, Failed, children, wait_for
+from peers.redis import Redis
 from peers.sink import Load, Sink, load
 from peers.smtp import Client, send
 
@@ -258,6 +259,40 @@ def test_queue_retry_now(box):
     sink.control("accept")
     bridgehead.cli("queue", "retry", "--all")
     wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 1, 20)
+
+
+def test_etrn(box):
+    """ETRN makes waiting mail of a domain arrive now (RFC 1985), for clients that may relay, and says when not."""
+    sink = box.add(Sink(box, refuse=True))
+    redis = box.add(Redis(box))
+    connector = {"name": "out", "type": "smtp", "address_spaces": [{"space": "*.example"}],
+                 "smart_hosts": ["{}:{}".format(*sink.address)], "allow_relay": True}
+    bridgehead = Bridgehead(box, config={"redis": {"url": redis.url}, "connectors": [connector],
+                                         "delivery": {"retry": {"glitch": ["1h"], "schedule": ["1h"]}}})
+    open_to_all = {"name": "strangers", "listen": [f"{box.host}:{box.port()}"], "relay_from": []}
+    default = bridgehead.config["virtual_servers"][0]
+    bridgehead.write({"virtual_servers": [default, merge(default, open_to_all)]})
+    box.add(bridgehead)
+    for recipient in ("b1@far.example", "b2@far.example", "b3@far.example", "b@other.example"):
+        bridgehead.send(recipient, TEXT)
+    wait_for("the first failures", lambda: bridgehead.cli("queue", "list").stdout.count("Retry") == 2)
+    sink.control("accept")
+    host, port = open_to_all["listen"][0].split(":")
+    with Client((host, int(port))) as stranger:
+        stranger.ehlo()
+        stranger.command("ETRN far.example", 459)
+    with Client(bridgehead.smtp) as client:
+        client.command("ETRN far.example", 503)
+        client.ehlo()
+        reply = client.command("ETRN Far.Example", 250)
+        assert reply.text == "2.0.0 queuing for node far.example started", reply
+        wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 3, 20)
+        client.command("ETRN without.route", 458)
+        client.command("ETRN nothing-waits.example", 250)
+        redis.kill()
+        wait_for("the node to notice", lambda: client.command("ETRN other.example").code == 458)
+    log = bridgehead.process.log.read_text()
+    assert re.search("smtp.etrn domain='?far.example'? jobs=3 ", log), log[-3000:]
 
 
 def test_queue_delete_and_dry_run(box):
