@@ -32,6 +32,9 @@ int cmd_linkstate_show(struct cli *cli);
 int cmd_linkstate_verify(struct cli *cli);
 int cmd_linkstate_purge(struct cli *cli);
 int cmd_linkstate_history(struct cli *cli);
+/* cmd_route.c */
+int cmd_route_explain(struct cli *cli);
+int cmd_route_table(struct cli *cli);
 /* cmd_simulate.c */
 int cmd_simulate(struct cli *cli);
 /* cmd_config.c */

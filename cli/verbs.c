@@ -55,6 +55,20 @@ static const struct cli_optdesc show_opts[] = {
     {"watch", 'w', NULL, "again whenever it changes, until Ctrl-C"},
     {NULL, 0, NULL, NULL},
 };
+static const struct cli_optdesc explain_opts[] = {
+    {"size", 0, "BYTES", "of the message; 64K and 10M mean what they say"},
+    {"priority", 0, "WORD", "low, normal or high; default normal"},
+    {"sender", 's', "ADDRESS", "envelope sender; default: the null sender"},
+    {"system", 0, NULL, "the message is a report"},
+    {"in-transit", 0, NULL, "the message came from another routing group"},
+    {"from-group", 'g', "NAME", "as seen from another routing group"},
+    {"offline", 0, NULL, "from the configuration alone; asks nobody"},
+    {NULL, 0, NULL, NULL},
+};
+static const struct cli_optdesc offline_opts[] = {
+    {"offline", 0, NULL, "from the configuration alone; asks nobody"},
+    {NULL, 0, NULL, NULL},
+};
 static const struct cli_optdesc history_opts[] = {
     {"group", 'g', "NAME", "only what happened to this group"},
     {"max", 0, "N", "at most so many, the newest; default 50, at most 10000"},
@@ -98,6 +112,11 @@ const struct verb cli_verbs[] = {
     {"badmail delete", mail, "[QUEUE|ID]", 0, 1, "delete badmail", NULL, filter_opts, cmd_badmail_delete},
     {"send", mail, "[ADDRESS...]", 0, CLI_ARGS_MAX - 1, "send a test message over SMTP; prints what the server answered", NULL, send_opts, cmd_send},
 
+    {"route explain", routing, "ADDRESS", 1, 1, "where mail for an address goes, and why",
+     "Every connector with an address space that holds the domain, and why it was chosen or not; the whole path with\n"
+     "the cost of each step; the targets in the order that they are tried; and what would happen if the first\n"
+     "connector failed.", explain_opts, cmd_route_explain},
+    {"route table", routing, "", 0, 0, "address spaces: cost, connector, group, path from here, state", NULL, offline_opts, cmd_route_table},
     {"link list", routing, "", 0, 0, "connectors of this group: UP or DOWN, since when and why, targets, penalty, overrides", NULL, NULL, cmd_link_list},
     {"link down", routing, "CONNECTOR", 1, 1, "announce a connector DOWN, whatever is found out: mail takes another way, or waits", NULL, word_opts, cmd_link_down},
     {"link up", routing, "CONNECTOR", 1, 1, "announce a connector UP, whatever is found out", NULL, word_opts, cmd_link_up},

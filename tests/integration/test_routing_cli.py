@@ -231,3 +231,60 @@ def test_without_a_router(box):
     assert [r["state"] for r in cli.json("link", "list")] == ["UP (no trouble heard of)"]
     group.redis.stop()
     assert subprocess.run([str(executable()), "link", "list", "-c", str(router.file)], capture_output=True, check=False).returncode == 4
+
+
+def test_route_explain(box):
+    """Every candidate and why, the path with its costs, the targets, and what happens if the first choice fails."""
+    mail = box.path("mail")
+    out = lambda name, space, cost, **more: {**SMART, "name": name, "address_spaces": [{"space": space, "cost": cost}], **more}
+    a, b, ra, rb = pair(box, {"connectors": [out("all", "*", 1), out("small", "*.far.example", 1, max_message_size="1K"),
+                                             to("b", 10, "192.0.2.9"), out("own", "*.far.example", 90)]},
+                        {"connectors": [to("a", 20), out("best", "*.far.example", 5), out("private", "*.far.example", 1, scope="group")],
+                         "local_domains": [{"domain": "b.example", "deliver": f"maildir:{mail}"}]})
+    cli = Cli(ra)
+    x = cli.json("route", "explain", "someone@mx.far.example", "--size", "2K")
+    fates = {c["connector"]: c["verdict"] for c in x["candidates"]}
+    assert fates["best"] == "chosen" and fates["own"] == "costs more" and fates["all"].startswith("a more specific"), fates
+    assert fates["small"].endswith("max_message_size") and "scope" in fates["private"], fates
+    assert x["result"] == "next hop" and x["connector"] == "to-b" and x["cost"] == 15 and x["domain"] == "mx.far.example", x
+    assert x["path"] == [{"from": "a", "connector": "to-b", "to": "b", "cost": 10}], x
+    assert [t["target"] for t in x["targets"]] == ["192.0.2.9"], x
+    after = x["if_first_failed"]
+    assert (after["result"], after["connector"], after["path"], after["cost"]) == ("next hop", "own", [], 90), after
+    text = cli.run("route", "explain", "someone@mx.far.example", "--size", "2K")
+    for part in ("a --to-b (10)--> b", "connector best of group b, address space *.far.example (5); cost 15 in all",
+                 "if to-b failed", "result      leaves by connector own"):
+        assert part in text, (part, text)
+    # another message, another group, a local domain of another group, and one of its own
+    small = cli.json("route", "explain", "mx.far.example", "--size", "100")
+    assert small["connector"] == "small" and small["class"] != x["class"], small
+    there = cli.json("route", "explain", "mx.far.example", "--from-group", "b")
+    assert there["connector"] == "private" and there["from_group"] == "b" and there["path"] == [], there
+    local = cli.json("route", "explain", "x@B.example")
+    assert local["connector"] == "to-b" and local["candidates"][0]["connector"] == "(delivered there)", local
+    assert local["if_first_failed"]["result"] in ("next hop", "unreachable"), local
+    assert cli.json("route", "explain", "x@a.example")["result"] == "local"
+    # what is DOWN is passed over
+    cli.run("link", "down", "to-b")
+    x = wait_for("the other way", lambda: (lambda x: x if x["connector"] == "own" else None)(
+        cli.json("route", "explain", "mx.far.example", "--size", "2K")))
+    assert next(c for c in x["candidates"] if c["connector"] == "best")["verdict"].startswith("no path of UP connectors"), x
+    assert "there is no group 'z'" in cli.run("route", "explain", "x.example", "--from-group", "z", code=5)
+    for wrong in (["x@y@"], ["a b"], ["x.example", "--size", "big"], ["x.example", "--priority", "urgent"]):
+        cli.run("route", "explain", *wrong, code=2)
+
+
+def test_route_table(box):
+    """Address spaces with their costs, connectors, groups and states; and offline, without Redis."""
+    a, b, ra, rb = pair(box)
+    cli = Cli(ra)
+    rows = {(r["space"], r["group"]): r for r in cli.json("route", "table")}
+    assert rows[("a.example", "a")]["local"] and rows[("*", "a")]["total_cost"] == 7 and rows[("*", "a")]["connector"] == "out", rows
+    cli.run("link", "down", "out")
+    wait_for("DOWN", lambda: any(r["state"] == "DOWN" and r["connector"] == "out" for r in cli.json("route", "table")))
+    assert cli.run("route", "table").splitlines()[0].split()[:3] == ["ADDRESS", "SPACE", "COST"]
+    a.redis.stop()
+    assert cli.run("route", "table", code=4)
+    assert any(r["connector"] == "out" and r["state"] == "UP" for r in cli.json("route", "table", "--offline"))
+    assert "from the configuration alone" in cli.run("route", "explain", "x@y.example", "--offline")
+    assert "result      leaves by connector out" in cli.run("route", "explain", "x@y.example", "--offline")

@@ -62,6 +62,8 @@ static void test_cli__exit_codes_say_what_was_wrong(void **state)
         {"-c /nonexistent/bridgehead.yaml linkstate show -o svg", CLI_CONFIG},
         {"-c /nonexistent/bridgehead.yaml link list", CLI_CONFIG},
         {"linkstate history --max 0", CLI_USAGE},
+        {"route explain", CLI_USAGE},
+        {"-c /nonexistent/bridgehead.yaml route explain a@b --offline", CLI_CONFIG},
         {"config", CLI_USAGE},
         {"config chek", CLI_USAGE},
         {"-c /nonexistent/bridgehead.yaml config check", CLI_CONFIG},
