@@ -115,19 +115,24 @@ static bool open_to_all(const struct rt_view *v, const struct rt_connector *c)
     return c->local ? c->group != v->from : c->conf != NULL && c->relay_open;
 }
 
-static bool pick_level(const struct rt_view *v, const struct rt_level *level, struct rt_pick *p,
-                       bool *ret_relay)
+struct findings {
+    bool any;      /* something exists for the message */
+    bool internal; /* a group that delivers the domain itself */
+    bool relay_open;
+};
+
+static struct findings pick_level(const struct rt_view *v, const struct rt_level *level, struct rt_pick *p)
 {
-    bool any = false;
-    *ret_relay = false;
+    struct findings f = {.any = false};
     for (uint32_t i = level->at; i < level->at + level->n; i++) {
         const struct rt_candidate *c = &v->t->candidates[i];
         uint32_t path_cost, cost;
         enum route_fate fate = rt_judge(v, c, &path_cost);
         if (!exists(fate))
             continue;
-        any = true;
-        *ret_relay = *ret_relay || open_to_all(v, &v->t->connectors[c->connector]);
+        f.any = true;
+        f.internal = f.internal || v->t->connectors[c->connector].local;
+        f.relay_open = f.relay_open || open_to_all(v, &v->t->connectors[c->connector]);
         if (fate != ROUTE_CHOSEN)
             continue;
         cost = path_cost + c->cost;
@@ -138,20 +143,22 @@ static bool pick_level(const struct rt_view *v, const struct rt_level *level, st
             p->level = level;
         }
     }
-    return any;
+    return f;
 }
 
+/* Mail for a domain of the organization waits for the way there; it does not leave by a more general space.
+ */
 void rt_pick(const struct rt_view *v, const struct rt_chain *chain, struct rt_pick *ret)
 {
     struct rt_pick p = {.kind = ROUTE_NONE};
     for (size_t i = 0; i < chain->n; i++) {
-        bool relay;
-        if (!pick_level(v, chain->levels[i], &p, &relay))
+        struct findings f = pick_level(v, chain->levels[i], &p);
+        if (!f.any)
             continue;
         if (p.kind == ROUTE_NONE) /* the most specific one there is */
-            p.relay_open = relay;
+            p.relay_open = f.relay_open;
         p.kind = p.best != NULL ? ROUTE_NEXT_HOP : ROUTE_UNREACHABLE;
-        if (p.best != NULL || !v->t->fall_back)
+        if (p.best != NULL || f.internal || !v->t->fall_back)
             break;
     }
     *ret = p;

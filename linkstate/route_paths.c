@@ -5,14 +5,10 @@
 /* --- What an edge asks ------------------------------------------------------------------------------- */
 
 /* Scope "group": mail of that group alone. What comes from another group is not its own, unless the setting
- * says that scope is asked only where mail begins. */
+ * says that scope is asked only where mail begins; then it may also pass over another group's edges. */
 bool rt_in_scope(const struct rt_view *v, const struct rt_connector *c)
 {
-    if (!c->own_scope)
-        return true;
-    if (c->group == v->from)
-        return (v->klass & CLASS_IN_TRANSIT) == 0;
-    return c->edge != SPF_NONE && !v->t->scope_all_way;
+    return !c->own_scope || (c->group == v->from && (v->klass & CLASS_IN_TRANSIT) == 0);
 }
 
 bool rt_is_up(const struct rt_view *v, const struct rt_connector *c)
@@ -30,7 +26,8 @@ bool rt_may_enter(const struct rt_view *v, uint32_t group)
 
 static bool usable(const struct rt_view *v, const struct rt_connector *c, bool any_state)
 {
-    return (any_state || (rt_is_up(v, c) && rt_may_enter(v, c->to))) && rt_in_scope(v, c) &&
+    bool in_scope = rt_in_scope(v, c) || (c->group != v->from && !v->t->scope_all_way);
+    return (any_state || (rt_is_up(v, c) && rt_may_enter(v, c->to))) && in_scope &&
            class_passes(v->klass, &c->rule);
 }
 

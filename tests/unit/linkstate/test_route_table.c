@@ -1,0 +1,842 @@
+/* tests/unit/linkstate/test_route_table.c — routes from the published table: mirrors linkstate/route*.c */
+#include "linkstate/trace.h"
+#include "tests/unit/linkstate/world.h"
+
+#include <pthread.h>
+
+/* --- Golden tables ------------------------------------------------------------------------------------- *
+ * "? DOMAIN [from=G] [size=N] [sender=W] [high] [system] [transit] [trace=T] = RESULT": the connector of the
+ * asking group and the cost, or local, wait, none. Asked of the table and of its explanation. */
+
+struct question {
+    struct route_ask ask;
+    struct route_link link;
+    struct trace trace;
+    struct span domain, want;
+};
+
+static void read_question(struct span line, struct question *q)
+{
+    struct span word, value;
+    *q = (struct question){.want = SPAN("")};
+    assert_true(w_next(&line, &q->domain));
+    while (w_next(&line, &word) && !span_eq(word, SPAN("="))) {
+        value = SPAN("");
+        (void)span_cut(word, '=', &word, &value);
+        if (span_eq(word, SPAN("from")))
+            q->ask.from_group = value;
+        else if (span_eq(word, SPAN("size")))
+            q->ask.message.size_bytes = w_number(value);
+        else if (span_eq(word, SPAN("sender")))
+            q->ask.message.sender = value;
+        else if (span_eq(word, SPAN("high")))
+            q->ask.message.priority = PRIORITY_HIGH;
+        else if (span_eq(word, SPAN("system")))
+            q->ask.message.system = true;
+        else if (span_eq(word, SPAN("transit")))
+            q->ask.message.in_transit = true;
+        else if (span_eq(word, SPAN("trace")))
+            assert_int_equal(trace_parse(value, &q->trace), ERR_OK);
+        else if (span_eq(word, SPAN("without"))) {
+            assert_true(span_cut(value, '/', &q->link.group, &q->link.connector));
+            q->ask.down = &q->link;
+            q->ask.ndown = 1;
+        } else
+            fail_msg("unknown word '" SPAN_FMT "'", SPAN_ARG(word));
+    }
+    q->want = line;
+    q->ask.domain = q->domain;
+    q->ask.trace = q->trace.n > 0 ? &q->trace : NULL;
+}
+
+static void write_result(struct buf *out, enum route_kind kind, struct span connector, uint32_t cost)
+{
+    static const char *const kinds[] = {"local", "", "wait", "none"};
+    out->len = 0;
+    if (kind == ROUTE_NEXT_HOP)
+        assert_int_equal(buf_addf(out, SPAN_FMT " %u", SPAN_ARG(connector), cost), ERR_OK);
+    else
+        assert_int_equal(buf_addf(out, "%s", kinds[kind]), ERR_OK);
+}
+
+static void ask_table(const struct route_table *t, const struct question *q, struct buf *out)
+{
+    struct route_explanation x;
+    assert_int_equal(route_explain(t, &q->ask, &x), ERR_OK);
+    write_result(out, x.kind, x.first.connector, x.cost);
+    route_explanation_done(&x);
+    if (q->ask.from_group.len > 0 || q->ask.ndown > 0)
+        return;
+    struct route r;
+    struct buf plain;
+    buf_init(&plain, 256);
+    route_lookup_message(t, q->domain, route_class(t, &q->ask.message), q->ask.trace, 0, &r);
+    write_result(&plain, r.kind, span_cstr(r.kind == ROUTE_NEXT_HOP ? r.connector->name : ""), r.cost);
+    check_span(buf_span(&plain), buf_span(out));
+    buf_done(&plain);
+}
+
+static void play(const char *text)
+{
+    struct world w = {.n = 0};
+    struct w_conf conf;
+    struct route_table *t = NULL;
+    struct span rest = span_cstr(text), line, verb;
+    struct buf got;
+    buf_init(&got, 256);
+    while (rest.len > 0) {
+        (void)span_cut(rest, '\n', &line, &rest);
+        if (!w_next(&line, &verb))
+            continue;
+        if (!span_eq(verb, SPAN("?"))) {
+            assert_null(t);
+            w_line(&w, verb, line);
+            continue;
+        }
+        struct question q;
+        read_question(line, &q);
+        if (t == NULL)
+            t = w_table(&w, 0, &conf);
+        ask_table(t, &q, &got);
+        if (!span_eq(buf_span(&got), q.want))
+            fail_msg("? " SPAN_FMT ": got " SPAN_FMT, SPAN_ARG(line), SPAN_ARG(buf_span(&got)));
+    }
+    buf_done(&got);
+    route_table_unref(t);
+}
+
+static void test_route_table__takes_the_cheapest_path_that_is_up(void **state)
+{
+    (void)state;
+    static const char square[] = "group a\n"
+                                 "local a.example\n"
+                                 "edge to-b b 1\n"
+                                 "edge to-c c 5\n"
+                                 "group b\n"
+                                 "local b.example\n"
+                                 "edge to-d d 1\n"
+                                 "group c\n"
+                                 "edge to-d d 1\n"
+                                 "smtp out * 10 dns\n"
+                                 "group d\n"
+                                 "local d.example\n"
+                                 "smtp out * 20 dns\n";
+    char text[1000];
+    (void)snprintf(text, sizeof text,
+                   "%s? a.example = local\n"
+                   "? b.example = to-b 2\n"
+                   "? d.example = to-b 3\n"
+                   "? x.d.example = to-c 15\n"
+                   "? d.example without=b/to-d = to-c 7\n"
+                   "? d.example without=a/to-b = to-c 7\n"
+                   "? b.example without=a/to-b = wait\n"
+                   "? d.example from=c = to-d 2\n"
+                   "? d.example from=d = local\n"
+                   "? a.example from=d = out 20\n" /* no edge leads back, UP or DOWN: not d's organization */
+                   "? other.example from=d = out 20\n",
+                   square);
+    play(text);
+    play("group a\n"
+         "edge to-b b 1 down\n"
+         "edge to-c c 5\n"
+         "group b\n"
+         "local b.example\n"
+         "group c\n"
+         "edge to-b b 1\n"
+         "? b.example = to-c 7\n");
+}
+
+static void test_route_table__falls_back_to_more_general_spaces_or_waits(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"option fall_back=yes\n", "option fall_back=no\n"};
+    static const char *const wants[] = {"to-b 16", "wait"};
+    for (int i = 0; i < 2; i++) {
+        char text[1000];
+        (void)snprintf(text, sizeof text,
+                       "group a\n%s"
+                       "smtp lab *.net 1 down\n"
+                       "edge to-b b 6\n"
+                       "group b\n"
+                       "smtp out * 10 dns\n"
+                       "smtp small mail.net 1 max=1000\n"
+                       "? x.net = %s\n"
+                       "? x.org = to-b 16\n"
+                       "? mail.net size=1000 = to-b 7\n"
+                       "? mail.net size=1001 = %s\n" /* what it may not use does not exist for it */
+                       "? x.org without=a/to-b = wait\n",
+                       texts[i], wants[i], wants[i]);
+        play(text);
+    }
+}
+
+static void test_route_table__ties_go_to_the_local_group_then_to_the_names(void **state)
+{
+    (void)state;
+    play("group m\n"
+         "smtp z x.example 7\n"
+         "edge to-b b 1\n"
+         "edge to-n n 1\n"
+         "group b\n"
+         "smtp b x.example 6\n"
+         "smtp b y.example 6\n"
+         "smtp w z.example 6\n"
+         "group n\n"
+         "smtp a x.example 6\n"
+         "smtp a y.example 6\n"
+         "smtp w z.example 6\n"
+         "? x.example = z 7\n"
+         "? y.example = to-n 7\n"   /* connector a before b */
+         "? z.example = to-b 7\n"); /* both called w: group b before n */
+}
+
+static void test_route_table__restrictions_of_all_edges_count(void **state)
+{
+    (void)state;
+    play("group a\n"
+         "edge fast b 1 max=100\n"
+         "edge slow c 10\n"
+         "group b\n"
+         "edge on d 1 reject=@bulk.example\n"
+         "group c\n"
+         "edge on d 1\n"
+         "group d\n"
+         "local d.example\n"
+         "smtp x25 *.x25.example 1 prio=high\n"
+         "smtp rest * 1 content=system\n"
+         "? d.example size=100 sender=u@good.example = fast 3\n"
+         "? d.example size=101 sender=u@good.example = slow 12\n"
+         "? d.example size=100 sender=u@bulk.example = slow 12\n"
+         "? u.x25.example high = fast 3\n"
+         "? u.x25.example = none\n"
+         "? u.x25.example system = fast 3\n"
+         "? d.example size=101 without=a/slow = wait\n" /* "fast" is no way for it, "slow" would be */
+         "? d.example size=100 sender=u@bulk.example without=c/on = wait\n");
+}
+
+static void test_route_table__scope_keeps_others_out_also_in_transit(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"scope_in_transit=yes", "scope_in_transit=no"};
+    static const char *const wants[][4] = {{"none", "to-c 13", "own 2", "to-c 13"},
+                                           {"own 2", "own 2", "own 2", "to-b 5"}};
+    for (int i = 0; i < 2; i++) {
+        char text[1000];
+        (void)snprintf(text, sizeof text,
+                       "group a\n"
+                       "option %s\n"
+                       "smtp own lab.example 2 scope\n"
+                       "smtp own deep.example 2\n"
+                       "edge to-b b 1\n"
+                       "edge to-c c 10\n"
+                       "group b\n"
+                       "smtp theirs secret.example 1 scope\n"
+                       "edge short d 3 scope\n"
+                       "group c\n"
+                       "smtp far deep.example 3\n"
+                       "edge long d 2\n"
+                       "group d\n"
+                       "local d.example\n"
+                       "? lab.example = own 2\n"
+                       "? lab.example transit = %s\n"
+                       "? deep.example transit = %s\n"
+                       "? deep.example = %s\n"
+                       "? d.example = %s\n"
+                       "? secret.example = none\n"
+                       "? secret.example from=b = theirs 1\n",
+                       texts[i], wants[i][0], wants[i][1], wants[i][2], wants[i][3]);
+        play(text);
+    }
+}
+
+static void test_route_table__a_message_does_not_go_back(void **state)
+{
+    (void)state;
+    play("group a\n"
+         "edge to-b b 1\n"
+         "edge to-c c 10\n"
+         "group b\n"
+         "edge to-d d 1\n"
+         "group c\n"
+         "edge to-d d 1\n"
+         "group d\n"
+         "local d.example\n" /* four records of version 1.0: generation 4 */
+         "? d.example = to-b 3\n"
+         "? d.example trace=z:9 = to-b 3\n"
+         "? d.example trace=b:4 = to-c 12\n"
+         "? d.example trace=b:3,z:4 = to-c 12\n"
+         "? d.example trace=b:3 = to-b 3\n" /* link state has changed since */
+         "? d.example trace=b:4,c:4 = wait\n"
+         "? d.example trace=d:4 = wait\n"
+         "? d.example trace=a:9 = to-b 3\n" /* it is here already */
+         "? b.example trace=b:4 = none\n");
+}
+
+/* --- What is left of it without link state, and with a strange one ---------------------------------------
+ */
+
+static void test_route_table__without_link_state_the_configuration_is_all(void **state)
+{
+    (void)state;
+    struct world w = {.n = 0};
+    struct w_conf conf;
+    struct route_table *t = NULL;
+    struct route r;
+    struct route_table_facts facts;
+    w_line(&w, SPAN("group"), SPAN("a"));
+    w_line(&w, SPAN("edge"), SPAN("to-b b 5"));
+    w_space(&w.g[0].c[0], SPAN("*"), 2);
+    w_conf_of(&w, 0, &conf);
+    assert_int_equal(route_table_build(&conf.root, SPAN(""), NULL, NULL, &t, NULL), ERR_OK);
+    route_lookup(t, SPAN("x.example"), 0, &r);
+    assert_int_equal(r.kind, ROUTE_NEXT_HOP);
+    assert_string_equal(r.connector->name, "to-b");
+    assert_int_equal(r.cost, 7);
+    assert_int_equal(r.ntargets, 2);
+    assert_string_equal(r.targets[0], "t1:25");
+    route_table_facts(t, &facts);
+    assert_int_equal(facts.generation, 0);
+    route_table_unref(t);
+}
+
+static void test_route_table__targets_that_are_up_come_first(void **state)
+{
+    (void)state;
+    struct world w = {.n = 0};
+    struct w_conf conf;
+    struct route r;
+    w_line(&w, SPAN("group"), SPAN("a"));
+    w_line(&w, SPAN("smtp"), SPAN("out * 1"));
+    struct route_table *t = w_table(&w, 0, &conf);
+    route_lookup(t, SPAN("x.example"), 0, &r);
+    assert_int_equal(r.ntargets, 2);
+    assert_int_equal(r.ntargets_up, 1);
+    assert_string_equal(r.targets[0], "t2:25"); /* its record says that t1 is not */
+    assert_string_equal(r.targets[1], "t1:25");
+    route_table_unref(t);
+}
+
+static void test_route_table__damage_costs_the_damaged_record_alone(void **state)
+{
+    (void)state;
+    struct world w = {.n = 0};
+    struct w_conf conf;
+    struct route_table *t = NULL;
+    struct route_table_facts facts;
+    struct errctx ec = {""};
+    struct buf b;
+    w_line(&w, SPAN("group"), SPAN("a"));
+    w_line(&w, SPAN("edge"), SPAN("to-b b 5"));
+    w_line(&w, SPAN("group"), SPAN("b"));
+    w_line(&w, SPAN("local"), SPAN("b.example"));
+    buf_init(&b, LS_SNAPSHOT_MAX);
+    w_publish(&w, &b);
+    w_conf_of(&w, 0, &conf);
+    b.ptr[b.len - 1] = (char)0xff; /* the last field of b's record */
+    assert_int_equal(route_table_build(&conf.root, buf_span(&b), NULL, NULL, &t, &ec), ERR_OK);
+    route_table_facts(t, &facts);
+    assert_int_equal(facts.damaged, 1);
+    assert_int_equal(facts.groups, 2); /* b is known as the end of an edge */
+    struct route r;
+    route_lookup(t, SPAN("b.example"), 0, &r);
+    assert_int_equal(r.kind, ROUTE_NONE);
+    route_table_unref(t);
+    t = NULL;
+    for (size_t n = 1; n < b.len; n++) {
+        if (route_table_build(&conf.root, span_first(buf_span(&b), n), NULL, NULL, &t, &ec) == ERR_OK)
+            route_table_unref(t);
+        t = NULL;
+    }
+    buf_done(&b);
+}
+
+static void test_route_table__anybody_may_send_to_what_configuration_opens(void **state)
+{
+    (void)state;
+    struct world w = {.n = 0};
+    struct w_conf conf;
+    static const struct {
+        const char *verb, *line;
+    } lines[] = {{"group", "a"},          {"smtp", "backup customer.example 1 relay down"},
+                 {"smtp", "out * 9 dns"}, {"edge", "to-b b 5"},
+                 {"group", "b"},          {"smtp", "open open.example 1 relay"}, /* b's word opens b */
+                 {"local", "b.example"}};
+    static const struct {
+        struct span domain;
+        bool open;
+    } cases[] = {{SPAN_INIT("customer.example"), true}, /* also while its connector is DOWN */
+                 {SPAN_INIT("x.example"), false},
+                 {SPAN_INIT("open.example"), false},
+                 {SPAN_INIT("b.example"), true}};
+    CHECK_EACH (lines, l)
+        w_line(&w, span_cstr(l->verb), span_cstr(l->line));
+    struct route_table *t = w_table(&w, 0, &conf);
+    CHECK_EACH (cases, c) {
+        struct route r;
+        route_lookup(t, c->domain, 0, &r);
+        assert_int_equal(r.kind, ROUTE_NEXT_HOP);
+        assert_int_equal(r.relay_open, c->open);
+    }
+    route_table_unref(t);
+}
+
+/* --- Comparison with a second opinion
+ * ------------------------------------------------------------------------ * Straight from the words of the
+ * rule, over the organization itself: no classes, no hashes, no memory. */
+
+struct asked { /* a message somewhere */
+    struct world *w;
+    unsigned from;
+    struct route_message m;
+    const struct trace *trace;
+    uint64_t generation;
+};
+
+static bool on_list(const char *list, struct span sender)
+{
+    struct span word = span_cstr(list);
+    if (sender.len == 0)
+        return span_eq(word, SPAN("<>"));
+    return span_ieq(word, sender) || (word.len > 0 && word.ptr[0] == '@' && span_has_isuffix(sender, word));
+}
+
+static bool may_use(const struct w_connector *c, const struct route_message *m)
+{
+    bool content_ok = c->content == CONF_CONTENT_ALL || (c->content == CONF_CONTENT_SYSTEM) == m->system;
+    return (c->priorities == 0 || (c->priorities >> m->priority & 1) != 0) && content_ok &&
+           (c->max_size == 0 || m->size_bytes <= c->max_size) &&
+           (c->accept[0] == '\0' || on_list(c->accept, m->sender)) && !on_list(c->reject, m->sender);
+}
+
+static bool own_mail(const struct asked *a)
+{
+    return !a->m.in_transit || a->w->scope_at_start;
+}
+
+static bool edge_open(const struct asked *a, unsigned owner, const struct w_connector *c, bool any_state)
+{
+    bool scope = !c->scope || (owner == a->from ? own_mail(a) : a->w->scope_at_start);
+    bool enter = a->trace == NULL || trace_admits(a->trace, span_cstr(c->to), a->generation);
+    return c->to[0] != '\0' && scope && may_use(c, &a->m) && (any_state || (!c->down && enter));
+}
+
+static unsigned group_of(const struct world *w, const char *name)
+{
+    unsigned i = 0;
+    while (i < w->n && strcmp(w->g[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+enum { FAR = 1000000 };
+
+/* Bellman and Ford. */
+static void distances(const struct asked *a, unsigned source, bool any_state, unsigned dist[GROUPS])
+{
+    for (unsigned i = 0; i < GROUPS; i++)
+        dist[i] = i == source ? 0 : FAR;
+    for (unsigned round = 0; round < GROUPS; round++)
+        for (unsigned g = 0; g < a->w->n; g++)
+            for (unsigned k = 0; k < a->w->g[g].n; k++) {
+                const struct w_connector *c = &a->w->g[g].c[k];
+                unsigned to = group_of(a->w, c->to);
+                if (to < a->w->n && edge_open(a, g, c, any_state) && dist[g] + c->cost < dist[to])
+                    dist[to] = dist[g] + c->cost;
+            }
+}
+
+static long specificity(const char *space, struct span domain)
+{
+    struct span s = span_cstr(space);
+    if (span_eq(s, SPAN("*")))
+        return 0;
+    if (s.ptr[0] == '*')
+        return domain.len > s.len - 1 && span_has_isuffix(domain, span_from(s, 1)) ? (long)s.len : -1;
+    return span_ieq(s, domain) ? 100000 : -1;
+}
+
+struct choice {
+    enum route_kind kind;
+    unsigned group, cost;
+    const struct w_connector *connector;
+    unsigned nfirsts; /* connectors of the asking group that begin a way of that cost */
+    const struct w_connector *firsts[CONNECTORS];
+};
+
+static void add_first(struct choice *c, const struct w_connector *k)
+{
+    for (unsigned i = 0; i < c->nfirsts; i++)
+        if (c->firsts[i] == k)
+            return;
+    c->firsts[c->nfirsts++] = k;
+}
+
+static void add_firsts(const struct asked *a, unsigned owner, const struct w_connector *k, unsigned path,
+                       struct choice *ret)
+{
+    if (owner == a->from) {
+        add_first(ret, k);
+        return;
+    }
+    const struct w_group *g = &a->w->g[a->from];
+    for (unsigned i = 0; i < g->n; i++) {
+        unsigned dist[GROUPS], to = group_of(a->w, g->c[i].to);
+        if (to >= a->w->n || !edge_open(a, a->from, &g->c[i], false))
+            continue;
+        distances(a, to, false, dist);
+        if (dist[owner] < FAR && g->c[i].cost + dist[owner] == path)
+            add_first(ret, &g->c[i]);
+    }
+}
+
+static bool better(const struct asked *a, unsigned group, const struct w_connector *k, unsigned cost,
+                   const struct choice *than)
+{
+    if (than->connector == NULL || cost != than->cost)
+        return than->connector == NULL || cost < than->cost;
+    if ((group == a->from) != (than->group == a->from))
+        return group == a->from;
+    int order = strcmp(k->name, than->connector->name);
+    return order != 0 ? order < 0 : strcmp(a->w->g[group].name, a->w->g[than->group].name) < 0;
+}
+
+struct found { /* a candidate that exists for the message */
+    unsigned group, cost;
+    const struct w_connector *connector;
+    long specificity;
+    bool works;
+};
+
+static unsigned find_candidates(const struct asked *a, struct span domain, struct found *out)
+{
+    unsigned now[GROUPS], ever[GROUPS], n = 0;
+    distances(a, a->from, false, now);
+    distances(a, a->from, true, ever);
+    for (unsigned g = 0; g < a->w->n; g++)
+        for (unsigned i = 0; i < a->w->g[g].n; i++) {
+            const struct w_connector *c = &a->w->g[g].c[i];
+            unsigned base = c->to[0] != '\0' ? c->cost : 0;
+            bool scope = !c->scope || (g == a->from && own_mail(a));
+            bool enter = c->to[0] == '\0' || strcmp(c->to, a->w->g[g].name) == 0 || a->trace == NULL ||
+                         trace_admits(a->trace, span_cstr(c->to), a->generation);
+            for (unsigned k = 0; k < c->nspaces && scope && may_use(c, &a->m) && ever[g] < FAR; k++)
+                out[n++] =
+                    (struct found){g, now[g] + base + c->space_costs[k], c, specificity(c->spaces[k], domain),
+                                   now[g] < FAR && !c->down && enter};
+        }
+    return n;
+}
+
+static void brute_force(const struct asked *a, struct span domain, struct choice *ret)
+{
+    struct found all[GROUPS * CONNECTORS * SPACES];
+    unsigned n = find_candidates(a, domain, all), now[GROUPS];
+    *ret = (struct choice){.kind = ROUTE_NONE};
+    for (long level = 100000; level >= 0; level--) {
+        bool any = false, internal = false;
+        for (unsigned i = 0; i < n; i++) {
+            if (all[i].specificity != level)
+                continue;
+            any = true;
+            internal = internal || all[i].connector->local;
+            if (all[i].works && better(a, all[i].group, all[i].connector, all[i].cost, ret)) {
+                ret->group = all[i].group;
+                ret->connector = all[i].connector;
+                ret->cost = all[i].cost;
+            }
+        }
+        if (any)
+            ret->kind = ret->connector == NULL                           ? ROUTE_UNREACHABLE
+                        : ret->connector->local && ret->group == a->from ? ROUTE_LOCAL
+                                                                         : ROUTE_NEXT_HOP;
+        if (ret->connector != NULL) {
+            distances(a, a->from, false, now);
+            add_firsts(a, ret->group, ret->connector, now[ret->group], ret);
+            for (unsigned i = 0; i < n && a->w->spread; i++)
+                if (all[i].specificity == level && all[i].works && all[i].cost == ret->cost &&
+                    (all[i].group == a->from) == (ret->group == a->from))
+                    add_firsts(a, all[i].group, all[i].connector, now[all[i].group], ret);
+        }
+        if (ret->connector != NULL || (any && (internal || a->w->no_fall_back)))
+            return;
+        if (level == 100000)
+            level = WORD; /* no pattern is longer */
+    }
+}
+
+static const char *const labels[] = {"a", "b", "net"};
+static const struct span senders[] = {SPAN_INIT("u@a.net"), SPAN_INIT("v@a.net"), SPAN_INIT("v@b.net"),
+                                      SPAN_INIT("")};
+
+static void random_name(struct rng *rng, char out[WORD], bool pattern)
+{
+    size_t n = 1 + rng_below(rng, 3), used = 0;
+    out[0] = '\0';
+    if (pattern && rng_below(rng, 5) == 0) {
+        (void)snprintf(out, WORD, "*");
+        return;
+    }
+    if (pattern && rng_below(rng, 2) == 0)
+        used += (size_t)snprintf(out, WORD, "*.");
+    for (size_t i = 0; i < n; i++)
+        used += (size_t)snprintf(out + used, WORD - used, "%s%s", i > 0 ? "." : "",
+                                 labels[rng_below(rng, ARRAY_LEN(labels))]);
+}
+
+static bool one_in(struct rng *rng, unsigned n)
+{
+    return rng_below(rng, n) == 0;
+}
+
+static void random_connector(struct rng *rng, const struct world *w, unsigned at, struct w_connector *c)
+{
+    static const char *const words[] = {"", "", "", "", "u@a.net", "@a.net", "<>"};
+    *c = (struct w_connector){.cost = 1 + (unsigned)rng_below(rng, 3),
+                              .weight = 1 + (unsigned)rng_below(rng, 4),
+                              .down = one_in(rng, 4),
+                              .scope = one_in(rng, 5),
+                              .max_size = one_in(rng, 4) ? 1 + rng_below(rng, 3) : 0,
+                              .priorities = one_in(rng, 6) ? 1u << rng_below(rng, 3) : 0,
+                              .content = one_in(rng, 6) ? 1 + (unsigned)rng_below(rng, 2) : 0};
+    (void)snprintf(c->name, WORD, "%c%u", (char)('a' + rng_below(rng, 4)), at);
+    (void)snprintf(c->accept, WORD, "%s", words[rng_below(rng, ARRAY_LEN(words))]);
+    (void)snprintf(c->reject, WORD, "%s", words[rng_below(rng, ARRAY_LEN(words))]);
+    if (one_in(rng, 2)) /* also to nobody, and to itself */
+        (void)snprintf(c->to, WORD, "g%u", (unsigned)rng_below(rng, w->n + 1));
+    if (c->to[0] == '\0' || one_in(rng, 6))
+        c->nspaces = (unsigned)rng_below(rng, SPACES + 1);
+    for (unsigned k = 0; k < c->nspaces; k++) {
+        random_name(rng, c->spaces[k], true);
+        c->space_costs[k] = 1 + (unsigned)rng_below(rng, 3);
+    }
+}
+
+static void random_world(struct rng *rng, struct world *w)
+{
+    *w = (struct world){.n = 1 + (unsigned)rng_below(rng, GROUPS),
+                        .no_fall_back = one_in(rng, 3),
+                        .spread = one_in(rng, 2),
+                        .scope_at_start = one_in(rng, 3)};
+    for (unsigned g = 0; g < w->n; g++) {
+        (void)snprintf(w->g[g].name, WORD, "g%u", g);
+        w->g[g].minor = (unsigned)rng_below(rng, 3);
+        w->g[g].n = (unsigned)rng_below(rng, CONNECTORS + 1);
+        for (unsigned i = 0; i < w->g[g].n; i++)
+            random_connector(rng, w, i, &w->g[g].c[i]);
+        for (unsigned k = 0; g > 0 && w->g[g].n > 0 && k < 2 && one_in(rng, 3); k++) {
+            struct w_connector *c = &w->g[g].c[0];
+            if (k == 0)
+                *c = (struct w_connector){.name = RECORD_LOCAL_CONNECTOR, .local = true, .weight = 1};
+            random_name(rng, c->spaces[k], false);
+            c->space_costs[k] = 1;
+            c->nspaces = k + 1;
+        }
+        qsort(w->g[g].c, w->g[g].n, sizeof w->g[g].c[0], w_by_name);
+    }
+}
+
+static void random_trace(struct rng *rng, const struct world *w, uint64_t generation, char names[][WORD],
+                         struct trace *t)
+{
+    t->n = 0;
+    for (unsigned i = 0; i < 3 && one_in(rng, 2); i++) {
+        (void)snprintf(names[i], WORD, "g%u", (unsigned)rng_below(rng, w->n));
+        assert_int_equal(trace_leave(t, span_cstr(names[i]), generation - 1 + rng_below(rng, 2)), ERR_OK);
+    }
+}
+
+static void check_explanation(const struct asked *a, const struct route_table *t, struct span domain,
+                              const struct choice *want)
+{
+    struct route_ask ask = {
+        .domain = domain, .message = a->m, .from_group = span_cstr(a->w->g[a->from].name), .trace = a->trace};
+    struct route_explanation x;
+    assert_int_equal(route_explain(t, &ask, &x), ERR_OK);
+    assert_int_equal(x.kind, want->kind);
+    if (x.kind == ROUTE_NEXT_HOP) {
+        uint32_t cost = x.candidates[x.chosen].space_cost;
+        struct span at = ask.from_group;
+        for (size_t i = 0; i < x.nsteps; i++) {
+            check_span(x.steps[i].from, at);
+            at = x.steps[i].to;
+            cost += x.steps[i].cost;
+        }
+        check_span(at, span_cstr(a->w->g[want->group].name));
+        check_span(x.candidates[x.chosen].connector, span_cstr(want->connector->name));
+        check_span(x.first.connector, span_cstr(want->firsts[0]->name));
+        assert_int_equal(cost, want->cost);
+        assert_int_equal(x.cost, want->cost);
+    }
+    route_explanation_done(&x);
+}
+
+static void check_lookup(const struct asked *a, const struct route_table *t, struct span domain,
+                         const struct choice *want, struct rng *rng)
+{
+    struct route r;
+    uint32_t klass = route_class(t, &a->m);
+    for (unsigned i = 0; i < 4; i++) {
+        bool among = false;
+        route_lookup_message(t, domain, klass, a->trace, i == 0 ? 0 : rng_next(rng), &r);
+        assert_int_equal(r.kind, want->kind);
+        if (r.kind != ROUTE_NEXT_HOP)
+            return;
+        assert_int_equal(r.cost, want->cost);
+        if (i == 0) /* a tie goes to the first by name */
+            check_span(span_cstr(r.connector->name), span_cstr(want->firsts[0]->name));
+        for (unsigned k = 0; k < want->nfirsts; k++)
+            among = among || strcmp(want->firsts[k]->name, r.connector->name) == 0;
+        assert_true(among);
+    }
+}
+
+static void test_route_table__agrees_with_brute_force(void **state)
+{
+    (void)state;
+    struct rng rng;
+    static struct world w;
+    static struct w_conf conf;
+    rng_seed(&rng, check_seed());
+    unsigned kinds[4] = {0};
+    for (int round = 0; round < 1500; round++) {
+        random_world(&rng, &w);
+        struct route_table *t = w_table(&w, 0, &conf);
+        struct route_table_facts facts;
+        route_table_facts(t, &facts);
+        for (int i = 0; i < 30; i++) {
+            char domain[WORD], names[3][WORD];
+            struct trace trace;
+            struct choice want;
+            random_name(&rng, domain, false);
+            random_trace(&rng, &w, facts.generation, names, &trace);
+            struct asked a = {&w,
+                              one_in(&rng, 2) ? 0 : (unsigned)rng_below(&rng, w.n),
+                              {rng_below(&rng, 5), (enum priority)rng_below(&rng, 3), one_in(&rng, 2),
+                               senders[rng_below(&rng, ARRAY_LEN(senders))], one_in(&rng, 2)},
+                              one_in(&rng, 3) ? &trace : NULL,
+                              facts.generation};
+            brute_force(&a, span_cstr(domain), &want);
+            kinds[want.kind]++;
+            check_explanation(&a, t, span_cstr(domain), &want);
+            if (a.from == 0)
+                check_lookup(&a, t, span_cstr(domain), &want, &rng);
+        }
+        route_table_unref(t);
+    }
+    for (int k = ROUTE_NEXT_HOP; k <= ROUTE_NONE; k++)
+        assert_true(kinds[k] > 100); /* the lots were worth drawing */
+}
+
+/* --- Many at a time
+ * ------------------------------------------------------------------------------------------ */
+
+enum { THREADS = 4, LOOKUPS = 20000, CLASSES = 200 };
+struct looker {
+    const struct route_table *t;
+    uint64_t seed, sum;
+};
+
+static void *look(void *arg)
+{
+    struct looker *l = arg;
+    struct rng rng;
+    rng_seed(&rng, l->seed);
+    for (int i = 0; i < LOOKUPS; i++) {
+        char domain[WORD];
+        struct route r;
+        random_name(&rng, domain, false);
+        route_lookup(l->t, span_cstr(domain), (uint32_t)rng_below(&rng, CLASSES), &r);
+        l->sum = l->sum * 31 + r.cost * 4 + r.kind;
+    }
+    return NULL;
+}
+
+/* All at once on a new table, and one after the other on another one: the same answers. */
+static void test_route_table__threads_share_what_was_found_out(void **state)
+{
+    (void)state;
+    struct rng rng;
+    static struct world w;
+    static struct w_conf conf;
+    struct looker many[THREADS], one;
+    pthread_t threads[THREADS];
+    rng_seed(&rng, check_seed());
+    for (int round = 0; round < 3; round++) {
+        random_world(&rng, &w);
+        struct route_table *shared = w_table(&w, 0, &conf), *own = w_table(&w, 0, &conf);
+        for (unsigned i = 0; i < THREADS; i++) {
+            many[i] = (struct looker){shared, 1 + i / 2, 0};
+            assert_int_equal(pthread_create(&threads[i], NULL, look, &many[i]), 0);
+        }
+        for (unsigned i = 0; i < THREADS; i++) {
+            one = (struct looker){own, 1 + i / 2, 0};
+            (void)pthread_join(threads[i], NULL);
+            (void)look(&one);
+            assert_true(one.sum == many[i].sum);
+        }
+        route_table_unref(shared);
+        route_table_unref(own);
+    }
+}
+
+static void test_route_table__equal_ways_get_shares_by_weight(void **state)
+{
+    (void)state;
+    struct world w = {.n = 0};
+    struct w_conf conf;
+    static const struct {
+        const char *verb, *line;
+    } lines[] = {{"group", "a"},
+                 {"option", "spread=yes"},
+                 {"edge", "b1 b 1 weight=1"},
+                 {"edge", "b2 b 1 weight=2"},
+                 {"edge", "c1 c 1 weight=5"},
+                 {"edge", "d1 d 2 weight=9"},
+                 {"group", "b"},
+                 {"edge", "x e 1"},
+                 {"group", "c"},
+                 {"edge", "x e 1"},
+                 {"group", "d"},
+                 {"edge", "x e 1"},
+                 {"group", "e"},
+                 {"local", "e.example"}};
+    static const struct {
+        const char *name;
+        unsigned share; /* of 8 */
+    } want[] = {{"b1", 1}, {"b2", 2}, {"c1", 5}, {"d1", 0}};
+    enum { MESSAGES = 8000 };
+    unsigned counts[ARRAY_LEN(want)] = {0};
+    CHECK_EACH (lines, l)
+        w_line(&w, span_cstr(l->verb), span_cstr(l->line));
+    struct route_table *t = w_table(&w, 0, &conf);
+    for (uint64_t id = 1; id <= MESSAGES; id++) {
+        struct route r, again;
+        route_lookup_message(t, SPAN("e.example"), 0, NULL, id, &r);
+        route_lookup_message(t, SPAN("e.example"), 0, NULL, id, &again);
+        assert_ptr_equal(r.connector, again.connector); /* a message keeps its way */
+        for (size_t k = 0; k < ARRAY_LEN(want); k++)
+            counts[k] += strcmp(want[k].name, r.connector->name) == 0;
+    }
+    for (size_t k = 0; k < ARRAY_LEN(want); k++) {
+        unsigned fair = MESSAGES / 8 * want[k].share;
+        assert_in_range(counts[k], fair - fair / 5, fair + fair / 5);
+    }
+    route_table_unref(t);
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_route_table__takes_the_cheapest_path_that_is_up),
+                     cmocka_unit_test(test_route_table__falls_back_to_more_general_spaces_or_waits),
+                     cmocka_unit_test(test_route_table__ties_go_to_the_local_group_then_to_the_names),
+                     cmocka_unit_test(test_route_table__restrictions_of_all_edges_count),
+                     cmocka_unit_test(test_route_table__scope_keeps_others_out_also_in_transit),
+                     cmocka_unit_test(test_route_table__a_message_does_not_go_back),
+                     cmocka_unit_test(test_route_table__without_link_state_the_configuration_is_all),
+                     cmocka_unit_test(test_route_table__targets_that_are_up_come_first),
+                     cmocka_unit_test(test_route_table__damage_costs_the_damaged_record_alone),
+                     cmocka_unit_test(test_route_table__anybody_may_send_to_what_configuration_opens),
+                     cmocka_unit_test(test_route_table__agrees_with_brute_force),
+                     cmocka_unit_test(test_route_table__threads_share_what_was_found_out),
+                     cmocka_unit_test(test_route_table__equal_ways_get_shares_by_weight));
+}
