@@ -15,6 +15,7 @@ struct ask {
     unsigned partition, epoch;
     union {
         discover_fn *discover;
+        held_fn *held;
         claim_fn *claim;
     } done;
     void *arg;
@@ -40,19 +41,26 @@ static struct redis_request *ask_new(struct redis_store *st, unsigned partition,
 
 /* --- Discovering --------------------------------------------------------------------------------- */
 
+/* {Q, waiting}* from `at` on. */
+static size_t read_queues(const struct redisReply *reply, size_t at, struct dmq list[DISCOVER_MAX])
+{
+    size_t n = 0;
+    for (; at + 1 < reply_count(reply) && n < DISCOVER_MAX; at += 2) {
+        list[n].depth = reply_u64_at(reply, at + 1, 0);
+        if (queue_name_read(reply_text_at(reply, at), &list[n].domain, &list[n].klass))
+            n++;
+    }
+    return n;
+}
+
 static void discovered(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
                        const char *why)
 {
     struct ask *a = arg;
     struct dmq list[DISCOVER_MAX];
-    size_t n = 0;
+    size_t n = e == ERR_OK ? read_queues(reply, 0, list) : 0;
     (void)rq;
     (void)why;
-    for (size_t i = 0; e == ERR_OK && i + 1 < reply_count(reply) && n < DISCOVER_MAX; i += 2) {
-        list[n].depth = reply_u64_at(reply, i + 1, 0);
-        if (queue_name_read(reply_text_at(reply, i), &list[n].domain, &list[n].klass))
-            n++;
-    }
     a->done.discover(a->arg, e == ERR_UNKNOWN ? ERR_AGAIN : e, list, n);
     free(a);
 }
@@ -95,6 +103,86 @@ enum err redis_hold(struct store *store, unsigned partition, struct span domain,
     redis_arg_u64(rq, delay_ms);
     redis_link_send(st->control, rq);
     return ERR_OK;
+}
+
+static void held_read(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                      const char *why)
+{
+    struct ask *a = arg;
+    struct dmq list[DISCOVER_MAX];
+    size_t n = e == ERR_OK ? read_queues(reply, 1, list) : 0;
+    (void)rq;
+    (void)why;
+    a->done.held(a->arg, e == ERR_UNKNOWN ? ERR_AGAIN : e, list, n,
+                 e == ERR_OK ? reply_u64_at(reply, 0, 0) : 0);
+    free(a);
+}
+
+enum err redis_held(struct store *store, unsigned partition, uint64_t cursor, held_fn *done, void *arg)
+{
+    struct redis_store *st = (struct redis_store *)store;
+    struct redis_partition *p = redis_store_partition(st, partition);
+    struct ask *a;
+    if (p == NULL)
+        return st->opened ? ERR_STATE : ERR_AGAIN;
+    struct redis_request *rq = ask_new(st, partition, held_read, arg, &a);
+    if (rq == NULL)
+        return ERR_NOMEM;
+    a->done.held = done;
+    redis_script(rq, SCRIPT_HELD, p->tag, 1);
+    redis_arg_u64(rq, cursor);
+    redis_link_send(st->control, rq);
+    return ERR_OK;
+}
+
+/* --- Rousing ------------------------------------------------------------------------------------- */
+
+struct rousing {
+    struct redis_store *st;
+    unsigned partition;
+    uint32_t klass;
+    struct span domain;
+    char text[];
+};
+
+static enum err rouse_some(struct rousing *r);
+
+static void roused(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                   const char *why)
+{
+    struct rousing *r = arg;
+    int64_t more = 0;
+    (void)rq;
+    (void)why;
+    if (e != ERR_OK || !reply_i64(reply, &more) || more == 0 || rouse_some(r) != ERR_OK)
+        free(r);
+}
+
+static enum err rouse_some(struct rousing *r)
+{
+    struct redis_partition *p = redis_store_partition(r->st, r->partition);
+    struct redis_request *rq = redis_request_new(roused, r);
+    if (p == NULL || rq == NULL) {
+        redis_request_unref(rq);
+        return p == NULL ? ERR_AGAIN : ERR_NOMEM;
+    }
+    redis_script(rq, SCRIPT_ROUSE, p->tag, 1);
+    redis_arg_queue(rq, r->domain, r->klass);
+    redis_link_send(r->st->control, rq);
+    return ERR_OK;
+}
+
+enum err redis_rouse(struct store *store, unsigned partition, struct span domain, uint32_t klass)
+{
+    struct rousing *r = malloc(sizeof *r + domain.len + 1);
+    if (r == NULL)
+        return ERR_NOMEM;
+    *r = (struct rousing){(struct redis_store *)store, partition, klass, span_of(r->text, domain.len)};
+    memcpy(r->text, domain.ptr, domain.len);
+    enum err e = rouse_some(r);
+    if (e != ERR_OK)
+        free(r);
+    return e;
 }
 
 /* --- One claim ----------------------------------------------------------------------------------- */

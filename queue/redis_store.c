@@ -287,6 +287,8 @@ static const struct store_ops redis_ops = {
     .finish = redis_finish_job,
     .release = redis_release,
     .hold = redis_hold,
+    .held = redis_held,
+    .rouse = redis_rouse,
     .slots_get = redis_slots_get,
     .slots_put = redis_slots_put,
     .reap = redis_reap,
@@ -323,9 +325,9 @@ static enum err build(struct redis_store *st, const struct conf_root *root, stru
 {
     static const struct redis_link_ops ops = {.up = control_up, .down = control_down, .fatal = control_fatal};
     static const enum script_id list[] = {
-        SCRIPT_META, SCRIPT_INIT,   SCRIPT_DISCOVER, SCRIPT_CLAIM, SCRIPT_RENEW,
-        SCRIPT_BYE,  SCRIPT_FINISH, SCRIPT_RELEASE,  SCRIPT_REAP,  SCRIPT_REASSERT,
-        SCRIPT_HOLD, SCRIPT_SEM,    SCRIPT_LINK,     SCRIPT_JOBS,  SCRIPT_CANCEL,
+        SCRIPT_META,   SCRIPT_INIT,    SCRIPT_DISCOVER, SCRIPT_CLAIM,    SCRIPT_RENEW, SCRIPT_BYE,
+        SCRIPT_FINISH, SCRIPT_RELEASE, SCRIPT_REAP,     SCRIPT_REASSERT, SCRIPT_HOLD,  SCRIPT_SEM,
+        SCRIPT_LINK,   SCRIPT_JOBS,    SCRIPT_CANCEL,   SCRIPT_HELD,     SCRIPT_ROUSE,
     };
     enum err e = configure(st, root, ec);
     if (e != ERR_OK)

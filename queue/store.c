@@ -131,6 +131,16 @@ enum err store_hold(struct store *st, unsigned partition, struct span domain, ui
     return st->ops->hold(st, partition, domain, klass, delay_ms);
 }
 
+enum err store_held(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg)
+{
+    return st->ops->held(st, partition, cursor, done, arg);
+}
+
+enum err store_rouse(struct store *st, unsigned partition, struct span domain, uint32_t klass)
+{
+    return st->ops->rouse(st, partition, domain, klass);
+}
+
 enum err store_slots_get(struct store *st, struct span link, unsigned want, unsigned cap_link,
                          unsigned cap_total, slots_fn *done, void *arg)
 {

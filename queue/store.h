@@ -172,6 +172,12 @@ enum err store_release(struct store *st, struct claim *c, ms_t delay_ms) MUST_US
 enum err store_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass,
                     ms_t delay_ms) MUST_USE;
 
+/* Queues that are held, a page at a time: *next is 0 at the end. A queue may come twice. */
+typedef void held_fn(void *arg, enum err e, const struct dmq *list, size_t n, uint64_t next);
+enum err store_held(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg) MUST_USE;
+/* The hold ends, and what waits for another try is due now: there is another way. */
+enum err store_rouse(struct store *st, unsigned partition, struct span domain, uint32_t klass) MUST_USE;
+
 /* Connection slots, cluster-wide and exact: a slot is taken before connecting. */
 typedef void slots_fn(void *arg, enum err e, unsigned granted);
 enum err store_slots_get(struct store *st, struct span link, unsigned want, unsigned cap_link,

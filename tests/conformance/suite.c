@@ -292,6 +292,44 @@ static void discover_names_due_queues(void **state)
     answer_done(&expired);
 }
 
+static void on_held(void *arg, enum err e, const struct dmq *list, size_t n, uint64_t next)
+{
+    assert_int_equal(next, 0); /* so few are one page */
+    on_discover(arg, e, list, n);
+}
+
+/* A queue that was held, with a job that waits for another try, is due at once when it is roused. */
+static void held_queues_are_found_and_roused(void **state)
+{
+    struct world *w = *state;
+    static const char *const later[] = {"later.example"};
+    struct answer expired, a;
+    answer_init(&expired);
+    work(w, 1, &expired);
+    struct msgid id = put_delayed(w, later, 1, SPAN("x"), 3600000);
+    assert_int_equal(store_hold(w->store[1], id.partition, SPAN("later.example"), 0, 3600000), ERR_OK);
+    answer_init(&a);
+    assert_int_equal(store_held(w->store[1], id.partition, 0, on_held, &a), ERR_OK);
+    until(w, &a, 1);
+    assert_int_equal(a.e, ERR_OK);
+    assert_int_equal(a.n, 1);
+    assert_string_equal(a.domains[0], "later.example/0");
+    answer_done(&a);
+
+    assert_int_equal(store_rouse(w->store[1], id.partition, SPAN("later.example"), 0), ERR_OK);
+    answer_init(&a);
+    assert_int_equal(store_discover(w->store[1], id.partition, DMQ_MAX, on_discover, &a), ERR_OK);
+    until(w, &a, 1);
+    assert_int_equal(a.n, 1);
+    answer_done(&a);
+    answer_init(&a);
+    assert_int_equal(store_held(w->store[1], id.partition, 0, on_held, &a), ERR_OK);
+    until(w, &a, 1);
+    assert_int_equal(a.n, 0);
+    answer_done(&a);
+    answer_done(&expired);
+}
+
 static void commits_wake_workers(void **state)
 {
     struct world *w = *state;
@@ -566,9 +604,9 @@ int suite_run(const struct backend *backend)
         T(retry_comes_back_later_with_its_new_state), T(problem_messages_wait_behind_healthy_ones),
         T(released_jobs_come_back), T(one_job_has_one_holder), T(a_closed_worker_gives_its_jobs_back),
         T(a_frozen_worker_loses_its_jobs), T(a_late_word_ends_what_waits_again), T(discover_names_due_queues),
-        T(commits_wake_workers), T(slots_never_exceed_their_caps), T(slots_of_the_dead_are_free_again),
-        T(reports_are_committed_with_the_finish), T(badmail_leaves_the_queue), T(link_state_is_shared),
-        T(an_aborted_upload_leaves_nothing), T(what_cannot_be_encoded_is_refused_at_once),
-        T(closing_cancels_what_is_pending));
+        T(held_queues_are_found_and_roused), T(commits_wake_workers), T(slots_never_exceed_their_caps),
+        T(slots_of_the_dead_are_free_again), T(reports_are_committed_with_the_finish),
+        T(badmail_leaves_the_queue), T(link_state_is_shared), T(an_aborted_upload_leaves_nothing),
+        T(what_cannot_be_encoded_is_refused_at_once), T(closing_cancels_what_is_pending));
 #undef T
 }

@@ -92,6 +92,7 @@ struct fake_event {
         commit_fn *commit;
         done_fn *done;
         discover_fn *discover;
+        held_fn *held;
         claim_fn *claim;
         chunk_fn *chunk;
         slots_fn *slots;
@@ -172,6 +173,8 @@ enum err fake_claim(struct store *st, unsigned partition, struct span domain, ui
 enum err fake_chunk(struct store *st, const struct claim *c, uint32_t chunk, chunk_fn *done, void *arg);
 enum err fake_finish(struct store *st, const struct finish *fin, done_fn *done, void *arg);
 enum err fake_release(struct store *st, struct claim *c, ms_t delay_ms);
+enum err fake_held(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg);
+enum err fake_rouse(struct store *st, unsigned partition, struct span domain, uint32_t klass);
 enum err fake_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms);
 enum err fake_slots_get(struct store *st, struct span link, unsigned want, unsigned cap_link,
                         unsigned cap_total, slots_fn *done, void *arg);

@@ -227,6 +227,56 @@ enum err fake_hold(struct store *st, unsigned partition, struct span domain, uin
     return ERR_OK;
 }
 
+/* All of them in one page. */
+static void run_held(struct fake_event *ev)
+{
+    struct dmq *list = fake_alloc((ev->n + 1) * sizeof(*list));
+    for (size_t i = 0; i < ev->n; i++) {
+        bool due;
+        list[i] = (struct dmq){.domain = buf_span(&ev->queues[i]->domain), .klass = ev->queues[i]->klass};
+        list[i].depth = queue_depth(ev->client->f, ev->queues[i], &due);
+    }
+    ev->fn.held(ev->arg, ev->e, list, ev->n, 0);
+    free(list);
+}
+
+enum err fake_held(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg)
+{
+    struct fake_client *c = (struct fake_client *)st;
+    size_t n = 0;
+    (void)cursor;
+    if (partition >= c->f->partitions)
+        return ERR_STATE;
+    struct fake_event *ev = fake_event_new(c, FAKE_DISCOVER, run_held);
+    ev->e = fake_fault_take(c->f, FAKE_DISCOVER);
+    ev->fn.held = done;
+    ev->arg = arg;
+    for (struct fake_queue *q = c->f->queues; q != NULL; q = q->next)
+        n++;
+    ev->queues = fake_alloc((n + 1) * sizeof(struct fake_queue *));
+    for (struct fake_queue *q = c->f->queues; q != NULL && ev->e == ERR_OK; q = q->next) {
+        bool due;
+        if (q->partition == partition && q->hold_until_ms > clock_wall(c->f->clock) &&
+            queue_depth(c->f, q, &due) > 0)
+            ev->queues[ev->n++] = q;
+    }
+    fake_event_add(ev);
+    return ERR_OK;
+}
+
+enum err fake_rouse(struct store *st, unsigned partition, struct span domain, uint32_t klass)
+{
+    struct fake_client *c = (struct fake_client *)st;
+    struct fake_queue *q = fake_queue_get(c->f, partition, domain, klass);
+    ms_t now = clock_wall(c->f->clock);
+    q->hold_until_ms = 0;
+    for (struct fake_message *m = c->f->messages; m != NULL; m = m->next)
+        for (struct fake_job *j = m->jobs; j != NULL; j = j->next)
+            if (j->queue == q && j->state == FAKE_JOB_READY && j->due_ms > now)
+                j->due_ms = now;
+    return ERR_OK;
+}
+
 /* --- Claims -------------------------------------------------------------------------------------- */
 
 static struct fake_message *message_of(struct fake_store *f, const char *id)

@@ -568,6 +568,33 @@ class Hold(StoreTest):
         self.assertEqual(self.p.call("discover", 10), [])
         self.assertEqual(self.p.call("thaw", "b.example"), 1)
 
+    def test_another_way_rouses_what_is_held(self):
+        for _ in range(3):
+            self.put("a.example")
+        later, problem, _ = self.p.claim("a.example")
+        self.p.finish(self.p.record(later, verb="r", delay=3600000))
+        self.p.finish(self.p.record(problem, verb="r", delay=3600000, problem=1))
+        self.put("frozen.example")
+        self.p.call("freeze", "frozen.example", "root", "")
+        self.p.call("hold", "a.example", 3600000)
+        self.p.call("hold", "empty.example", 3600000)
+        self.assertEqual(self.p.call("held", "0"), [b"0", b"a.example", 2])
+        self.assertEqual(self.p.call("rouse", "a.example"), 0)
+        self.assertEqual(self.p.call("held", "0"), [b"0"])
+        self.assertEqual(self.p.call("discover", 10), [b"a.example", 2])
+        self.assertEqual([job["id"] for job in self.p.claim("a.example")], [later["id"]])  # the problem job keeps its time
+        self.assertEqual(self.p.call("rouse", "frozen.example"), 0)
+        self.assertEqual(self.p.call("discover", 10), [])
+
+    def test_rousing_is_bounded(self):
+        for _ in range(12):
+            for _ in range(100):
+                self.put("a.example")
+            for job in self.p.claim("a.example", limit=100):
+                self.p.finish(self.p.record(job, verb="r", delay=3600000))
+        self.assertEqual([self.p.call("rouse", "a.example") for _ in range(3)], [1, 1, 0])
+        self.assertEqual(self.p.cmd("ZCOUNT", "q:a.example", "-inf", self.now()), 1200)
+
     def test_freeze_and_thaw(self):
         self.put("a.example")
         self.assertEqual(self.p.call("freeze", "a.example", "root", "looking into it"), 1)

@@ -189,6 +189,13 @@ class RandomOperations(StoreTest):
     def op_hold(self):
         self.p.call("hold", self.rng.choice(QUEUES), self.rng.choice([0, 1, LATER]))
 
+    def op_rouse(self):
+        queue = self.rng.choice(QUEUES)
+        self.assertEqual(self.p.call("rouse", queue), 0)
+        for job in self.jobs.values():
+            if job.queue == queue and job.state == "q" and not job.band and queue not in self.frozen:
+                job.due = True
+
     def op_freeze(self):
         queue = self.rng.choice(QUEUES)
         self.assertEqual(self.p.call("freeze", queue, "test", ""), int(queue not in self.frozen))
@@ -226,7 +233,7 @@ class RandomOperations(StoreTest):
             self.p.commit(self.mid(), ["a.example"])
 
     WEIGHTS = {"put": 12, "put_again": 2, "cancel": 2, "hello": 4, "bye": 1, "die": 1, "claim": 12, "finish": 8,
-               "finish_again": 2, "finish_stale": 2, "release": 2, "reassert": 2, "hold": 1, "freeze": 1, "thaw": 2,
+               "finish_again": 2, "finish_stale": 2, "release": 2, "reassert": 2, "hold": 1, "rouse": 1, "freeze": 1, "thaw": 2,
                "edit": 3, "discover": 2, "fail_commit": 1}
 
     def test_random_operations(self):
