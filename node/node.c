@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/rng.h"
 #include "node/shard.h"
+#include "queue/routing.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -17,7 +18,8 @@ struct node {
     struct node_deps deps;
     struct snapshot *snapshot;
     struct limits *limits;
-    struct timer *files; /* looks whether certificates have changed */
+    struct timer *files;  /* looks whether certificates have changed */
+    struct buf published; /* link state that the snapshot's routes are made of */
     struct shard **shards;
     pthread_t *threads; /* of shards 1..; index 0 is unused */
     size_t nshards, nthreads;
@@ -118,7 +120,7 @@ static void take_over(struct node *n, struct config *config, const char *event)
     struct snapshot *next = NULL;
     struct errctx ec = {""};
     struct log_scratch scratch;
-    enum err e = snapshot_new(config, n->snapshot, &next, &ec);
+    enum err e = snapshot_new(config, n->snapshot, buf_span(&n->published), &next, &ec);
     if (e != ERR_OK)
         log_error(event, "applied=%s text=%s", next == NULL ? "no" : "without-new-certificate",
                   log_text(&scratch, span_cstr(ec.msg)));
@@ -146,6 +148,34 @@ static void look_at_files(void *arg)
     if (snapshot_files_changed(n->snapshot))
         take_over(n, n->snapshot->config, "node.certificates");
     timer_set(n->files, FILES_LOOK_MS);
+}
+
+/* --- link state --------------------------------------------------------------------------------------------
+ */
+
+static void on_table(void *arg, const struct routing_table *t)
+{
+    struct node *n = arg;
+    struct snapshot *next = NULL;
+    struct errctx ec = {""};
+    struct log_scratch scratch;
+    struct buf published;
+    if (t->version == 0 && n->published.len == 0)
+        return; /* no router has published anything */
+    buf_init(&published, ROUTING_TABLE_MAX);
+    if (buf_add(&published, t->bytes) != ERR_OK ||
+        snapshot_reroute(n->snapshot, t->bytes, &next, &ec) != ERR_OK) {
+        log_error("node.routes", "version=%" PRIu64 " applied=no text=%s", t->version,
+                  log_text(&scratch, span_cstr(ec.msg[0] != '\0' ? ec.msg : "out of memory")));
+        buf_done(&published);
+        return;
+    }
+    log_info("node.routes", "version=%" PRIu64 " applied=yes", t->version);
+    buf_done(&n->published);
+    n->published = published;
+    snapshot_unref(n->snapshot);
+    n->snapshot = next;
+    tell_shards(n, next);
 }
 
 /* --- life -------------------------------------------------------------------------------------------------
@@ -214,11 +244,12 @@ enum err node_new(const struct node_deps *deps, struct config *conf, struct node
     if (n == NULL)
         return err_set(ec, ERR_NOMEM, "out of memory");
     n->deps = *deps;
+    buf_init(&n->published, ROUTING_TABLE_MAX);
     n->limits = limits_new(config_root(conf)->virtual_servers.count, rng_system_seed());
     n->files = timer_new(deps->loop, look_at_files, n);
     enum err e = n->limits == NULL || n->files == NULL ? err_set(ec, ERR_NOMEM, "out of memory") : ERR_OK;
     if (e == ERR_OK)
-        e = snapshot_new(conf, NULL, &n->snapshot, ec);
+        e = snapshot_new(conf, NULL, SPAN(""), &n->snapshot, ec);
     if (e == ERR_OK)
         e = open_shards(n, ec);
     if (e == ERR_OK)
@@ -231,6 +262,8 @@ enum err node_new(const struct node_deps *deps, struct config *conf, struct node
     if (store_member_open(n->shards[0]->store, &member) != ERR_OK)
         log_warn("node.member", "text='out of memory: `bridgehead status` will not show this node'");
     timer_set(n->files, FILES_LOOK_MS);
+    if (deps->routing != NULL)
+        routing_watch(deps->routing, on_table, n);
     log_listeners(n);
     *ret = n;
     return ERR_OK;
@@ -246,6 +279,7 @@ void node_free(struct node *n)
     timer_free(n->files);
     limits_free(n->limits);
     snapshot_unref(n->snapshot);
+    buf_done(&n->published);
     free(n->shards);
     free(n->threads);
     free(n);

@@ -7,6 +7,7 @@
 #include "queue/store.h"
 
 struct node;
+struct routing;
 struct node_deps {     /* borrowed */
     struct loop *loop; /* the main one: shard 0, and where all functions below are called */
     /* Opens a store for a loop; called once for every loop, in the main thread. */
@@ -14,6 +15,8 @@ struct node_deps {     /* borrowed */
                            struct errctx *ec);
     void *arg;
     size_t threads; /* 0: as configured */
+    /* Of the main loop, for this node alone: routes follow the published table. NULL: the configuration's. */
+    struct routing *routing;
 };
 /* Starts listening, and the threads of the other loops. Takes references of conf. */
 enum err node_new(const struct node_deps *deps, struct config *conf, struct node **ret,

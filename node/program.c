@@ -2,10 +2,14 @@
 #include "common/io/daemon.h"
 #include "common/log.h"
 #include "node/node.h"
+#include "queue/routing.h"
+
+enum { ROUTING_PATIENCE_MS = 2000 };
 
 struct program {
     struct loop *loop;
     struct config *conf;
+    struct routing *routing; /* NULL: no routing daemon is configured */
     struct node *node;
 };
 
@@ -20,7 +24,17 @@ static enum err program_start(void *self, struct errctx *ec)
 {
     struct program *p = self;
     struct node_deps deps = {.loop = p->loop, .open_store = open_store};
-    return node_new(&deps, p->conf, &p->node, ec);
+    enum err e = ERR_OK;
+    if (config_root(p->conf)->routing_group.key_file[0] != '\0')
+        e = routing_open(p->loop, p->conf, ROUTING_PATIENCE_MS, &p->routing, ec);
+    deps.routing = p->routing;
+    if (e == ERR_OK)
+        e = node_new(&deps, p->conf, &p->node, ec);
+    if (e != ERR_OK) {
+        routing_free(p->routing);
+        p->routing = NULL;
+    }
+    return e;
 }
 
 static void program_reload(void *self, struct config *next)
@@ -56,7 +70,9 @@ static enum err program_metrics(void *self, struct buf *out)
 static void program_stop(void *self)
 {
     struct program *p = self;
+    routing_free(p->routing);
     node_free(p->node);
+    p->routing = NULL;
     p->node = NULL;
 }
 

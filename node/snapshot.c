@@ -91,20 +91,54 @@ static enum err server_init(struct snapshot_server *sv, const struct conf_root *
     return e == ERR_OK || sv->tls == NULL ? e : ERR_AGAIN;
 }
 
-enum err snapshot_new(struct config *config, const struct snapshot *previous, struct snapshot **ret,
+static enum err begin(struct config *config, struct span published, uint64_t files, struct snapshot **ret,
                       struct errctx *ec)
 {
-    const struct conf_root *root = config_root(config);
     struct snapshot *s = calloc(1, sizeof *s);
     if (s == NULL)
         return err_set(ec, ERR_NOMEM, "out of memory");
     s->refs = 1;
     s->config = config_ref(config);
-    s->files = files_of(root); /* before they are read: a change in between is seen later */
-    s->servers = calloc(root->virtual_servers.count, sizeof *s->servers);
-    enum err e = s->servers == NULL ? err_set(ec, ERR_NOMEM, "out of memory") : ERR_OK;
+    s->files = files;
+    s->servers = calloc(config_root(config)->virtual_servers.count, sizeof *s->servers);
+    enum err e = s->servers == NULL ? err_set(ec, ERR_NOMEM, "out of memory")
+                                    : route_table_published(config, published, &s->routes, ec);
     if (e == ERR_OK)
-        e = route_table_new(config, &s->routes, ec);
+        *ret = s;
+    else
+        free_all(s);
+    return e;
+}
+
+enum err snapshot_reroute(const struct snapshot *previous, struct span published, struct snapshot **ret,
+                          struct errctx *ec)
+{
+    struct snapshot *s;
+    enum err e = begin(previous->config, published, previous->files, &s, ec);
+    if (e != ERR_OK)
+        return e;
+    for (; s->nservers < previous->nservers; s->nservers++) {
+        struct snapshot_server *sv = &s->servers[s->nservers];
+        *sv = previous->servers[s->nservers];
+        sv->session.routes = s->routes;
+        sv->session.hostname = sv->hostname;
+        if (sv->tls != NULL)
+            (void)tls_ref(sv->tls);
+    }
+    s->reverse_dns = previous->reverse_dns;
+    *ret = s;
+    return ERR_OK;
+}
+
+enum err snapshot_new(struct config *config, const struct snapshot *previous, struct span published,
+                      struct snapshot **ret, struct errctx *ec)
+{
+    const struct conf_root *root = config_root(config);
+    struct snapshot *s;
+    /* Files are looked at before they are read: a change in between is seen later. */
+    enum err e = begin(config, published, files_of(root), &s, ec);
+    if (e != ERR_OK)
+        return e;
     bool kept = false;
     for (size_t i = 0; e == ERR_OK && i < root->virtual_servers.count; i++) {
         const struct conf_virtual_server *vs = &root->virtual_servers.items[i];

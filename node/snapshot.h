@@ -20,11 +20,15 @@ struct snapshot {
     unsigned refs;    /* private */
     uint64_t files;   /* private: what the certificate files looked like */
 };
-/* Takes a reference of config. A certificate that cannot be used: the one of `previous` goes on serving,
- * ec says what is wrong and ret is set all the same (ERR_TLS); without a previous one it is an error and
- * ret is not set. ERR_CONFIG, ERR_NOMEM. */
-enum err snapshot_new(struct config *config, const struct snapshot *previous, struct snapshot **ret,
-                      struct errctx *ec) MUST_USE;
+/* Takes a reference of config; published: link state, for its routes (linkstate/route.h). A certificate that
+ * cannot be used: the one of `previous` goes on serving, ec says what is wrong and ret is set all the same
+ * (ERR_TLS); without a previous one it is an error and ret is not set. ERR_CONFIG, ERR_NOMEM; ERR_PARSE,
+ * ERR_TOOBIG: published. */
+enum err snapshot_new(struct config *config, const struct snapshot *previous, struct span published,
+                      struct snapshot **ret, struct errctx *ec) MUST_USE;
+/* The same as `previous` with other link state: no file is looked at. ERR_NOMEM, ERR_PARSE, ERR_TOOBIG. */
+enum err snapshot_reroute(const struct snapshot *previous, struct span published, struct snapshot **ret,
+                          struct errctx *ec) MUST_USE;
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);               /* NULL is a no-op */
 bool snapshot_files_changed(const struct snapshot *s); /* a certificate or key is another file by now */
