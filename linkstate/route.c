@@ -337,6 +337,27 @@ static bool begin(const struct route_table *t, struct span domain, struct route 
     return *ret_level != NULL;
 }
 
+static void fill_connector(const struct route_table *t, const struct rt_connector *c, struct route *ret)
+{
+    ret->connector = c->conf;
+    ret->dns = c->dns;
+    ret->targets = &t->own_targets[c->targets_at];
+    ret->ntargets = c->ntargets;
+    ret->ntargets_up = c->ntargets_up;
+}
+
+bool route_connector(const struct route_table *t, struct span name, bool *ret_up, struct route *ret)
+{
+    for (uint32_t i = 0; i < t->nown; i++)
+        if (span_eq(t->connectors[i].name, name)) {
+            *ret = (struct route){.kind = ROUTE_NEXT_HOP};
+            fill_connector(t, &t->connectors[i], ret);
+            *ret_up = t->connectors[i].up;
+            return true;
+        }
+    return false;
+}
+
 static void fill(const struct route_table *t, const struct rt_result *r, uint64_t share, struct route *ret)
 {
     if (r == NULL) {
@@ -346,12 +367,7 @@ static void fill(const struct route_table *t, const struct rt_result *r, uint64_
     *ret = (struct route){.kind = r->kind, .relay_open = r->relay_open, .cost = r->cost};
     if (r->kind != ROUTE_NEXT_HOP)
         return;
-    const struct rt_connector *c = &t->connectors[share_of(r, share)];
-    ret->connector = c->conf;
-    ret->dns = c->dns;
-    ret->targets = &t->own_targets[c->targets_at];
-    ret->ntargets = c->ntargets;
-    ret->ntargets_up = c->ntargets_up;
+    fill_connector(t, &t->connectors[share_of(r, share)], ret);
 }
 
 /* The remembered result, or a new one; *ret_mine: it found no room, and is the caller's to free. */

@@ -79,6 +79,9 @@ void route_lookup(const struct route_table *t, struct span domain, uint32_t klas
  * routing_group.spread picks among equal connectors; 0: the first of them. */
 void route_lookup_message(const struct route_table *t, struct span domain, uint32_t klass,
                           const struct trace *trace, uint64_t share, struct route *ret);
+/* What the table says of this group's connector itself, whoever may use it: whether it is UP, and its targets
+ * in ret (connector, targets, dns). False: there is none of that name. */
+bool route_connector(const struct route_table *t, struct span name, bool *ret_up, struct route *ret);
 /* One name for everything that shares a next hop: connection caps are counted by it, and failures kept. */
 enum { ROUTE_LINK_MAX = 320 };
 void route_link_name(const struct route *route, struct span domain, char out[ROUTE_LINK_MAX]);

@@ -3,6 +3,9 @@
  *   discover ──due queue──> links ──route──> link ──slot, targets──> lane ──claim──> parcel ──settle──>
  * finish
  *
+ *   A new table of routes changes nothing that was begun: queues and claimed jobs that no lane has are looked
+ *   up anew (reroute.c).
+ *
  *   due      a destination queue (partition, domain, class) with due mail: a hint, taken from the store
  *   link     all due queues that share a next hop at this moment; backoff and caps are decided per link
  *   lane     one connection of a link, or one writer into maildirs; holds at most one parcel
@@ -85,7 +88,7 @@ struct settings {
     unsigned refs;
     struct config *conf;
     const struct conf_root *root;
-    struct route_table *routes;
+    struct route_table *routes; /* replaced when link state changes: results borrow for a turn */
     struct tls_context *tls_plain, *tls_verify; /* encryption alone; with the name checked */
     struct span self[65];                       /* own names: borrow from conf, or from hostname */
     size_t nself;
@@ -93,8 +96,9 @@ struct settings {
     struct ip_addr sources[16];
     size_t nsources;
 };
-enum err settings_new(struct config *conf, const char *config_path, struct settings **ret,
-                      struct errctx *ec) MUST_USE;
+/* published: link state, or "" (linkstate/route.h). */
+enum err settings_new(struct config *conf, struct span published, const char *config_path,
+                      struct settings **ret, struct errctx *ec) MUST_USE;
 struct settings *settings_ref(struct settings *s);
 void settings_unref(struct settings *s);
 
@@ -196,6 +200,7 @@ struct link {
     const struct conf_connector *connector; /* of set; NULL: local, or no way */
     /* next hop */
     struct targets_spec spec;
+    char *named[TARGETS_HOSTS_MAX]; /* spec.named: settings' own text, in the order of the table */
     char domain[256];
     struct deliver deliver; /* MAILDIR: template */
     char *lmtp_host[1];
@@ -250,17 +255,19 @@ void link_claim(struct link *link);     /* L1, L2 */
 void link_grow(struct link *link);      /* L3 */
 void link_slot_free(struct link *link); /* it gave one back: who is first in line may have it */
 void link_fed(struct link *link);       /* waits for no slot any more */
-void link_take(struct link *link,
-               struct claim *c); /* a claimed job, into pending of the link it belongs to */
+/* A claimed job, into pending of the link it belongs to. anew: its queue has been let go meanwhile. */
+void link_take(struct link *link, struct claim *c, bool anew);
 void link_hide_dues(struct link *link, ms_t delay_ms); /* from discovery, for a while; known here still */
 struct parcel *link_next_parcel(struct link *link);
 void link_set_kind(struct link *link, const struct route *route, struct span domain);
-void links_tick(struct worker *w);  /* a few times a second */
-void links_stale(struct worker *w); /* settings have changed */
-void links_drain(struct worker *w); /* nothing new is begun */
-void links_abort(struct worker *w); /* the lease is gone, or nearly */
-void links_stop(struct worker *w);  /* at the end, before the store is freed ... */
-void links_free(struct worker *w);  /* ... and after it */
+void link_set_targets(struct link *link, const struct route *route); /* of its connector, as they are now */
+void link_forgotten(struct link *link); /* its failures: tried at once when it is held */
+void links_tick(struct worker *w);      /* a few times a second */
+void links_stale(struct worker *w);     /* settings have changed */
+void links_drain(struct worker *w);     /* nothing new is begun */
+void links_abort(struct worker *w);     /* the lease is gone, or nearly */
+void links_stop(struct worker *w);      /* at the end, before the store is freed ... */
+void links_free(struct worker *w);      /* ... and after it */
 
 /* --- The worker (worker.c, discover.c) ---------------------------------------------------------------- */
 
@@ -271,6 +278,9 @@ struct partition {
     ms_t due_ms; /* next look */
     ms_t reap_ms;
     ms_t busy_ms; /* last time something was found */
+    /* held queues, compared with another table (reroute.c) */
+    bool scan, scanning, scan_again, roused; /* to be read; asked for a page; asked before the last table */
+    uint64_t cursor;
 };
 struct worker {
     struct loop *loop;
@@ -279,6 +289,8 @@ struct worker {
     struct routing *routing; /* NULL: no routing daemon is configured */
     struct filepool *pool;
     struct settings *set;
+    struct buf published;       /* link state that set->routes was made of */
+    struct route_table *before; /* what held queues are being compared with; NULL: they are not */
     struct rng rng;
     struct worker_metrics m;
     struct partition *partitions;
@@ -296,6 +308,13 @@ struct worker {
     char name[64];
     const char *config_path;
 };
+/* reroute.c: follows the published table */
+void reroute_start(struct worker *w);
+void reroute_stop(struct worker *w);
+void reroute_tick(struct worker *w);
+void reroute(struct worker *w, struct route_table *old); /* w->set->routes is another one now */
+/* link_claim.c: the way of one message, which may be another one than that of its queue */
+void route_of_claim(const struct worker *w, const struct claim *c, struct route *ret);
 bool worker_may_claim(const struct worker *w); /* L4 */
 ms_t worker_lease(const struct worker *w);
 void discover_tick(struct worker *w);

@@ -95,8 +95,10 @@ static bool know_partitions(struct worker *w)
         return false;
     w->npartitions = n;
     for (unsigned i = 0; i < n; i++)
-        w->partitions[i] =
-            (struct partition){.w = w, .number = i, .reap_ms = ms_after(now, rng_below(&w->rng, REAP_MS))};
+        w->partitions[i] = (struct partition){.w = w,
+                                              .number = i,
+                                              .reap_ms = ms_after(now, rng_below(&w->rng, REAP_MS)),
+                                              .scan = w->before != NULL};
     return true;
 }
 

@@ -107,8 +107,10 @@ void link_works(struct link *link)
 /* --- Asking ---------------------------------------------------------------------------------------- */
 
 /* HELD, and others know better: an operator made the store forget, or another worker got through. */
-static void try_now(struct link *link)
+void link_forgotten(struct link *link)
 {
+    if (link->phase != LINK_HELD)
+        return;
     link->failures = 0;
     link->error[0] = '\0';
     log_info("link.retry", "link='%s' text='its failures were forgotten: tried at once'", link->name);
@@ -122,7 +124,7 @@ static void on_link_state(void *arg, enum err e, const struct link_state *ls, ms
     link->requests--;
     link->asked = false;
     if (link->phase == LINK_HELD && e == ERR_OK && ls->failures == 0)
-        try_now(link);
+        link_forgotten(link);
     if (link->phase != LINK_ASKING) {
         link_wake(link);
         return;
@@ -364,6 +366,27 @@ static void set_local(struct link *link, const struct conf_local_domain *local)
         (struct targets_spec){.kind = TARGETS_NAMED, .named = link->lmtp_host, .nnamed = 1, .port = 24};
 }
 
+void link_set_targets(struct link *link, const struct route *route)
+{
+    size_t n = route->ntargets < TARGETS_HOSTS_MAX ? route->ntargets : TARGETS_HOSTS_MAX;
+    size_t equal = link->set->root->routing_group.spread ? route->ntargets_up : 0;
+    bool same = link->spec.nnamed == n && link->spec.nequal == equal;
+
+    for (size_t i = 0; i < n; i++) {
+        same = same && strcmp(link->named[i], route->targets[i]) == 0;
+        link->named[i] = route->targets[i];
+    }
+    link->spec.named = link->named;
+    link->spec.nnamed = n;
+    link->spec.nequal = equal;
+    if (same)
+        return;
+    resolve_free(link->resolve); /* asked for the old order */
+    link->resolve = NULL;
+    free(link->plan);
+    link->plan = NULL;
+}
+
 static void set_next_hop(struct link *link, const struct route *route)
 {
     const struct conf_delivery *d = &link->set->root->delivery;
@@ -377,12 +400,11 @@ static void set_next_hop(struct link *link, const struct route *route)
     link->spec = (struct targets_spec){
         .kind = route->dns ? TARGETS_DNS : TARGETS_NAMED,
         .domain = span_cstr(link->domain),
-        .named = c->smart_hosts.items,
-        .nnamed = c->smart_hosts.count,
         .port = (uint16_t)(c->port != 0 ? c->port : d->port),
         .self = link->set->self,
         .nself = link->set->nself,
     };
+    link_set_targets(link, route);
 }
 
 void link_set_kind(struct link *link, const struct route *route, struct span domain)

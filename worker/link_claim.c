@@ -155,27 +155,48 @@ static void return_by_wish(struct link *link, struct claim *c)
     parcel_settle(p);
 }
 
-/* The queue was routed by the class it was named after; the message is routed by what it is now, so a
- * changed restriction never misroutes it. */
-static struct link *link_of_message(struct link *link, const struct claim *c)
+static uint32_t class_of_claim(const struct worker *w, const struct claim *c)
 {
-    struct worker *w = link->w;
     struct route_message m = {.size_bytes = c->body.size_bytes,
                               .priority = c->env.priority,
                               .system = c->env.system,
                               .sender = c->env.sender};
-    uint32_t klass = route_class(w->set->routes, &m);
+    return route_class(w->set->routes, &m);
+}
+
+/* The same for all jobs and tries of a message. */
+static uint64_t share_of(const struct worker *w, const struct msgid *id)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+    if (!w->set->root->routing_group.spread)
+        return 0;
+    for (const char *c = id->id; *c != '\0'; c++)
+        h = (h ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+    return h | 1;
+}
+
+void route_of_claim(const struct worker *w, const struct claim *c, struct route *ret)
+{
+    route_lookup_message(w->set->routes, c->job.domain, class_of_claim(w, c), NULL, share_of(w, &c->id), ret);
+}
+
+/* The queue was routed by the class it was named after; the message is routed by what it is now, so a
+ * changed restriction never misroutes it. anew: the way of the queue itself is another one by now. */
+static struct link *link_of_message(struct link *link, const struct claim *c, bool anew)
+{
+    struct worker *w = link->w;
     struct route route;
     struct link *other;
 
-    if (klass == c->job.klass || link->stale)
+    if (link->stale || (!anew && class_of_claim(w, c) == c->job.klass && !w->set->root->routing_group.spread))
         return link;
-    route_lookup(w->set->routes, c->job.domain, klass, &route);
+    route_of_claim(w, c, &route);
     other = links_get(w, &route, c->job.domain);
     return other == NULL ? link : other;
 }
 
-void link_take(struct link *link, struct claim *c)
+void link_take(struct link *link, struct claim *c, bool anew)
 {
     struct parcel *p;
 
@@ -183,7 +204,7 @@ void link_take(struct link *link, struct claim *c)
         return_by_wish(link, c);
         return;
     }
-    p = parcel_new(link_of_message(link, c), c);
+    p = parcel_new(link_of_message(link, c, anew), c);
     if (p != NULL)
         pend(p->link, p);
 }
@@ -197,10 +218,10 @@ struct claiming {
 };
 
 /* L2: settles what is too old or due for a notice; the others go back, due when the link is tried again. */
-static void sweep(struct link *link, struct claim *const *claims, size_t n)
+static void sweep(struct link *link, struct claim *const *claims, size_t n, bool anew)
 {
     for (size_t i = 0; i < n; i++)
-        link_take(link, claims[i]);
+        link_take(link, claims[i], anew);
     while (link->npending > 0) {
         struct parcel *p = link_next_parcel(link);
 
@@ -222,7 +243,7 @@ static void claimed_held(struct due *d, struct claim *const *claims, size_t n, b
 {
     ms_t delay;
 
-    sweep(d->link, claims, n);
+    sweep(d->link, claims, n, d->dropped);
     delay = link_delay(d->link);
     if (d->dropped)
         due_drop(d);
@@ -233,7 +254,7 @@ static void claimed_held(struct due *d, struct claim *const *claims, size_t n, b
 static void claimed(struct due *d, struct claim *const *claims, size_t n, bool more)
 {
     for (size_t i = 0; i < n; i++)
-        link_take(d->link, claims[i]);
+        link_take(d->link, claims[i], d->dropped);
     d->depth = d->depth > n ? d->depth - n : 1;
     if (!more || d->dropped)
         due_drop(d);

@@ -24,6 +24,8 @@
     X(slots_denied,    COUNTER,   "worker_slots_denied_total",     "times a connection cap of the cluster was met") \
     X(lease_lost,      COUNTER,   "worker_lease_lost_total",       "times this worker lost its lease") \
     X(reaped,          COUNTER,   "worker_reaped_total",           "jobs of dead workers put back") \
+    X(tables,          COUNTER,   "worker_route_tables_total",     "new tables of routes that were taken over") \
+    X(rerouted,        COUNTER,   "worker_rerouted_total",         "waiting queues that were woken because another way was found") \
     X(delivery_ms,     HISTOGRAM, "worker_delivery_milliseconds",  "arrival to delivery") \
     X(transaction_ms,  HISTOGRAM, "worker_transaction_milliseconds", "MAIL to the reply to the end of data")
 /* clang-format on */

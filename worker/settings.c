@@ -67,7 +67,8 @@ static enum err check_local_domains(const struct settings *s, struct errctx *ec)
     return e;
 }
 
-enum err settings_new(struct config *conf, const char *config_path, struct settings **ret, struct errctx *ec)
+enum err settings_new(struct config *conf, struct span published, const char *config_path,
+                      struct settings **ret, struct errctx *ec)
 {
     struct settings *s = calloc(1, sizeof *s);
     enum err e;
@@ -85,7 +86,7 @@ enum err settings_new(struct config *conf, const char *config_path, struct setti
     if (e == ERR_OK)
         e = set_tls(s, ec);
     if (e == ERR_OK)
-        e = route_table_new(conf, &s->routes, ec);
+        e = route_table_published(conf, published, &s->routes, ec);
     if (e != ERR_OK) {
         settings_unref(s);
         return e;

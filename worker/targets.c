@@ -119,7 +119,7 @@ static enum targets_ask begin_named(struct targets_plan *plan, const struct targ
     bool ask = false;
 
     for (size_t i = 0; i < spec->nnamed && plan->nhosts < TARGETS_HOSTS_MAX; i++)
-        (void)add_named(plan, span_cstr(spec->named[i]), (uint16_t)i);
+        (void)add_named(plan, span_cstr(spec->named[i]), i < spec->nequal ? 0 : (uint16_t)i);
     for (size_t i = 0; i < plan->nhosts; i++)
         ask = ask || !plan->hosts[i].answered;
     if (plan->nhosts == 0)

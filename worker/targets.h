@@ -35,6 +35,7 @@ struct targets_spec { /* borrowed for targets_begin() */
     struct span domain; /* normalized; for DNS */
     char *const *named; /* "host:port", "192.0.2.1:25", "[::1]", "host"; for NAMED */
     size_t nnamed;
+    size_t nequal; /* so many of them, from the first on, are equal: connections share them */
     struct span unix_path;
     uint16_t port;           /* where none is named */
     const struct span *self; /* own names: mail exchangers called so, and worse ones, are not used */

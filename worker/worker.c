@@ -53,6 +53,7 @@ static void on_tick(void *arg)
 
     watch_lease(w);
     links_tick(w);
+    reroute_tick(w);
     timer_set(w->tick, TICK_MS);
 }
 
@@ -92,7 +93,7 @@ static enum err open_lease(struct worker *w, struct errctx *ec)
 
 static enum err make_parts(struct worker *w, struct config *conf, struct errctx *ec)
 {
-    enum err e = settings_new(conf, w->config_path, &w->set, ec);
+    enum err e = settings_new(conf, SPAN(""), w->config_path, &w->set, ec);
 
     if (e != ERR_OK)
         return e;
@@ -119,6 +120,7 @@ enum err worker_new(const struct worker_deps *deps, struct config *conf, struct 
     w->routing = deps->routing;
     w->config_path = deps->config_path;
     w->starving_tail = &w->starving;
+    buf_init(&w->published, ROUTING_TABLE_MAX);
     rng_seed(&w->rng, seed);
     w->unique = seed << 20;
     (void)snprintf(w->name, sizeof w->name, "worker-%d-%06x", (int)getpid(), (unsigned)(seed & 0xffffff));
@@ -130,6 +132,7 @@ enum err worker_new(const struct worker_deps *deps, struct config *conf, struct 
     }
     timer_set(w->tick, TICK_MS);
     timer_set(w->poll, 0);
+    reroute_start(w);
     *ret = w;
     return ERR_OK;
 }
@@ -144,6 +147,7 @@ void worker_stop(struct worker *w)
     w->tick = w->poll = NULL;
     filepool_free(w->pool);
     w->pool = NULL;
+    reroute_stop(w);
     links_stop(w);
 }
 
@@ -159,17 +163,18 @@ void worker_free(struct worker *w)
 
 void worker_reload(struct worker *w, struct config *next)
 {
-    struct settings *set;
+    struct settings *set, *old = w->set;
     struct errctx ec = {""};
     struct log_scratch scratch;
 
-    if (settings_new(next, w->config_path, &set, &ec) != ERR_OK) {
+    if (settings_new(next, buf_span(&w->published), w->config_path, &set, &ec) != ERR_OK) {
         log_error("config.reload", "text=%s", log_text(&scratch, span_cstr(ec.msg)));
         return;
     }
-    settings_unref(w->set);
     w->set = set;
     links_stale(w);
+    reroute(w, old->routes);
+    settings_unref(old);
 }
 
 void worker_drain(struct worker *w)

@@ -1,0 +1,137 @@
+"""Routes from the published table: nodes and workers of a group follow what routers find out, and mail that waits takes
+the way there is now."""
+from peers.bridgehead import Bridgehead, merge
+from peers.group import Group, Organization, wait_full
+from peers.mail import message
+from peers.process import wait_for
+from peers.smtp import Client, send
+
+# Workers alone would try again after ten minutes: what arrives in a test came by a new table.
+SLOW = {"delivery": {"retry": {"glitch": ["10m"], "schedule": ["10m"]}}}
+
+
+class Site(Group):
+    """A whole group: Redis, router, nodes and a worker. Its mail is for <name>.example."""
+
+    def __init__(self, organization, name, number, **config):
+        super().__init__(organization, name, number)
+        self.domain, self.mail, self.ports = f"{name}.example", self.box.path(name, "mail", "x").parent, {}
+        self.config = merge(self.config, {**SLOW, **config, "local_domains": [
+            {"domain": self.domain, "deliver": f"maildir:{self.mail}/%u"}]})
+
+    def listen(self, node="node"):
+        """Where a node of this group takes mail, also while it does not run."""
+        if node not in self.ports:
+            self.ports[node] = self.box.port(self.host)
+        return self.host, self.ports[node]
+
+    def leads_to(self, name, other, cost=1, node="node", **more):
+        self.config["connectors"].append({"name": name, "type": "routing_group", "to_group": other.name, "cost": cost,
+                                          "smart_hosts": ["{}:{}".format(*other.listen(node))], **more})
+
+    def program(self, verb, name=None):
+        name = name or verb
+        own = {"virtual_servers": [{"name": "default", "listen": ["{}:{}".format(*self.listen(name))],
+                                    "hostname": f"{name}.{self.domain}", "relay_from": ["127.0.0.0/8"]}]}
+        program = Bridgehead(self.box, f"{self.name}-{name}", verb=verb, ready=False, config=merge(self.settings(), own))
+        program.process.ready = lambda: program.ready(verb)
+        self.box.add(program.process)
+        return program
+
+    def send(self, *users, domain, node="node"):
+        for user in users:
+            send(self.listen(node), "s@sender.example", f"{user}@{domain}", message(user))
+
+    def delivered(self, user):
+        new = self.mail / user / "new"
+        return len(list(new.iterdir())) if new.exists() else 0
+
+    def wait_mail(self, *users):
+        for user in users:
+            wait_for(lambda: f"mail for {user} at {self.name}", lambda: self.delivered(user) >= 1)
+
+    def wait_event(self, what, connector):
+        wait_for(lambda: f"{connector} to be {what}: {self.history()}",
+                 lambda: any(e["w"] == what and e["c"] == connector for e in self.history()))
+
+
+def two_sites(box, *links, **config):
+    """a leads to b by links of (name, cost, node of b)."""
+    organization = Organization(box)
+    a, b = box.add(Site(organization, "a", 0, **config)), box.add(Site(organization, "b", 1))
+    a.knows(b)
+    b.knows(a)
+    for name, cost, node in links:
+        a.leads_to(name, b, cost, node)
+    routers = [box.add(site.router()) for site in (a, b)]
+    wait_full(*routers)
+    wait_for("both tables", lambda: a.groups() == b.groups() == {"a", "b"})
+    return a, b
+
+
+def test_queued_mail_takes_the_other_way(box):
+    """A bridgehead dies: what is queued for it goes another way as soon as routers know, and back when it is there again."""
+    a, b = two_sites(box, ("cheap", 1, "node"), ("dear", 9, "node2"))
+    near, far = b.program("node"), b.program("node", "node2")
+    b.program("worker")
+    a.program("node")
+    worker = a.program("worker")
+    a.send("first", domain="b.example")
+    b.wait_mail("first")
+    assert far.metric("bridgehead_smtp_messages_accepted_total") == 0, "the cheaper way is taken"
+    near.process.kill()
+    users = [f"u{n}" for n in range(30)]
+    a.send(*users, domain="b.example")
+    a.wait_event("DOWN", "cheap")
+    b.wait_mail(*users)
+    assert far.metric("bridgehead_smtp_messages_accepted_total") == len(users)
+    near.process.start()
+    a.wait_event("UP", "cheap")
+    tables = lambda: worker.metric("bridgehead_worker_route_tables_total", "worker")
+    wait_for("the table to be taken over", lambda: worker.process.tail() and a.table() and tables() >= 3)
+    a.send("last", domain="b.example")
+    b.wait_mail("last")
+    assert near.metric("bridgehead_smtp_messages_accepted_total") == 1, "the old way is taken again"
+    assert all(b.delivered(user) == 1 for user in ["first", "last", *users])
+
+
+def test_mail_waits_for_the_only_way(box):
+    """With every way DOWN mail is accepted and waits; it goes the moment the table says that there is a way."""
+    a, b = two_sites(box, ("only", 1, "node"))
+    b.program("worker")
+    a.program("node")
+    worker = a.program("worker")
+    a.send("early", domain="b.example")
+    a.wait_event("DOWN", "only")
+    wait_for("the worker to know", lambda: worker.metric("bridgehead_worker_rerouted_total", "worker") >= 1)
+    a.send("late", domain="b.example")
+    b.program("node")
+    a.wait_event("UP", "only")
+    b.wait_mail("early", "late")
+    assert [b.delivered(user) for user in ("early", "late")] == [1, 1]
+
+
+def test_nodes_learn_where_other_groups_are(box):
+    """A domain of another group is no route until its record is here, and one from then on, without a restart."""
+    organization = Organization(box)
+    a, b = box.add(Site(organization, "a", 0)), box.add(Site(organization, "b", 1))
+    a.knows(b)
+    b.knows(a)
+    a.leads_to("to-b", b)
+    router = box.add(a.router())
+    router.wait_master()
+    a.program("node")
+    with Client(a.listen()) as client:
+        client.ehlo()
+        client.command("MAIL FROM:<s@sender.example>", 250)
+        reply = client.command("RCPT TO:<u@b.example>", 550)
+        assert "5.4.4" in reply.text, reply
+    wait_full(router, box.add(b.router()))
+
+    def accepted():
+        with Client(a.listen()) as client:
+            client.ehlo()
+            client.command("MAIL FROM:<s@sender.example>", 250)
+            return client.command("RCPT TO:<u@b.example>").code == 250
+
+    wait_for("the node to have the table", accepted)
