@@ -76,6 +76,7 @@ static void commit_free(struct redis_commit *c)
         c->older->newer = c->newer;
     free_parts(c);
     redis_request_unref(c->request);
+    redis_before_drop(c->st, &c->before);
     if (c->cancel != NULL)
         c->cancel->commit = NULL;
     if (c->upload != NULL)
@@ -92,8 +93,7 @@ static void succeed(struct redis_commit *c)
         metric_inc(&st->metrics.commits_retried);
     if (c->verdict == 2)
         redis_store_wake(st, c->id.partition);
-    if (c->small && c->nparts <= 1)
-        redis_redo_keep(st, c->request);
+    redis_redo_keep(st, &c->id, c->request, &c->before);
     c->done(c->arg, ERR_OK, &c->id, "");
     commit_free(c);
 }
@@ -320,11 +320,11 @@ static void stage_done(void *arg, struct redis_request *rq, enum err e, const st
                        const char *why)
 {
     struct redis_commit *c = arg;
-    (void)rq;
     (void)reply;
     if (e == ERR_CANCELED)
         return;
     if (e == ERR_OK) {
+        redis_before_keep(c->st, &c->before, rq);
         c->part++;
         send_stage(c);
         return;
@@ -366,6 +366,7 @@ static void start_staging(struct redis_commit *c)
     c->state = STAGING;
     c->stagings++;
     c->part = 0;
+    redis_before_cut(c->st, &c->before, c->chunks);
     send_stage(c);
 }
 
@@ -377,6 +378,9 @@ static enum err begin(struct redis_commit *c, struct redis_upload *u)
     enum err e = build_request(c, u);
     if (e != ERR_OK)
         return e;
+    c->before = u->before;
+    c->chunks = c->before.n;
+    u->before = (struct redis_before){.n = 0};
     redis_upload_free(u);
     c->upload = NULL;
     start_staging(c);

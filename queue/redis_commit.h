@@ -29,6 +29,8 @@ struct redis_commit {
     struct redis_job_args *parts; /* the last one goes with the commit */
     size_t nparts, part;
     struct redis_request *request; /* ours; also on its way while TRYING */
+    struct redis_before before;    /* chunks, then staged jobs */
+    size_t chunks;                 /* of these */
     struct redis_cancel *cancel;   /* while CANCELING */
     ms_t started_ms, cancel_until_ms;
     unsigned stagings;

@@ -248,9 +248,9 @@ static void redis_free(struct store *store)
     redis_link_free(st->subscribe);
     redis_worker_free(st);
     redis_member_free(st);
-    redis_redo_free(st);
     while (st->uploads != NULL)
         redis_upload_free(st->uploads);
+    redis_redo_free(st);
     redis_topology_free(st->topology);
     deferred_disarm(&st->changed);
     timer_free(st->tick);

@@ -138,6 +138,33 @@ void redis_open_start(struct redis_store *st); /* control is up */
 void redis_open_stop(struct redis_store *st, const char *why);
 void redis_open_fatal(struct redis_store *st, const char *why);
 
+/* --- redis_redo.c -------------------------------------------------------------------------------- */
+enum err redis_redo_init(struct redis_store *st) MUST_USE;
+void redis_redo_free(struct redis_store *st);
+/* What went ahead of a commit (chunks, staged jobs), in order, for the case that it has to be said again.
+ * Counts against the ring while it grows; lost: it was too much, the message rests on WAIT alone. */
+struct redis_before {
+    struct redis_request **requests;
+    size_t n, cap, bytes;
+    bool lost;
+};
+void redis_before_keep(struct redis_store *st, struct redis_before *b, struct redis_request *rq);
+void redis_before_cut(struct redis_store *st, struct redis_before *b, size_t n); /* keeps the first n */
+void redis_before_drop(struct redis_store *st, struct redis_before *b);
+/* An acknowledged commit, and what went ahead of it, which is taken. */
+void redis_redo_keep(struct redis_store *st, const struct msgid *id, struct redis_request *rq,
+                     struct redis_before *before);
+struct redis_finished { /* a job that ended */
+    char id[MSGID_LEN + 1], worker[WORKER_NAME_MAX];
+    unsigned partition;
+    uint32_t index;
+    uint64_t token;
+    ms_t at_ms;
+};
+void redis_redo_keep_finish(struct redis_store *st, const struct redis_finished *f);
+void redis_redo_start(struct redis_store *st); /* another server is master now */
+void redis_redo_tick(struct redis_store *st);
+
 /* --- redis_upload.c ------------------------------------------------------------------------------ */
 struct redis_upload {
     struct upload upload;
@@ -149,6 +176,7 @@ struct redis_upload {
     uint32_t acked;              /* chunks in Redis */
     uint64_t stored_bytes;       /* of chunks sent */
     struct redis_request *stash; /* a chunk that may or may not have arrived */
+    struct redis_before before;  /* those that have */
     bool in_flight, waiting, aborted, sealing;
     enum err failed;
     char why[200];
@@ -194,21 +222,6 @@ void redis_lanes_moved(struct redis_store *st);
 void redis_lanes_open(struct redis_store *st); /* mail is on its way: connect */
 void redis_lanes_free(struct redis_store *st);
 unsigned redis_replicas_wanted(const struct redis_store *st);
-
-/* --- redis_redo.c -------------------------------------------------------------------------------- */
-enum err redis_redo_init(struct redis_store *st) MUST_USE;
-void redis_redo_free(struct redis_store *st);
-void redis_redo_keep(struct redis_store *st, struct redis_request *rq); /* an acknowledged commit */
-struct redis_finished {                                                 /* a job that ended */
-    char id[MSGID_LEN + 1], worker[WORKER_NAME_MAX];
-    unsigned partition;
-    uint32_t index;
-    uint64_t token;
-    ms_t at_ms;
-};
-void redis_redo_keep_finish(struct redis_store *st, const struct redis_finished *f);
-void redis_redo_start(struct redis_store *st); /* another server is master now */
-void redis_redo_tick(struct redis_store *st);
 
 /* --- redis_member.c ------------------------------------------------------------------------------ */
 enum err redis_member_open(struct store *st, const struct member_conf *conf);

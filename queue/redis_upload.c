@@ -66,6 +66,7 @@ void redis_upload_free(struct redis_upload *u)
     if (u->next != NULL)
         u->next->prev = u->prev;
     redis_request_unref(u->stash);
+    redis_before_drop(u->st, &u->before);
     buf_done(&u->fill);
     free(u);
 }
@@ -151,6 +152,12 @@ static void go_on(struct redis_upload *u)
     }
 }
 
+static void chunk_arrived(struct redis_upload *u, struct redis_request *chunk)
+{
+    u->acked++;
+    redis_before_keep(u->st, &u->before, chunk);
+}
+
 static void probe_done(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
                        const char *why)
 {
@@ -165,6 +172,7 @@ static void probe_done(void *arg, struct redis_request *rq, enum err e, const st
         return;
     }
     struct redis_request *chunk = u->stash;
+    bool arrived = e == ERR_OK && reply_u64(reply, UINT32_MAX, &there) && there == u->acked + UINT64_C(1);
     u->stash = NULL;
     if (e == ERR_OK && reply_u64(reply, UINT32_MAX, &there) && there == u->acked) {
         send_request(u, chunk); /* it did not arrive */
@@ -172,8 +180,8 @@ static void probe_done(void *arg, struct redis_request *rq, enum err e, const st
     }
     if (e != ERR_OK)
         fail(u, ERR_AGAIN, why);
-    else if (there == u->acked + UINT64_C(1))
-        u->acked++;
+    else if (arrived)
+        chunk_arrived(u, chunk);
     else
         fail(u, ERR_AGAIN, "Redis lost a part of the message: it has to be sent again");
     redis_request_unref(chunk);
@@ -221,7 +229,7 @@ static void chunk_done(void *arg, struct redis_request *rq, enum err e, const st
     else if (rq->commands == 1 && (!reply_u64(reply, UINT32_MAX, &n) || n != u->acked + UINT64_C(1)))
         fail(u, ERR_AGAIN, "Redis lost a part of the message: it has to be sent again");
     else
-        u->acked++;
+        chunk_arrived(u, rq);
     go_on(u);
 }
 
