@@ -4,7 +4,9 @@
  * Client 0 accepts and delivers; its connections go through a proxy that cuts them. The seed is printed and
  * can be given as an argument. */
 #include "common/rng.h"
-#include "queue/redis_store_int.h"
+#include "queue/redis_commit.h"
+#include "queue/redis_worker.h"
+#include "queue/script.h"
 #include "tests/conformance/real.h"
 #include "tests/conformance/steps.h"
 #include "tests/fakes/redis_proxy.h"
@@ -226,6 +228,148 @@ static void cut_slots(void **state)
         assert_true(i < 2000);
         real_turn(w);
     }
+}
+
+/* --- Every script -------------------------------------------------------------------------------- */
+
+static void digest(enum script_id id, char out[41])
+{
+    (void)snprintf(out, 41, "%.40s", scripts[id].sha1);
+}
+
+/* A message to more domains than one commit takes, with a link and a slot. */
+static void wide_life(struct world *w)
+{
+    enum { WIDE = 501 };
+    static struct recipient rcpt = {.address = SPAN_INIT("user@example.net")};
+    static struct job job[WIDE];
+    static struct commit_job list[WIDE];
+    struct envelope env = {.sender = SPAN("sender@example.org"), .client = SPAN("192.0.2.1")};
+    struct answer ready, a;
+    answer_init(&ready);
+    answer_init(&a);
+    for (size_t i = 0; i < WIDE; i++) {
+        job[i] =
+            (struct job){.domain = SPAN("wide.example"), .expire_ms = 99999, .rcpts = &rcpt, .nrcpts = 1};
+        list[i].job = &job[i];
+    }
+    struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+    write_all(w, u, SPAN("x"), &ready);
+    assert_int_equal(upload_commit(u, &env, list, WIDE, on_commit, &a), ERR_OK);
+    committed(w, &a);
+    for (unsigned done = 0; done < WIDE;) {
+        struct answer got;
+        (void)reap_all(w, 0); /* it queues what was staged */
+        (void)claim(w, 0, a.id.partition, "wide.example", 100, &got);
+        for (size_t i = 0; i < got.n; i++, done++)
+            assert_int_equal(store_finish(w->store[0], &(struct finish){.claim = got.claims[i]}, NULL, NULL),
+                             ERR_OK);
+        answer_done(&got);
+    }
+    answer_done(&a);
+}
+
+static void ask_about(struct world *w)
+{
+    struct answer a;
+    answer_init(&a);
+    assert_int_equal(store_discover(w->store[0], 0, 10, on_discover, &a), ERR_OK);
+    until(w, &a, 1);
+    assert_int_equal(store_hold(w->store[0], 0, SPAN("held.example"), 0, 1), ERR_OK);
+    assert_int_equal(store_link_failed(w->store[0], SPAN("mx.example"), 1, 1, SPAN("421")), ERR_OK);
+    if (store_slots_get(w->store[0], SPAN("mx.example"), 1, 10, 10, on_slots, &a) == ERR_OK) {
+        until(w, &a, 2);
+        store_slots_put(w->store[0], SPAN("mx.example"), (unsigned)a.number);
+    }
+    answer_done(&a);
+}
+
+static void give_back(struct world *w)
+{
+    struct msgid id = put(w, "example.net", SPAN("x"));
+    struct claim *c = claim_surely(w, &id, "example.net");
+    assert_int_equal(store_release(w->store[0], c, 0), ERR_OK);
+    c = claim_surely(w, &id, "example.net");
+    redis_reassert((struct redis_store *)w->store[0]); /* as after a failover */
+    assert_int_equal(finish_done(w, 0, c), ERR_OK);
+}
+
+static void leave_and_return(struct world *w)
+{
+    static struct answer expired;
+    struct answer a;
+    answer_init(&a);
+    redis_audit((struct redis_store *)w->store[0], 0); /* jobs.lua */
+    store_worker_close(w->store[0], on_done, &a);
+    until(w, &a, 1);
+    work(w, 0, &expired);
+    answer_done(&a);
+}
+
+/* A commit whose reply is lost when its time is over is taken back: the client is told 451. */
+static void commit_too_late(struct world *w)
+{
+    struct redis_store *st = (struct redis_store *)w->store[0];
+    struct answer a;
+    char word[41];
+    digest(SCRIPT_COMMIT, word);
+    enum redis_proxy_phase phase = proxy.phase; /* of cancel: armed when the commit is cut */
+    char armed[sizeof proxy.word];
+    (void)snprintf(armed, sizeof armed, "%s", proxy.word);
+    redis_proxy_cut_word(&proxy, word, CUT_BEFORE_REPLY);
+    unsigned cuts = redis_proxy_cuts(&proxy);
+    assert_int_equal(start_commit(w, SPAN("x"), &a), ERR_OK);
+    st->commits->started_ms -= COMMIT_TIMEOUT_MS;
+    REAL_UNTIL(w, redis_proxy_cuts(&proxy) > cuts);
+    redis_proxy_cut_word(&proxy, armed, phase);
+    until(w, &a, 1);
+    assert_int_equal(a.e, ERR_AGAIN);
+    answer_done(&a);
+}
+
+static void small_life(struct world *w)
+{
+    live(w, &(struct life){100, true});
+}
+
+/* What makes the client use the script; whatever is cut, it ends well, and the invariants hold. */
+static const struct {
+    enum script_id script;
+    void (*story)(struct world *w);
+} script_stories[] = {
+    {SCRIPT_COMMIT, small_life},    {SCRIPT_CLAIM, small_life},       {SCRIPT_FINISH, small_life},
+    {SCRIPT_STAGE, wide_life},      {SCRIPT_REAP, wide_life},         {SCRIPT_DISCOVER, ask_about},
+    {SCRIPT_HOLD, ask_about},       {SCRIPT_LINK, ask_about},         {SCRIPT_SEM, ask_about},
+    {SCRIPT_RELEASE, give_back},    {SCRIPT_REASSERT, give_back},     {SCRIPT_JOBS, leave_and_return},
+    {SCRIPT_BYE, leave_and_return}, {SCRIPT_RENEW, leave_and_return}, {SCRIPT_CANCEL, commit_too_late},
+};
+
+static void every_script_is_cut(void **state)
+{
+    struct world *w = *state;
+    struct answer expired;
+    answer_init(&expired);
+    work(w, 0, &expired);
+    CHECK_EACH (script_stories, s) {
+        for (enum redis_proxy_phase phase = CUT_IN_REQUEST; phase <= CUT_IN_REPLY; phase++) {
+            char word[41];
+            digest(s->script, word);
+            unsigned cuts = redis_proxy_cuts(&proxy);
+            redis_proxy_cut_word(&proxy, word, phase);
+            s->story(w);
+            for (int i = 0; redis_proxy_cuts(&proxy) == cuts + (s->script == SCRIPT_CANCEL); i++) {
+                if (i == REAL_TURNS_MAX)
+                    fail_msg("script %d was not used", (int)s->script);
+                real_turn(w);
+            }
+            real_wait_ready(w);
+            REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+            nothing_is_left(w);
+            if (!real_prove(w))
+                fail_msg("script %d, phase %d: see above", (int)s->script, (int)phase);
+        }
+    }
+    assert_int_equal(expired.calls, 0);
 }
 
 /* --- Redis --------------------------------------------------------------------------------------- */
@@ -684,7 +828,8 @@ int main(int argc, char **argv)
     int failed = CHECK_RUN(
         T(cut_small_messages), T(cut_small_reports), T(cut_large_bodies_and_reports),
         cmocka_unit_test_setup_teardown(an_outage_beyond_the_lease_is_nobody_s_death, setup_short, teardown),
-        T(cut_slots), T(kill_redis_at_any_moment), T(scripts_that_vanish_are_loaded_again),
+        T(cut_slots), T(every_script_is_cut), T(kill_redis_at_any_moment),
+        T(scripts_that_vanish_are_loaded_again),
         cmocka_unit_test_setup_teardown(silence_is_survived, setup_short, teardown),
         T(unreachable_is_said_and_mended), T(full_memory_is_452_and_still_drains),
         T(a_replica_is_not_written_to), T(a_refusal_that_passes_is_forgotten), T(refusals_say_what_to_do),

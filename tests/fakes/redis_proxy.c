@@ -12,7 +12,8 @@
 enum { PAIRS_MAX = 64, PIECE = 65536 };
 
 struct pair {
-    int fd[2]; /* client, server; -1: free */
+    int fd[2];                     /* client, server; -1: free */
+    enum redis_proxy_phase doomed; /* CUT_BEFORE_REPLY, CUT_IN_REPLY: with the next reply */
 };
 
 static struct sockaddr_un address(const char *path)
@@ -41,7 +42,7 @@ static void accept_one(struct redis_proxy *p, struct pair *pairs, bool refuse)
     bool connected = !refuse && server >= 0 && connect(server, (struct sockaddr *)&at, sizeof at) == 0;
     for (int i = 0; i < PAIRS_MAX && connected; i++) {
         if (pairs[i].fd[0] < 0) {
-            pairs[i] = (struct pair){{client, server}};
+            pairs[i] = (struct pair){{client, server}, CUT_NOT};
             return;
         }
     }
@@ -65,6 +66,29 @@ static size_t allowed(struct redis_proxy *p, enum redis_proxy_way way, size_t n)
     return n;
 }
 
+/* The same for a connection that carries the word. */
+static size_t allowed_by_word(struct redis_proxy *p, struct pair *pair, enum redis_proxy_way way,
+                              const char *piece, size_t n)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    if (way == TO_CLIENT && pair->doomed != CUT_NOT) {
+        n = pair->doomed == CUT_IN_REPLY ? 1 : 0;
+        p->cuts++;
+    }
+    const char *at =
+        way == TO_CLIENT || p->phase == CUT_NOT ? NULL : memmem(piece, n, p->word, strlen(p->word));
+    if (at != NULL && p->phase == CUT_IN_REQUEST) {
+        n = (size_t)(at - piece) + strlen(p->word) / 2;
+        p->cuts++;
+    } else if (at != NULL) {
+        pair->doomed = p->phase;
+    }
+    if (at != NULL)
+        p->phase = CUT_NOT;
+    (void)pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
 static bool write_all(int fd, const char *at, size_t n)
 {
     while (n > 0) {
@@ -84,7 +108,7 @@ static bool move(struct redis_proxy *p, struct pair *pair, enum redis_proxy_way 
     ssize_t got = recv(pair->fd[way == TO_SERVER ? 0 : 1], piece, sizeof piece, 0);
     if (got <= 0)
         return false;
-    size_t n = allowed(p, way, (size_t)got);
+    size_t n = allowed_by_word(p, pair, way, piece, allowed(p, way, (size_t)got));
     return write_all(pair->fd[way == TO_SERVER ? 1 : 0], piece, n) && n == (size_t)got;
 }
 
@@ -119,7 +143,7 @@ static void *proxy_main(void *arg)
     struct redis_proxy *p = arg;
     struct pair pairs[PAIRS_MAX];
     for (int i = 0; i < PAIRS_MAX; i++)
-        pairs[i] = (struct pair){{-1, -1}};
+        pairs[i] = (struct pair){{-1, -1}, CUT_NOT};
     for (;;) {
         (void)pthread_mutex_lock(&p->lock);
         bool stop = p->stop, refuse = p->refuse, silent = p->silent;
@@ -176,6 +200,14 @@ void redis_proxy_cut(struct redis_proxy *p, enum redis_proxy_way way, uint64_t n
 {
     (void)pthread_mutex_lock(&p->lock);
     p->cut_at[way] = p->passed[way] + nth;
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+void redis_proxy_cut_word(struct redis_proxy *p, const char *word, enum redis_proxy_phase phase)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    (void)snprintf(p->word, sizeof p->word, "%s", word);
+    p->phase = phase;
     (void)pthread_mutex_unlock(&p->lock);
 }
 
