@@ -85,8 +85,9 @@ static void connect_now(struct load *load, struct session *s)
         enter(load, s, S_WAITING);
         return;
     }
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = s};
-    s->want_write = true;
+    /* The greeting tells that the connection is there; a failure is reported in any case. */
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = s};
+    s->want_write = false;
     epoll_ctl(load->epoll, EPOLL_CTL_ADD, s->fd, &event);
     load->results.connections++;
     enter(load, s, S_CONNECTING);
@@ -367,14 +368,13 @@ void session_event(struct load *load, struct session *s, uint32_t events)
     if (s->state == S_CONNECTING) {
         int error = 0;
         socklen_t len = sizeof(error);
-        getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-        if (error != 0) {
+        if ((events & EPOLLERR) != 0)
+            getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+        if (error != 0 && error != ECONNRESET) {
             lost(load, s);
             return;
         }
         enter(load, s, S_GREETING);
-        watch(load, s, false);
-        events &= ~(uint32_t)EPOLLOUT;
     }
     if (s->state == S_BODY && (events & EPOLLOUT) != 0)
         send_body(load, s);

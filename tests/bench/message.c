@@ -1,5 +1,6 @@
 #include "tests/bench/message.h"
 
+#include <endian.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,11 +10,36 @@
 
 enum { WORDS = 1500, LINE = 72, BASE64_ABOVE = 64 * 1024, HEADER_ESTIMATE = 225 };
 
-uint64_t fnv_add(uint64_t sum, const char *data, size_t len)
+/* One step for eight octets: what the tools do with a body is time that the servers do not have. */
+static uint64_t mix(uint64_t sum, uint64_t word)
 {
-    for (size_t i = 0; i < len; i++)
-        sum = (sum ^ (unsigned char)data[i]) * UINT64_C(0x100000001b3);
-    return sum;
+    sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return sum ^ sum >> 29;
+}
+
+void body_sum_add(struct body_sum *sum, const char *data, size_t len)
+{
+    sum->octets += len;
+    for (; len > 0 && sum->pending_len > 0; data++, len--) {
+        sum->pending |= (uint64_t)(unsigned char)*data << 8 * sum->pending_len;
+        sum->pending_len = (sum->pending_len + 1) % 8;
+        if (sum->pending_len == 0) {
+            sum->value = mix(sum->value, sum->pending);
+            sum->pending = 0;
+        }
+    }
+    for (; len >= 8; data += 8, len -= 8) {
+        uint64_t word;
+        memcpy(&word, data, sizeof(word));
+        sum->value = mix(sum->value, le64toh(word));
+    }
+    for (; len > 0; data++, len--)
+        sum->pending |= (uint64_t)(unsigned char)*data << 8 * sum->pending_len++;
+}
+
+uint64_t body_sum_get(const struct body_sum *sum)
+{
+    return mix(mix(sum->value, sum->pending), sum->octets);
 }
 
 /* A word of syllables; the same number always gives the same word. */
@@ -73,7 +99,9 @@ struct body body_make(size_t size, uint64_t *random)
         body.stuffed_len += len + 2;
         body.plain_len += len + 2;
     }
-    body.sum = fnv_add(FNV_START, body.plain, body.plain_len);
+    struct body_sum sum = {0};
+    body_sum_add(&sum, body.plain, body.plain_len);
+    body.sum = body_sum_get(&sum);
     return body;
 }
 

@@ -23,13 +23,15 @@ struct text {
 
 struct peer {
     int fd;
+    uint32_t watched; /* for what epoll looks */
     struct sink *sink;
     struct sockaddr_in local;
     enum input input;
     enum dots dots;
     bool paused, closing, reset, mail, null_sender, last_chunk, after_cr, in_body;
     int64_t due_us;
-    uint64_t chunk_left, octets, sum;
+    uint64_t chunk_left, octets;
+    struct body_sum sum;
     unsigned rcpts;
     struct text line, envelope, head, out, held; /* head: start of the message, to find its number in */
     FILE *store;
@@ -136,7 +138,7 @@ static void message_bytes(struct peer *peer, const char *bytes, size_t len)
     if (peer->store != NULL)
         fwrite(bytes, 1, len, peer->store);
     if (peer->in_body) {
-        peer->sum = fnv_add(peer->sum, bytes, len);
+        body_sum_add(&peer->sum, bytes, len);
         if (peer->null_sender)
             text_add(&peer->head, bytes, len, HEADER_MAX);
         return;
@@ -148,7 +150,8 @@ static void message_bytes(struct peer *peer, const char *bytes, size_t len)
     if (end != NULL) {
         size_t used = (size_t)(end + 4 - peer->head.at) - before; /* of these bytes */
         peer->in_body = true;
-        peer->sum = fnv_add(FNV_START, bytes + used, len - used);
+        peer->sum = (struct body_sum){0};
+        body_sum_add(&peer->sum, bytes + used, len - used);
     }
 }
 
@@ -178,7 +181,7 @@ static void account(struct peer *peer, unsigned recipients)
     ledger->bytes += peer->octets;
     ledger_local(ledger, &peer->local)->messages++;
     if (!peer->null_sender && found != NULL) {
-        ledger_delivered(ledger, id, sum == peer->sum);
+        ledger_delivered(ledger, id, sum == body_sum_get(&peer->sum));
     } else if (!peer->null_sender || found == NULL) {
         ledger->unnumbered++;
     }
@@ -257,6 +260,23 @@ static void message_end(struct peer *peer)
     peer->input = INPUT_COMMAND;
 }
 
+/* Goes on to the next line that begins with a dot, or to the end: lines without one need no look. */
+static size_t next_dotted_line(struct peer *peer, const char *data, size_t from, size_t len)
+{
+    const char *dot = data + from;
+    while ((dot = memchr(dot, '.', (size_t)(data + len - dot))) != NULL) {
+        size_t at = (size_t)(dot - data);
+        if (at > 0 && dot[-1] == '\n' && (at > 1 ? dot[-2] == '\r' : peer->after_cr)) {
+            peer->dots = DOTS_LINE_START;
+            return at;
+        }
+        dot++;
+    }
+    if (data[len - 1] == '\n' && (len > 1 ? data[len - 2] == '\r' : peer->after_cr))
+        peer->dots = DOTS_LINE_START;
+    return len;
+}
+
 /* Takes octets of DATA up to the end of the message; returns how many. RFC 5321 4.5.2: transparency. */
 static size_t feed_data(struct peer *peer, const char *data, size_t len)
 {
@@ -284,17 +304,9 @@ static size_t feed_data(struct peer *peer, const char *data, size_t len)
             message_bytes(peer, "\r", 1);
             peer->dots = DOTS_INSIDE;
             break;
-        case DOTS_INSIDE: {
-            const char *end = memchr(data + i, '\n', len - i);
-            if (end == NULL) {
-                i = len;
-                break;
-            }
-            i = (size_t)(end - data) + 1;
-            if (i > 1 ? end[-1] == '\r' : peer->after_cr)
-                peer->dots = DOTS_LINE_START;
+        case DOTS_INSIDE:
+            i = next_dotted_line(peer, data, i, len);
             break;
-        }
         }
     }
     peer->after_cr = data[len - 1] == '\r';
@@ -489,10 +501,18 @@ static void feed(struct peer *peer, const char *data, size_t len)
         text_add(&peer->held, data, len, 1 << 20);
 }
 
+static void watch(struct peer *peer, uint32_t want, int how)
+{
+    struct epoll_event event = {.events = want, .data.ptr = peer};
+    if (how == EPOLL_CTL_ADD || want != peer->watched)
+        epoll_ctl(peer->sink->epoll, how, peer->fd, &event);
+    peer->watched = want;
+}
+
 /* Sends what there is to send and says what to wait for; may free the peer. */
 static void settle(struct peer *peer)
 {
-    struct epoll_event event = {.events = peer->paused ? 0 : EPOLLIN, .data.ptr = peer};
+    uint32_t want = peer->paused ? 0 : EPOLLIN;
     if (!peer->paused && peer->out.len > 0) {
         ssize_t n = send(peer->fd, peer->out.at, peer->out.len, MSG_NOSIGNAL);
         if (n < 0 && errno != EAGAIN) {
@@ -503,13 +523,13 @@ static void settle(struct peer *peer)
         memmove(peer->out.at, peer->out.at + sent, peer->out.len - sent);
         peer->out.len -= sent;
         if (peer->out.len > 0)
-            event.events = EPOLLOUT; /* a client that does not read is not read from */
+            want = EPOLLOUT; /* a client that does not read is not read from */
     }
     if (peer->closing && !peer->paused && peer->out.len == 0) {
         peer_close(peer);
         return;
     }
-    epoll_ctl(peer->sink->epoll, EPOLL_CTL_MOD, peer->fd, &event);
+    watch(peer, want, EPOLL_CTL_MOD);
 }
 
 void peer_open(struct sink *sink, int fd)
@@ -519,8 +539,7 @@ void peer_open(struct sink *sink, int fd)
     socklen_t len = sizeof(peer->local);
     getsockname(fd, (struct sockaddr *)&peer->local, &len);
     ledger_open(&sink->ledger, &peer->local);
-    struct epoll_event event = {.events = 0, .data.ptr = peer};
-    epoll_ctl(sink->epoll, EPOLL_CTL_ADD, fd, &event);
+    watch(peer, EPOLLIN, EPOLL_CTL_ADD);
     answer(peer, PHASE_CONNECT, "", "220 sink.example ESMTP\r\n");
     /* A greeting that refuses leaves nothing to talk about (RFC 5321 3.1), though QUIT may still come. */
     settle(peer);
