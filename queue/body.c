@@ -42,7 +42,7 @@ static uint32_t checksum(uint32_t chunk, struct span raw)
     return crc32c(crc32c(0, span_of(number, sizeof number)), raw);
 }
 
-enum err body_pack(struct body_codec *c, uint32_t chunk, struct span raw, struct buf *out)
+enum err body_pack(struct body_codec *c, uint32_t chunk, struct span raw, size_t plain_below, struct buf *out)
 {
     uint32_t crc = checksum(chunk, raw);
     char header[BODY_CHUNK_HEADER] = {CODEC_RAW, (char)(crc >> 24), (char)(crc >> 16), (char)(crc >> 8),
@@ -54,9 +54,9 @@ enum err body_pack(struct body_codec *c, uint32_t chunk, struct span raw, struct
         return e;
     char *at = out->ptr + out->len;
     size_t room = raw.len - raw.len / 10; /* what does not fit here gains too little */
-    size_t packed = raw.len < WORTH_TRYING ? 0
-                                           : ZSTD_compressCCtx(c->compress, at + BODY_CHUNK_HEADER, room,
-                                                               raw.ptr, raw.len, LEVEL);
+    size_t packed = 0;
+    if (raw.len >= WORTH_TRYING && raw.len >= plain_below)
+        packed = ZSTD_compressCCtx(c->compress, at + BODY_CHUNK_HEADER, room, raw.ptr, raw.len, LEVEL);
     if (packed != 0 && !ZSTD_isError(packed)) {
         header[0] = CODEC_ZSTD;
     } else {

@@ -240,6 +240,13 @@ static const struct rule rules[] = {
      "1024"},
 };
 
+bool redis_has_room(const struct redis_facts *f)
+{
+    static const uint64_t plenty = UINT64_C(256) << 20;
+    uint64_t quarter = f->maxmemory / 4;
+    return f->used_memory < (f->maxmemory != 0 && quarter < plenty ? quarter : plenty);
+}
+
 bool redis_check(const struct redis_facts *f, const struct redis_promise *p, struct buf *refusals,
                  struct buf *warnings)
 {

@@ -34,6 +34,8 @@ struct redis_facts {
 void redis_facts_info(struct redis_facts *f, struct span info);
 /* The reply to CONFIG GET, names and values in turn. */
 void redis_facts_config(struct redis_facts *f, const struct redisReply *flat);
+/* Whether memory is not worth saving: much less is in use than there may be. */
+bool redis_has_room(const struct redis_facts *f);
 /* Findings, one a line. true: usable (no refusals). */
 bool redis_check(const struct redis_facts *f, const struct redis_promise *p, struct buf *refusals,
                  struct buf *warnings);

@@ -220,6 +220,7 @@ void redis_store_opened(struct redis_store *st, bool another_master)
         metric_inc(&st->metrics.failovers);
         redis_redo_start(st);
     }
+    st->roomy = redis_has_room(&st->facts);
     redis_reap_later(st);
     redis_worker_connected(st, another_master && may_have_lost);
     redis_member_connected(st);
@@ -232,6 +233,7 @@ static void on_tick(void *arg)
     redis_uploads_tick(st);
     redis_commits_tick(st);
     redis_redo_tick(st);
+    redis_room_tick(st);
 }
 
 /* --- Making and freeing -------------------------------------------------------------------------- */

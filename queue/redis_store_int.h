@@ -89,6 +89,8 @@ struct redis_store {
 
     struct redis_open open;
     struct redis_facts facts;
+    bool roomy, asking_room, room_matters; /* redis_room.c */
+    ms_t room_next_ms;
     bool opened;                     /* once: partitions are known */
     bool usable;                     /* now */
     ms_t unusable_ms, reap_after_ms; /* since when it was not; nobody is reaped before */
@@ -222,6 +224,10 @@ void redis_lanes_moved(struct redis_store *st);
 void redis_lanes_open(struct redis_store *st); /* mail is on its way: connect */
 void redis_lanes_free(struct redis_store *st);
 unsigned redis_replicas_wanted(const struct redis_store *st);
+
+/* --- redis_room.c -------------------------------------------------------------------------------- */
+size_t redis_room_plain_below(struct redis_store *st); /* a body shorter than this is not compressed */
+void redis_room_tick(struct redis_store *st);
 
 /* --- redis_member.c ------------------------------------------------------------------------------ */
 enum err redis_member_open(struct store *st, const struct member_conf *conf);

@@ -108,7 +108,7 @@ static void send_chunk(struct redis_upload *u)
     struct redis_request *rq = redis_request_new(chunk_done, u);
     struct buf body;
     buf_init(&body, BODY_CHUNK_MAX);
-    if (p == NULL || rq == NULL || body_pack(u->st->codec, u->acked, buf_span(&u->fill), &body) != ERR_OK) {
+    if (p == NULL || rq == NULL || body_pack(u->st->codec, u->acked, buf_span(&u->fill), 0, &body) != ERR_OK) {
         redis_request_unref(rq);
         buf_done(&body);
         fail(u, ERR_NOMEM, "out of memory");
@@ -282,7 +282,7 @@ enum err redis_upload_describe(struct redis_upload *u, struct redis_described *r
     enum err e = ERR_OK;
     if (ret->small) {
         d.chunks = 1;
-        e = body_pack(u->st->codec, 0, buf_span(&u->fill), &ret->body);
+        e = body_pack(u->st->codec, 0, buf_span(&u->fill), redis_room_plain_below(u->st), &ret->body);
         u->stored_bytes = ret->body.len;
         metric_add(&u->st->metrics.stored_bytes, ret->body.len);
     }

@@ -41,7 +41,7 @@ static void chunks_round_trip(void **state)
             buf_init(&stored, BODY_CHUNK_MAX);
             buf_init(&back, CHUNK_BYTES + 1);
             fill(raw, *n, random != 0);
-            assert_int_equal(body_pack(codec, 3, span_of(raw, *n), &stored), ERR_OK);
+            assert_int_equal(body_pack(codec, 3, span_of(raw, *n), 0, &stored), ERR_OK);
             assert_true(stored.len <= *n + BODY_CHUNK_HEADER);
             assert_int_equal(stored.ptr[0], *n >= 128 && random == 0 ? 'z' : 'r');
             assert_int_equal(body_unpack(codec, 3, buf_span(&stored), *n, &back), ERR_OK);
@@ -54,6 +54,28 @@ static void chunks_round_trip(void **state)
     }
 }
 
+static void short_ones_stay_plain(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t size, plain_below;
+        char codec;
+    } cases[] = {{1000, 0, 'z'}, {1000, 1000, 'z'}, {1000, 1001, 'r'}, {4096, 8192, 'r'}, {8192, 8192, 'z'}};
+    static char raw[8192];
+    fill(raw, sizeof raw, false);
+    CHECK_EACH (cases, c) {
+        struct buf stored, back;
+        buf_init(&stored, BODY_CHUNK_MAX);
+        buf_init(&back, CHUNK_BYTES + 1);
+        assert_int_equal(body_pack(codec, 0, span_of(raw, c->size), c->plain_below, &stored), ERR_OK);
+        assert_int_equal(stored.ptr[0], c->codec);
+        assert_int_equal(body_unpack(codec, 0, buf_span(&stored), c->size, &back), ERR_OK);
+        check_span(buf_span(&back), span_of(raw, c->size));
+        buf_done(&stored);
+        buf_done(&back);
+    }
+}
+
 static void damage_is_noticed(void **state)
 {
     (void)state;
@@ -63,7 +85,7 @@ static void damage_is_noticed(void **state)
         buf_init(&stored, BODY_CHUNK_MAX);
         buf_init(&back, CHUNK_BYTES + 1);
         fill(raw, sizeof raw, random != 0);
-        assert_int_equal(body_pack(codec, 0, span_of(raw, sizeof raw), &stored), ERR_OK);
+        assert_int_equal(body_pack(codec, 0, span_of(raw, sizeof raw), 0, &stored), ERR_OK);
         for (size_t bit = 0; bit < stored.len * 8; bit++) {
             stored.ptr[bit / 8] = (char)(stored.ptr[bit / 8] ^ 1 << bit % 8);
             if (body_unpack(codec, 0, buf_span(&stored), sizeof raw, &back) == ERR_OK)
@@ -91,7 +113,7 @@ static void too_much_is_refused(void **state)
     static char raw[CHUNK_BYTES + 1];
     struct buf out;
     buf_init(&out, 4 * CHUNK_BYTES);
-    assert_int_equal(body_pack(codec, 0, span_of(raw, sizeof raw), &out), ERR_TOOBIG);
+    assert_int_equal(body_pack(codec, 0, span_of(raw, sizeof raw), 0, &out), ERR_TOOBIG);
     buf_done(&out);
 }
 
@@ -138,6 +160,7 @@ static void descriptors(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    return CHECK_RUN(T(chunks_round_trip), T(damage_is_noticed), T(too_much_is_refused), T(descriptors));
+    return CHECK_RUN(T(chunks_round_trip), T(short_ones_stay_plain), T(damage_is_noticed),
+                     T(too_much_is_refused), T(descriptors));
 #undef T
 }

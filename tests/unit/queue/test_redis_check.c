@@ -139,8 +139,30 @@ static void promises(void **state)
     }
 }
 
+static void room(void **state)
+{
+    (void)state;
+    static const uint64_t mib = 1 << 20;
+    const struct {
+        uint64_t used, max;
+        bool room;
+    } cases[] = {
+        {0, 0, true},
+        {255 * mib, 0, true},
+        {256 * mib, 0, false},
+        {200 * mib, 1024 * mib, true},
+        {24 * mib, 100 * mib, true},
+        {25 * mib, 100 * mib, false},
+        {UINT64_MAX, 0, false}, /* not known */
+    };
+    CHECK_EACH (cases, c) {
+        struct redis_facts f = {.used_memory = c->used, .maxmemory = c->max};
+        assert_int_equal(redis_has_room(&f), c->room);
+    }
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(each_setting_has_its_consequence), cmocka_unit_test(info_is_read),
-                     cmocka_unit_test(promises));
+                     cmocka_unit_test(promises), cmocka_unit_test(room));
 }
