@@ -33,7 +33,9 @@ enum err extensions_lines(unsigned offered, uint64_t max_size, uint64_t max_reci
     for (unsigned x = 0; x < EXT__COUNT && e == ERR_OK; x++) {
         if (!(offered & 1u << x))
             continue;
-        e = buf_addf(out, "%s" SPAN_FMT, out->len > 0 ? "\n" : "", SPAN_ARG(extensions[x].keyword));
+        e = buf_add(out, out->len > 0 ? SPAN("\n") : SPAN(""));
+        if (e == ERR_OK)
+            e = buf_add(out, extensions[x].keyword);
         if (e == ERR_OK && x == EXT_INDEX_SIZE)
             e = buf_addf(out, " %" PRIu64, max_size);
         if (e == ERR_OK && x == EXT_INDEX_LIMITS)

@@ -27,11 +27,22 @@ static enum err add_printable(struct buf *out, struct span s)
     return ERR_OK;
 }
 
+/* Seven replies to a message: without printf, which took a fortieth of the node's time. */
+static enum err add_code(struct buf *out, const struct reply *r, bool enhanced, bool last)
+{
+    char code[4] = {(char)('0' + r->code / 100), (char)('0' + r->code / 10 % 10), (char)('0' + r->code % 10),
+                    last ? ' ' : '-'};
+    enum err e = buf_add(out, span_of(code, sizeof code));
+    if (e != ERR_OK || !enhanced || r->enhanced[0] == '\0')
+        return e;
+    e = buf_add(out, span_cstr(r->enhanced));
+    return e == ERR_OK ? buf_addc(out, ' ') : e;
+}
+
 static enum err add_line(struct buf *out, const struct reply *r, bool enhanced, struct span line, bool last)
 {
     size_t before = out->len;
-    const char *status = enhanced ? r->enhanced : "";
-    enum err e = buf_addf(out, "%u%c%s%s", r->code, last ? ' ' : '-', status, status[0] ? " " : "");
+    enum err e = add_code(out, r, enhanced, last);
     if (e == ERR_OK)
         e = add_printable(out, span_first(line, REPLY_LINE_MAX - (out->len - before)));
     if (e == ERR_OK)

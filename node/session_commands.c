@@ -35,7 +35,9 @@ void session_ehlo(struct session *s, struct span args)
     if (!greeted(s, args, true))
         return;
     buf_init(&text, 4096);
-    enum err e = buf_addf(&text, "%s\n", s->conf->hostname);
+    enum err e = buf_add(&text, span_cstr(s->conf->hostname));
+    if (e == ERR_OK)
+        e = buf_addc(&text, '\n');
     size_t first = text.len;
     struct buf lines;
     buf_init(&lines, 2048);
