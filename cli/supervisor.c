@@ -124,6 +124,7 @@ static void child_start(struct child *c)
 {
     if (c->sup->stopping || (c->id == CHILD_ROUTER && !router_wanted(c->sup->conf)))
         return;
+    log_flush(); /* else the child has those lines too */
     pid_t pid = fork();
     if (pid == 0)
         exec_child(c);

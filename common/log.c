@@ -10,6 +10,15 @@
 #include <unistd.h>
 
 static atomic_int log_threshold = LOG_LEVEL_INFO;
+enum { LINE_MAX_BYTES = 8192, HELD_MAX = 4096 /* PIPE_BUF: what a pipe takes in one piece */ };
+
+/* Lines of the thread that are not written yet: see log_hold(). */
+static _Thread_local struct {
+    bool holding;
+    size_t len;
+    char bytes[HELD_MAX];
+} held;
+
 static enum log_format log_format = LOG_FORMAT_TEXT; /* set once before threads start, like the name */
 static char log_program[32] = "bridgehead";
 
@@ -84,6 +93,33 @@ static void format_json(struct buf *line, enum log_level lvl, const char *event,
     (void)!buf_add(line, SPAN("}\n"));
 }
 
+void log_flush(void)
+{
+    if (held.len > 0)
+        (void)!write(STDERR_FILENO, held.bytes, held.len); /* nowhere left to report a failure to */
+    held.len = 0;
+}
+
+void log_hold(bool holding)
+{
+    log_flush();
+    held.holding = holding;
+}
+
+static void put_line(struct span line, bool at_once)
+{
+    if (line.len > sizeof held.bytes - held.len)
+        log_flush();
+    if (line.len > sizeof held.bytes) {
+        (void)!write(STDERR_FILENO, line.ptr, line.len);
+        return;
+    }
+    memcpy(held.bytes + held.len, line.ptr, line.len);
+    held.len += line.len;
+    if (at_once)
+        log_flush();
+}
+
 void log_write(enum log_level lvl, const char *event, const char *fmt, ...)
 {
     char pairs[3072];
@@ -99,13 +135,12 @@ void log_write(enum log_level lvl, const char *event, const char *fmt, ...)
     char when[32];
     clock_rfc3339(clock_wall(&clock_system), when);
     struct buf line;
-    buf_init(&line, 8192);
+    buf_init(&line, LINE_MAX_BYTES);
     if (log_format == LOG_FORMAT_JSON)
         format_json(&line, lvl, event, when, span_cstr(pairs));
     else
         (void)!buf_addf(&line, "%s %s %s %s %s\n", when, level_name(lvl), log_program, event, pairs);
-    struct span out = buf_span(&line);
-    (void)!write(STDERR_FILENO, out.ptr, out.len); /* nowhere left to report a failure to */
+    put_line(buf_span(&line), !held.holding || lvl >= LOG_LEVEL_WARN);
     buf_done(&line);
 }
 

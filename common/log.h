@@ -2,7 +2,8 @@
  *
  * Functions below node/, worker/, router/ and cli/ return errors, they do not log. Text that came
  * from the network goes last, in single quotes, through LOG_TEXT/log_text: it can forge neither a
- * field nor a line. Threads: log_write may be called from any thread; a line is one write(2). */
+ * field nor a line. Threads: log_write may be called from any thread; a line is part of one
+ * write(2). */
 #pragma once
 #include "common/attr.h"
 #include "common/span.h"
@@ -17,6 +18,11 @@ bool log_enabled(enum log_level lvl);
 
 /* fmt describes "key=value key='text'" pairs; values without blanks, or in single quotes. */
 void log_write(enum log_level lvl, const char *event, const char *fmt, ...) PRINTF(3, 4);
+
+/* While a thread holds them, its lines leave together: with log_flush(), with the next warning or error, or
+ * when there are many. A loop holds them during a turn and flushes before anything is sent to anybody. */
+void log_hold(bool holding);
+void log_flush(void);
 
 #define LOG_AT(lvl, event, ...)                                                                              \
     do {                                                                                                     \

@@ -1,5 +1,7 @@
 #include "common/io/loop_internal.h"
 
+#include "common/log.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -115,16 +117,20 @@ static bool deferred_waiting(const struct loop *l)
 static void run_deferred(struct loop *l)
 {
     for (int round = 0; round < ROUNDS_MAX && deferred_waiting(l); round++) {
-        if (!list_empty(&l->work))
+        if (!list_empty(&l->work)) {
             run_list(&l->work);
-        else
+        } else {
+            log_flush(); /* whoever reads a reply finds what it is about in the log */
             run_list(&l->flush);
+        }
     }
+    log_flush();
 }
 
 void loop_run(struct loop *l)
 {
     l->running = true;
+    log_hold(true);
     run_deferred(l); /* armed before the first turn */
     while (!atomic_exchange(&l->posts->stop, false)) {
         l->now_known = false;
@@ -133,6 +139,7 @@ void loop_run(struct loop *l)
         run_deferred(l);
     }
     l->running = l->now_known = false;
+    log_hold(false);
 }
 
 /* --- calls from other threads ---------------------------------------------------------------- */

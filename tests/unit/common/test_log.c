@@ -55,6 +55,45 @@ static void test_log__text_lines(void **state)
         " info node smtp.accepted msg=x7 size=42 text='250 it\\x27s\\x0d\\x0a2026 forged=1'\n");
 }
 
+static size_t in_file(void)
+{
+    return (size_t)lseek(file, 0, SEEK_END);
+}
+
+static void test_log__held_lines(void **state)
+{
+    (void)state;
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_TEXT, "node");
+    capture();
+    log_hold(true);
+    log_info("smtp.accepted", "n=1");
+    size_t held = in_file();
+    log_flush();
+    size_t flushed = in_file();
+    log_info("smtp.accepted", "n=2");
+    log_warn("smtp.refused", "n=3"); /* takes along what waits */
+    size_t warned = in_file();
+    for (int i = 0; i < 100; i++)
+        log_info("smtp.accepted", "n=%d text='%060d'", 4 + i, 0);
+    size_t many = in_file();
+    log_hold(false);
+    size_t released = in_file();
+    log_info("smtp.accepted", "n=104");
+    size_t last = in_file();
+    const char *text = written();
+    assert_int_equal(held, 0);
+    assert_true(flushed > 0 && warned > flushed && many > warned && released > many && last > released);
+    for (int i = 1; i <= 104; i++) { /* all of them, in order, each once */
+        char want[32];
+        const char *end = strchr(text, '\n');
+        (void)snprintf(want, sizeof want, " n=%d", i);
+        const char *at = strstr(text, want);
+        assert_true(end != NULL && at != NULL && at < end);
+        text = end + 1;
+    }
+    assert_string_equal(text, "");
+}
+
 static void test_log__thresholds(void **state)
 {
     (void)state;
@@ -141,7 +180,8 @@ static void test_log__foreign_text_is_cut(void **state)
 int main(void)
 {
     return CHECK_RUN(
-        cmocka_unit_test(test_log__text_lines), cmocka_unit_test(test_log__thresholds),
-        cmocka_unit_test(test_log__unescaped_text_stays_on_its_line), cmocka_unit_test(test_log__json_lines),
-        cmocka_unit_test(test_log__long_lines_stay_whole), cmocka_unit_test(test_log__foreign_text_is_cut));
+        cmocka_unit_test(test_log__text_lines), cmocka_unit_test(test_log__held_lines),
+        cmocka_unit_test(test_log__thresholds), cmocka_unit_test(test_log__unescaped_text_stays_on_its_line),
+        cmocka_unit_test(test_log__json_lines), cmocka_unit_test(test_log__long_lines_stay_whole),
+        cmocka_unit_test(test_log__foreign_text_is_cut));
 }
