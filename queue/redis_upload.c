@@ -108,7 +108,8 @@ static void send_chunk(struct redis_upload *u)
     struct redis_request *rq = redis_request_new(chunk_done, u);
     struct buf body;
     buf_init(&body, BODY_CHUNK_MAX);
-    if (p == NULL || rq == NULL || body_pack(u->st->codec, u->acked, buf_span(&u->fill), 0, &body) != ERR_OK) {
+    if (p == NULL || rq == NULL ||
+        body_pack(u->st->codec, u->acked, buf_span(&u->fill), 0, &body) != ERR_OK) {
         redis_request_unref(rq);
         buf_done(&body);
         fail(u, ERR_NOMEM, "out of memory");
