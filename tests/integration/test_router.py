@@ -8,6 +8,8 @@ from peers.dns import Dns
 from peers.group import FAST, Group, Organization, wait_full
 from peers.mail import message
 from peers.process import Skip, wait_for
+from peers.proxy import Proxy
+from peers.redis import Redis
 from peers.sink import Sink
 
 
@@ -402,6 +404,33 @@ def test_down_survives_a_takeover(box):
     wait_full(second, rb)
     assert second.metric("router_connectors_down") == 1
     assert not any(e["w"] == "UP" for e in b.history())
+
+
+def test_cut_connections(box):
+    """Connections of a router to Redis end inside its script: in the request, before the reply, in the reply. The table stays
+    whole, no version goes back, and the neighbour never loses the group."""
+    redis = box.add(Redis(box))
+    proxy = box.add(Proxy(box, redis.socket, 1, {"master"}, pause=1))
+    a, b, ra, rb = pair(box, {"connectors": [SMART], "redis": {"url": proxy.url}})
+    a.redis = redis
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    wait_for("both", lambda: a.groups() == b.groups() == {"a", "b"})
+    version = a.own_version()
+    proxy.cutting = True
+    for n in range(3, 0, -1):
+        a.redis.ask("hset", "{mq.rt}:words", "out", "down\n0\nme\nrepairs")
+        wait_for("DOWN", lambda: sum(e["w"] == "DOWN" and e["g"] == "a" for e in a.history()) > 3 - n)
+        a.redis.ask("hdel", "{mq.rt}:words", "out")
+        wait_for("UP", lambda: sum(e["w"] == "UP" and e["g"] == "a" for e in a.history()) > 3 - n)
+        assert a.own_version() > version, (a.own_version(), version)
+        version = a.own_version()
+    wait_for(lambda: f"every place: {proxy.table()}", lambda: all(min(n) for n in proxy.table().values()), 60)
+    proxy.cutting = False
+    wait_full(ra, rb)
+    wait_for("both again", lambda: a.groups() == b.groups() == {"a", "b"})
+    assert a.own_version() >= version and not any(e["w"] == "GONE" for e in b.history())
 
 
 def test_redis_is_gone_for_a_while(box):
