@@ -1,5 +1,7 @@
 #include "node/limits.h"
 
+#include "node/policy.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -145,7 +147,8 @@ enum admission limits_admit(struct limits *l, size_t server, const struct conf_v
         return ADMIT_BUSY;
     if (e->open >= vs->max_connections_per_client)
         return ADMIT_BUSY_CLIENT;
-    if (too_fast(e, vs->max_rate_per_client, now_ms))
+    bool relays = policy_client_relays(&vs->relay_from, client); /* as often as it has mail */
+    if (!relays && too_fast(e, vs->max_rate_per_client, now_ms))
         return ADMIT_BUSY_RATE;
     if (e->open++ == 0) {
         TAILQ_REMOVE(&l->idle, e, idle);

@@ -14,7 +14,7 @@ enum admission {
     ADMIT,
     ADMIT_BUSY,        /* max_connections */
     ADMIT_BUSY_CLIENT, /* max_connections_per_client */
-    ADMIT_BUSY_RATE,   /* max_rate_per_client, in any 60 s; as many at once */
+    ADMIT_BUSY_RATE,   /* max_rate_per_client, in any 60 s; as many at once; not for relay_from */
 };
 /* Clients remembered for their rate alone, beyond those with open connections. */
 enum { LIMITS_IDLE_CLIENTS_MAX = 65536 };

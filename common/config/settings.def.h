@@ -79,7 +79,7 @@
     V(max_recipients, UINT, "max_recipients", "64000", 1, 1000000, RELOAD, "recipients of a message; the rest gets 452") \
     V(max_connections, UINT, "max_connections", "5000", 1, 1000000, RELOAD, "sessions of this virtual server in this process") \
     V(max_connections_per_client, UINT, "max_connections_per_client", "500", 1, 1000000, RELOAD, "sessions of one client address") \
-    V(max_rate_per_client, UINT, "max_rate_per_client", "0", 0, 1000000, RELOAD, "new sessions a minute of one client address; 0: no limit") \
+    V(max_rate_per_client, UINT, "max_rate_per_client", "600", 0, 1000000, RELOAD, "new sessions a minute of one client address; 0: no limit. Clients in relay_from are not counted: they open as many as they have mail") \
     V(max_hops, UINT, "max_hops", "30", 10, 256, RELOAD, "Received headers after which a message is looping") \
     V(max_line_length, UINT, "max_command_line", "4096", 512, 65536, RELOAD, "longest command line, its CRLF included") \
     V(max_errors, UINT, "max_errors", "20", 1, 100000, RELOAD, "failed commands of a session before 421") \
@@ -114,7 +114,7 @@
 #define CONF_DSN(V, E, S, L) \
     V(max_size, SIZE, "max_size", "1M", 1024, 64 * CONF_MIB, RELOAD, "largest original message returned whole; larger ones return headers") \
     V(copy_to, MAILBOX, "copy_to", "", 0, 320, RELOAD, "address that gets a copy of every non-delivery report") \
-    V(postmaster, MAILBOX, "postmaster", "", 0, 320, RELOAD, "From: of reports; empty: postmaster at the node's name")
+    V(postmaster, MAILBOX, "postmaster", "", 0, 320, RELOAD, "From: of reports; empty: postmaster at the node's name. Mail to <postmaster> without a domain goes there when there are no local_domains")
 
 #define CONF_DELIVERY(V, E, S, L) \
     V(max_connections, UINT, "max_connections", "1000", 1, 1000000, RELOAD, "outbound sessions of the whole cluster") \

@@ -209,6 +209,23 @@ def test_connection_limits(box):
     wait_for("the slots", lambda: Client(bridgehead.smtp, greeting=None).reply().code == 220)
 
 
+def test_rate_limit(box):
+    """New sessions a minute of a client: 421 above; clients that may relay are not counted."""
+    relay = Bridgehead(box)
+    open_to_all = {"name": "strangers", "listen": [f"{box.host}:{box.port()}"], "relay_from": []}
+    default = merge(relay.config["virtual_servers"][0], {"max_rate_per_client": 3})
+    relay.write({"virtual_servers": [default, merge(default, open_to_all)]})
+    box.add(relay)
+    host, port = open_to_all["listen"][0].split(":")
+    codes = []
+    for _ in range(5):
+        with Client((host, int(port)), greeting=None) as client:
+            codes.append(client.reply().code)
+        with Client(relay.smtp) as client:
+            client.command("QUIT", 221)
+    assert codes == [220, 220, 220, 421, 421], codes
+
+
 def test_error_limit_and_timeouts(box):
     """Too many errors: 421. A silent client: 421."""
     bridgehead = server(Bridgehead(box), max_errors=5, timeouts={"command": "2s"})

@@ -73,6 +73,27 @@ static void test_limits__rate_in_any_minute(void **state)
     limits_free(l);
 }
 
+static void test_limits__who_may_relay_may_hurry(void **state)
+{
+    struct conf_virtual_server fast = vs;
+    struct ip_addr relay = addr("192.0.2.1"), stranger = addr("192.0.3.1");
+    struct ip_net net;
+    struct limits *l = limits_new(1, 1);
+    (void)state;
+    assert_int_equal(ip_net_parse(SPAN("192.0.2.0/24"), &net), ERR_OK);
+    fast.max_rate_per_client = 6;
+    fast.relay_from = (struct conf_nets){&net, 1};
+    for (int i = 0; i < 20; i++) {
+        enum admission want = i < 6 ? ADMIT : ADMIT_BUSY_RATE;
+        assert_int_equal(limits_admit(l, 0, &fast, &relay, 0), ADMIT);
+        assert_int_equal(limits_admit(l, 0, &fast, &stranger, 0), want);
+        limits_leave(l, 0, &relay, 0);
+        if (want == ADMIT)
+            limits_leave(l, 0, &stranger, 0);
+    }
+    limits_free(l);
+}
+
 static void test_limits__memory_is_bounded(void **state)
 {
     struct conf_virtual_server fast = vs;
@@ -96,5 +117,6 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_limits__total_and_per_client),
                      cmocka_unit_test(test_limits__ipv6_by_subscriber),
                      cmocka_unit_test(test_limits__rate_in_any_minute),
+                     cmocka_unit_test(test_limits__who_may_relay_may_hurry),
                      cmocka_unit_test(test_limits__memory_is_bounded));
 }
