@@ -54,16 +54,31 @@ static void check_files(const char *file, const struct conf_root *root, struct b
         add_problem(problems, file, "routing_group", ec.msg);
 }
 
-static int print_json(const char *file, struct span problems)
+/* What works, but not as it should. */
+static void check_advice(const char *file, const struct conf_root *root, struct buf *warnings)
+{
+    if (root->local_domains.count == 0 && root->delivery.dsn.postmaster[0] == '\0')
+        add_problem(
+            warnings, file, "delivery.dsn.postmaster",
+            "not set, and there are no local_domains: mail to <postmaster> is refused, against RFC 5321 "
+            "4.5.1; name the address that shall get it");
+}
+
+static json_t *lines_of(struct span text)
 {
     struct span line;
     json_t *list = json_array();
-    while (problems.len > 0) {
-        (void)span_cut(problems, '\n', &line, &problems);
+    while (text.len > 0) {
+        (void)span_cut(text, '\n', &line, &text);
         (void)json_array_append_new(list, json_stringn(line.ptr, line.len));
     }
-    json_t *root =
-        json_pack("{s:s, s:b, s:o}", "file", file, "ok", json_array_size(list) == 0, "problems", list);
+    return list;
+}
+
+static int print_json(const char *file, struct span problems, struct span warnings)
+{
+    json_t *root = json_pack("{s:s, s:b, s:o, s:o}", "file", file, "ok", problems.len == 0, "problems",
+                             lines_of(problems), "warnings", lines_of(warnings));
     int code = root != NULL && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF
                    ? CLI_OK
                    : CLI_FAILED;
@@ -73,23 +88,29 @@ static int print_json(const char *file, struct span problems)
 
 int cmd_config_check(struct cli *cli)
 {
-    struct buf problems;
+    struct buf problems, warnings;
     struct errctx ec = {""};
     if (cli->nargs == 1)
         cli->config_path = cli->args[0];
     buf_init(&problems, PROBLEMS_BYTES_MAX);
+    buf_init(&warnings, PROBLEMS_BYTES_MAX);
     enum err e = config_load(cli->config_path, environ, &cli->conf, &problems, &ec);
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
         check_files(cli->config_path, config_root(cli->conf), &problems);
+        check_advice(cli->config_path, config_root(cli->conf), &warnings);
+    }
     int code = CLI_OK;
     if (cli->output == CLI_JSON)
-        code = print_json(cli->config_path, buf_span(&problems));
+        code = print_json(cli->config_path, buf_span(&problems), buf_span(&warnings));
     else if (problems.len > 0)
         (void)fputs(buf_cstr(&problems), stderr);
     else if (printf("%s is in order\n", cli->config_path) < 0)
         code = CLI_FAILED;
+    if (cli->output != CLI_JSON && warnings.len > 0)
+        (void)fprintf(stderr, "warning: %s", buf_cstr(&warnings));
     if (e != ERR_OK || problems.len > 0)
         code = CLI_CONFIG;
+    buf_done(&warnings);
     buf_done(&problems);
     return code;
 }

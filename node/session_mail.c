@@ -86,12 +86,16 @@ void session_mail(struct session *s, struct span args)
     session_reply(s, REPLY_MAIL_OK, SPAN(""));
 }
 
-/* RFC 5321 4.5.1: <postmaster> without a domain is a mailbox here. out keeps "postmaster@domain". */
+/* RFC 5321 4.5.1: <postmaster> without a domain is always a mailbox: of a local domain, the server's own name
+ * if that is one; without any, of whom reports come from. Its address is written into out. */
 static bool postmaster(const struct session *s, struct address *rcpt, struct buf *out)
 {
     const struct conf_root *root = s->conf->root;
-    if (root->local_domains.count == 0)
-        return false;
+    if (root->local_domains.count == 0) {
+        struct span configured = span_cstr(root->delivery.dsn.postmaster);
+        return buf_add(out, configured) == ERR_OK &&
+               address_parse(buf_span(out), true, rcpt, NULL) == ERR_OK && rcpt->domain.len > 0;
+    }
     const char *domain = root->local_domains.items[0].domain;
     for (size_t i = 0; i < root->local_domains.count; i++)
         if (span_ieq(span_cstr(root->local_domains.items[i].domain), span_cstr(s->conf->hostname)))
@@ -112,14 +116,15 @@ static struct route_message message_class(const struct session *s)
                                   .sender = txn_sender(t)};
 }
 
+/* ours: the server's own postmaster, who is open to everybody, whatever his address. */
 static void rcpt_route(struct session *s, const struct address *rcpt, struct span domain,
-                       const struct rcpt_params *params)
+                       const struct rcpt_params *params, bool ours)
 {
     struct route route;
     struct route_message m = message_class(s);
     route_lookup(s->conf->routes, domain, route_class(s->conf->routes, &m), &route);
     enum policy_verdict verdict = policy_recipient(&route, s->client_relays);
-    if (verdict != POLICY_TAKE) {
+    if (verdict != POLICY_TAKE && !ours) {
         session_refuse(s, verdict == POLICY_NO_ROUTE ? REPLY_RCPT_NO_ROUTE : REPLY_RCPT_RELAY, SPAN(""));
         return;
     }
@@ -152,12 +157,13 @@ static void rcpt_parsed(struct session *s, struct address *rcpt, struct span res
         return;
     buf_init(&text, ADDRESS_PATH_MAX);
     buf_init(&domain, ADDRESS_DOMAIN_MAX);
-    if (rcpt->domain.len == 0 && !postmaster(s, rcpt, &text))
+    bool ours = rcpt->domain.len == 0;
+    if (ours && !postmaster(s, rcpt, &text))
         session_refuse(s, REPLY_RCPT_NO_POSTMASTER, SPAN(""));
     else if (domain_normalize(rcpt->domain, &domain) != ERR_OK)
         session_refuse(s, REPLY_RCPT_SYNTAX, SPAN(""));
     else
-        rcpt_route(s, rcpt, buf_span(&domain), &params);
+        rcpt_route(s, rcpt, buf_span(&domain), &params, ours);
     buf_done(&domain);
     buf_done(&text);
 }

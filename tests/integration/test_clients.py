@@ -1,9 +1,10 @@
 """Real clients bring mail in; it arrives in a maildir as they sent it."""
 import smtplib
 
-from peers.bridgehead import Bridgehead
+from peers.bridgehead import Bridgehead, merge
 from peers.mail import added, field, message
 from peers.process import Failed, need_program, wait_for
+from peers.sink import Sink
 from peers.smtp import Client
 
 TEXT = message("client", b"first\r\n.second\r\n..third\r\n\r\nlast\r\n")
@@ -90,6 +91,35 @@ def test_null_sender_and_postmaster(box):
     arrived(bridgehead, "postmaster")
     arrived(bridgehead, "routed")
     wait_for("the quoted local part", lambda: len(list((bridgehead.dir / "mail" / "local.example").iterdir())) == 3)
+
+
+def test_postmaster_without_local_domains(box):
+    """<postmaster> of a server that delivers nothing itself: a configured address, also for strangers (4.5.1)."""
+    sink = box.add(Sink(box))
+    nothing_local = {"local_domains": []}
+    bridgehead = Bridgehead(box, smart_host=sink.address, config=nothing_local)
+    server = merge(bridgehead.config["virtual_servers"][0], {"relay_from": []})
+    bridgehead.write({"virtual_servers": [server]})
+    box.add(bridgehead)
+    with Client(bridgehead.smtp) as client:
+        client.ehlo()
+        client.command("MAIL FROM:<a@client.example>", 250)
+        client.command("RCPT TO:<postmaster>", 550)
+    warned = bridgehead.cli("config", "check")
+    assert "warning" in warned.stderr and "delivery.dsn.postmaster" in warned.stderr, warned
+    assert len(bridgehead.json("config", "check")["warnings"]) == 1
+    bridgehead.write({"delivery": merge(bridgehead.config["delivery"], {"dsn": {"postmaster": "ops@far.example"}})})
+    bridgehead.reload()
+    assert bridgehead.cli("config", "check").stderr == ""
+    with Client(bridgehead.smtp) as client:
+        client.ehlo()
+        client.command("MAIL FROM:<a@client.example>", 250)
+        client.command("RCPT TO:<x@far.example>", 550)
+        client.command("RCPT TO:<ops@far.example>", 550)
+        wait_for("the new configuration", lambda: client.command("RCPT TO:<PostMaster>").code == 250)
+        client.data(message("to the postmaster"))
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 1)
+    assert "ops@far.example" in bridgehead.process.log.read_text()
 
 
 def test_no_traversal_by_address(box):
