@@ -9,17 +9,16 @@ enum { BATCH_MAX = 100, TEXT_MAX = 256 };
 static const struct {
     const char *script;
     unsigned places; /* where it can be done */
-    bool due;        /* makes it due: its queue must not stay hidden */
 } verbs[] = {
-    [ADMIN_RETRY_NOW] = {"retry", ADMIN_QUEUED, true},
-    [ADMIN_DELETE] = {"delete", ADMIN_QUEUED | ADMIN_BADMAIL | ADMIN_QUARANTINE, false},
-    [ADMIN_RETURN] = {"bounce", ADMIN_QUEUED, true},
-    [ADMIN_REQUEUE] = {"requeue", ADMIN_BADMAIL | ADMIN_QUARANTINE, false},
+    [ADMIN_RETRY_NOW] = {"retry", ADMIN_QUEUED},
+    [ADMIN_DELETE] = {"delete", ADMIN_QUEUED | ADMIN_BADMAIL | ADMIN_QUARANTINE},
+    [ADMIN_RETURN] = {"bounce", ADMIN_QUEUED},
+    [ADMIN_REQUEUE] = {"requeue", ADMIN_BADMAIL | ADMIN_QUARANTINE},
 };
 struct edit {
     struct admin_walk walk;
     enum admin_verb verb;
-    bool dry_run, source_end, source_changed;
+    bool dry_run;
     char text[TEXT_MAX + 1];
     admin_job_fn *each;
     admin_result_fn *done;
@@ -33,6 +32,40 @@ struct edit {
 };
 
 static void send_batch(struct edit *ed);
+
+/* --- Before a queue: all of it is to be tried, also what comes back from a worker during the walk --- */
+
+static bool whole_queues(const struct admin_walk *w)
+{
+    const struct admin_filter *f = &w->filter;
+    return f->sender.len + f->rcpt.len + strlen(w->prefix) == 0 && f->min_age_ms + f->max_age_ms == 0 &&
+           f->limit == 0;
+}
+
+static void woken(struct admin_op *op, const struct redisReply *reply)
+{
+    (void)reply;
+    admin_walk_page((struct admin_walk *)op);
+}
+
+static void edit_list(struct admin_walk *w)
+{
+    struct edit *ed = (struct edit *)w;
+    struct span source = admin_walk_source(w);
+    struct redis_request *rq;
+    if (ed->verb != ADMIN_RETRY_NOW || ed->dry_run || ed->each != NULL || !whole_queues(w) ||
+        !span_has_prefix(source, SPAN("q:"))) {
+        admin_walk_page(w);
+        return;
+    }
+    rq = admin_script(&w->op, woken, SCRIPT_HOLD, w->op.a->tags[w->partition], 3);
+    if (rq == NULL)
+        return;
+    redis_arg(rq, span_from(source, 2));
+    redis_arg_u64(rq, 0);
+    redis_arg_u64(rq, 0);
+    admin_send(&w->op, rq);
+}
 
 static bool edit_job(struct admin_walk *w, const struct admin_job *j)
 {
@@ -54,36 +87,6 @@ static bool edit_job(struct admin_walk *w, const struct admin_job *j)
 
 /* --- After a page -------------------------------------------------------------------------------- */
 
-static void hold_ended(struct admin_op *op, const struct redisReply *reply)
-{
-    (void)reply;
-    admin_walk_on((struct admin_walk *)op);
-}
-
-/* "Due now" is no use while its queue is skipped. */
-static void end_hold(struct edit *ed, struct span source)
-{
-    struct admin_op *op = &ed->walk.op;
-    struct redis_request *rq = admin_script(op, hold_ended, SCRIPT_HOLD, op->a->tags[ed->walk.partition], 2);
-    if (rq == NULL)
-        return;
-    redis_arg(rq, span_from(source, 2));
-    redis_arg_u64(rq, 0);
-    admin_send(op, rq);
-}
-
-static void go_on(struct edit *ed)
-{
-    struct span source = admin_walk_source(&ed->walk);
-    bool changed = ed->source_changed;
-    if (ed->source_end || ed->walk.stopped)
-        ed->source_changed = false;
-    if (changed && !ed->source_changed && verbs[ed->verb].due && span_has_prefix(source, SPAN("q:")))
-        end_hold(ed, source);
-    else
-        admin_walk_on(&ed->walk);
-}
-
 static void edited(struct admin_op *op, const struct redisReply *reply)
 {
     struct edit *ed = (struct edit *)op;
@@ -100,14 +103,13 @@ static void edited(struct admin_op *op, const struct redisReply *reply)
             ed->batch[left++] = ed->batch[i];
         else
             ed->result.refused++;
-        ed->source_changed = ed->source_changed || done > 0;
     }
     bool progress = left < ed->count;
     ed->count = left;
     if (left > 0 && progress)
         send_batch(ed);
     else
-        go_on(ed);
+        admin_walk_on(&ed->walk);
 }
 
 static void send_batch(struct edit *ed)
@@ -130,7 +132,7 @@ static void send_batch(struct edit *ed)
 static void edit_page_end(struct admin_walk *w, bool source_end)
 {
     struct edit *ed = (struct edit *)w;
-    ed->source_end = source_end;
+    (void)source_end;
     if (ed->dry_run) {
         ed->result.changed += ed->count;
         ed->count = 0;
@@ -138,7 +140,7 @@ static void edit_page_end(struct admin_walk *w, bool source_end)
     if (ed->count > 0)
         send_batch(ed);
     else
-        go_on(ed);
+        admin_walk_on(&ed->walk);
 }
 
 /* --- Beginning and ending ------------------------------------------------------------------------ */
@@ -153,7 +155,7 @@ static void edit_finish(struct admin_op *op, enum err e, const char *why)
 enum err admin_edit(struct admin *a, enum admin_verb verb, const struct admin_filter *f, struct span text,
                     bool dry_run, admin_job_fn *each, admin_result_fn *done, void *arg)
 {
-    static const struct admin_walk_hooks hooks = {edit_job, edit_page_end};
+    static const struct admin_walk_hooks hooks = {edit_list, edit_job, edit_page_end};
     static const struct admin_op_kind kind = {admin_walk_begin, edit_finish, admin_walk_release};
     if (text.len > TEXT_MAX)
         return ERR_TOOBIG;

@@ -93,6 +93,8 @@ void admin_show_row(const struct redisReply *reply, size_t at, struct span id, u
 /* Goes through the jobs that a filter finds: the operation that admin_jobs() and admin_edit() share. */
 struct admin_walk;
 struct admin_walk_hooks {
+    /* Before the first page of a list, unless NULL: calls admin_walk_page() when done with it. */
+    void (*list)(struct admin_walk *w);
     bool (*job)(struct admin_walk *w, const struct admin_job *j); /* false: stop after this page */
     /* The page, or (source_end) the list that it was the last of, is over: calls admin_walk_on() when done
      * with it, at once or after questions of its own. */
@@ -116,5 +118,6 @@ enum err admin_walk_init(struct admin_walk *w, const struct admin_walk_hooks *ho
                          const struct admin_filter *f) MUST_USE;
 void admin_walk_begin(struct admin_op *op);
 void admin_walk_on(struct admin_walk *w);
+void admin_walk_page(struct admin_walk *w);
 void admin_walk_release(struct admin_op *op);
 struct span admin_walk_source(const struct admin_walk *w);

@@ -139,7 +139,7 @@ static void ask_message(struct admin_walk *w)
     admin_send(&w->op, rq);
 }
 
-static void ask_page(struct admin_walk *w)
+void admin_walk_page(struct admin_walk *w)
 {
     struct redis_request *rq = admin_script(&w->op, read_page, SCRIPT_JOBS, w->op.a->tags[w->partition], 8);
     if (rq == NULL)
@@ -155,6 +155,14 @@ static void ask_page(struct admin_walk *w)
     admin_send(&w->op, rq);
 }
 
+static void begin_list(struct admin_walk *w)
+{
+    if (w->hooks->list != NULL)
+        w->hooks->list(w);
+    else
+        admin_walk_page(w);
+}
+
 void admin_walk_on(struct admin_walk *w)
 {
     if (w->stopped) {
@@ -162,9 +170,9 @@ void admin_walk_on(struct admin_walk *w)
     } else if (w->one_message) {
         ask_message(w);
     } else if (w->cursor[0] != '\0') {
-        ask_page(w);
+        admin_walk_page(w);
     } else if (++w->source < w->sources.count) {
-        ask_page(w);
+        begin_list(w);
     } else {
         next_partition(w);
     }
@@ -199,7 +207,7 @@ static void scanned(struct admin_op *op, const struct redisReply *reply)
     list_next(w);
 }
 
-/* Names of dom or fz: queues that have mail are in one of them. */
+/* Names of dom, fz or inf: queues that have mail are in one of them. */
 static void scan(struct admin_walk *w, const char *command, struct span key)
 {
     struct redis_request *rq = admin_request(&w->op, scanned);
@@ -255,13 +263,13 @@ static enum err add_known(struct admin_walk *w)
     return e != ERR_OK ? e : names_sort(&w->sources);
 }
 
-enum { LIST_DOM, LIST_FZ, LIST_WORKERS, LIST_END };
+enum { LIST_DOM, LIST_FZ, LIST_INF, LIST_WORKERS, LIST_END };
 
 static void list_next(struct admin_walk *w)
 {
     bool all = (w->filter.places & ADMIN_QUEUED) != 0 && (w->filter.domain.len == 0 || w->filter.any_class);
     bool hands = (w->filter.places & ADMIN_IN_HAND) != 0;
-    if (w->listing <= LIST_FZ && !all)
+    if (w->listing <= LIST_INF && !all)
         w->listing = LIST_WORKERS;
     if (w->listing == LIST_WORKERS && !hands)
         w->listing = LIST_END;
@@ -272,6 +280,9 @@ static void list_next(struct admin_walk *w)
     case LIST_FZ:
         scan(w, "HSCAN", SPAN("fz"));
         return;
+    case LIST_INF:
+        scan(w, "HSCAN", SPAN("inf"));
+        return;
     case LIST_WORKERS:
         ask_workers(w);
         return;
@@ -279,7 +290,7 @@ static void list_next(struct admin_walk *w)
     if (add_known(w) != ERR_OK) {
         admin_end(&w->op, ERR_NOMEM, "");
     } else if (w->sources.count > 0) {
-        ask_page(w);
+        begin_list(w);
     } else {
         next_partition(w);
     }
@@ -421,7 +432,7 @@ static void list_finish(struct admin_op *op, enum err e, const char *why)
 enum err admin_jobs(struct admin *a, const struct admin_filter *f, admin_job_fn *each, admin_done_fn *done,
                     void *arg)
 {
-    static const struct admin_walk_hooks hooks = {list_job, list_page_end};
+    static const struct admin_walk_hooks hooks = {NULL, list_job, list_page_end};
     static const struct admin_op_kind kind = {admin_walk_begin, list_finish, admin_walk_release};
     struct list *l = (struct list *)admin_op_new(a, sizeof *l, &kind);
     if (l == NULL)

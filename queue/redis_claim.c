@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DISCOVER_MAX = 256, CLAIM_MAX = 100, CLAIM_BYTES = 1 << 20, CLAIM_FIELDS = 8, CLAIM_HEAD = 2 };
+enum { DISCOVER_MAX = 256, CLAIM_MAX = 100, CLAIM_BYTES = 1 << 20, CLAIM_FIELDS = 8, CLAIM_HEAD = 3 };
 
 struct ask {
     struct redis_store *st;
@@ -89,7 +89,7 @@ static void nothing_done(void *arg, struct redis_request *rq, enum err e, const 
 }
 
 enum err redis_hold(struct store *store, unsigned partition, struct span domain, uint32_t klass,
-                    ms_t delay_ms)
+                    ms_t delay_ms, ms_t since_ms)
 {
     struct redis_store *st = (struct redis_store *)store;
     struct redis_partition *p = redis_store_partition(st, partition);
@@ -98,9 +98,10 @@ enum err redis_hold(struct store *store, unsigned partition, struct span domain,
         redis_request_unref(rq);
         return p == NULL ? ERR_AGAIN : ERR_NOMEM;
     }
-    redis_script(rq, SCRIPT_HOLD, p->tag, 2);
+    redis_script(rq, SCRIPT_HOLD, p->tag, 3);
     redis_arg_queue(rq, domain, klass);
     redis_arg_u64(rq, delay_ms);
+    redis_arg_u64(rq, since_ms);
     redis_link_send(st->control, rq);
     return ERR_OK;
 }
@@ -236,6 +237,7 @@ static struct redis_claim *claim_new(struct ask *a, const struct redisReply *rep
     c->claim.token = reply_u64_at(reply, at + 2, 0);
     c->claim.interrupted = (uint32_t)reply_u64_at(reply, at + 3, 0);
     c->claim.now_ms = reply_u64_at(reply, 0, 0);
+    c->claim.woken_ms = reply_u64_at(reply, 2, 0);
     c->claim.bounce = span_has_prefix(flags, SPAN("b"));
     c->claim.reason = span_from(flags, 1);
     c->st = a->st;

@@ -312,7 +312,8 @@ static void link_done(void *arg, struct redis_request *rq, enum err e, const str
     struct link_ask *ask = arg;
     struct link_state ls = {.failures = (uint32_t)reply_u64_at(reply, 0, 0),
                             .until_ms = reply_u64_at(reply, 1, 0),
-                            .last_error = reply_text_at(reply, 2)};
+                            .last_error = reply_text_at(reply, 2),
+                            .since_ms = reply_u64_at(reply, 3, 0)};
     (void)rq;
     (void)why;
     if (e == ERR_OK && reply_count(reply) < 5)

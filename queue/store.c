@@ -126,9 +126,10 @@ enum err store_release(struct store *st, struct claim *c, ms_t delay_ms)
     return st->ops->release(st, c, delay_ms);
 }
 
-enum err store_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms)
+enum err store_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms,
+                    ms_t since_ms)
 {
-    return st->ops->hold(st, partition, domain, klass, delay_ms);
+    return st->ops->hold(st, partition, domain, klass, delay_ms, since_ms);
 }
 
 enum err store_held(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg)

@@ -129,6 +129,7 @@ struct claim {
     bool bounce;          /* an operator wants it returned to its sender: do not try to deliver */
     struct span reason;   /* ... and says why; borrows from the claim */
     ms_t now_ms;          /* Redis's clock at the claim */
+    ms_t woken_ms;        /* same clock: when somebody last wanted its queue tried now; 0: not lately */
 };
 typedef void claim_fn(void *arg, enum err e, struct claim *const *claims, size_t n);
 /* At most max jobs of one queue, the oldest due first, problem messages behind healthy ones.
@@ -165,12 +166,14 @@ struct finish {
  * lost reply or connection is no error: the store sends again until it has an answer. done may be NULL. */
 enum err store_finish(struct store *st, const struct finish *f, done_fn *done, void *arg) MUST_USE;
 /* Back to its queue untouched, due now (drain, link failed before anything was sent: delay_ms). Takes c,
- * also when it returns an error (then the job comes back with the end of the lease). */
+ * also when it returns an error (then the job comes back with the end of the lease). Here and in
+ * FINISH_RETRY: no delay when the queue was woken since the claim. */
 enum err store_release(struct store *st, struct claim *c, ms_t delay_ms) MUST_USE;
 /* Hides a queue from store_discover() for a while: its link is down or at its cap. It can still be claimed
- * from, so that connections which are open go on. */
-enum err store_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass,
-                    ms_t delay_ms) MUST_USE;
+ * from, so that connections which are open go on. since_ms, Redis's clock: not when it was woken since;
+ * 0: whatever was. delay_ms 0 wakes it: somebody wants it tried now. */
+enum err store_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms,
+                    ms_t since_ms) MUST_USE;
 
 /* Queues that are held, a page at a time: *next is 0 at the end. A queue may come twice. */
 typedef void held_fn(void *arg, enum err e, const struct dmq *list, size_t n, uint64_t next);
@@ -193,6 +196,7 @@ enum err store_reap(struct store *st, unsigned partition, count_fn *done, void *
 struct link_state {
     uint32_t failures; /* in a row: the step of the retry schedule */
     ms_t until_ms;     /* Redis's clock: no attempt before; 0: none */
+    ms_t since_ms;     /* same clock: the first of them; 0: none */
     struct span last_error;
 };
 typedef void link_fn(void *arg, enum err e, const struct link_state *ls, ms_t now_ms);

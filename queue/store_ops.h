@@ -32,9 +32,10 @@ struct store_ops {
     enum err (*chunk)(struct store *st, const struct claim *c, uint32_t chunk, chunk_fn *done, void *arg);
     enum err (*finish)(struct store *st, const struct finish *f, done_fn *done, void *arg);
     enum err (*release)(struct store *st, struct claim *c, ms_t delay_ms);
-    enum err (*hold)(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms);
     enum err (*held)(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg);
     enum err (*rouse)(struct store *st, unsigned partition, struct span domain, uint32_t klass);
+    enum err (*hold)(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms,
+                     ms_t since_ms);
     enum err (*slots_get)(struct store *st, struct span link, unsigned want, unsigned cap_link,
                           unsigned cap_total, slots_fn *done, void *arg);
     void (*slots_put)(struct store *st, struct span link, unsigned n);

@@ -32,7 +32,7 @@
  *    L2  HELD: no lane is begun. Due queues are swept, a few jobs at a time: those too old, or due for a
  *        notice of delay, are settled, the others go back; then the queue is hidden until the next try.
  *        A queue that turns up meanwhile is new, or an operator wants it tried now: the store, which
- *        forgets the failures then, is asked again.
+ *        forgets the failures then, is asked again; and a claim says when its queue was woken last.
  *    L3  a lane exists only with a slot (maildirs need none); the slot is given back when the lane's
  *        connection is closed on both sides.
  *    L4  no transaction begins while store_worker_valid() is below a third of the lease; none passes its
@@ -213,6 +213,7 @@ struct link {
     /* backoff */
     uint32_t failures;
     ms_t until_ms;          /* monotonic; HELD, RETURNING */
+    ms_t since_ms;          /* monotonic; HELD: who wants it tried after that is listened to */
     ms_t sweep_ms;          /* before that a hold looks at the head of its queues alone (L2) ... */
     bool sweep_all;         /* ... and this one looks at all of them */
     struct verdict verdict; /* RETURNING */
@@ -245,7 +246,8 @@ void link_add_due(struct link *link, unsigned partition, const struct dmq *q);
 struct due *due_find(struct worker *w, unsigned partition, struct span domain, uint32_t klass);
 void due_drop(struct due *d);
 void link_enter(struct link *link, enum link_phase next);
-void link_fail(struct link *link, const char *why); /* backoff */
+void link_fail(struct link *link, const char *why);    /* backoff */
+void link_try_now(struct link *link, const char *why); /* HELD: no longer */
 void link_return(struct link *link, const struct verdict *v, enum failure failure, uint16_t code,
                  const char *why, ms_t ttl_ms);
 void link_works(struct link *link);     /* a server answered for a message: the backoff ends */
@@ -261,13 +263,12 @@ void link_hide_dues(struct link *link, ms_t delay_ms); /* from discovery, for a 
 struct parcel *link_next_parcel(struct link *link);
 void link_set_kind(struct link *link, const struct route *route, struct span domain);
 void link_set_targets(struct link *link, const struct route *route); /* of its connector, as they are now */
-void link_forgotten(struct link *link); /* its failures: tried at once when it is held */
-void links_tick(struct worker *w);      /* a few times a second */
-void links_stale(struct worker *w);     /* settings have changed */
-void links_drain(struct worker *w);     /* nothing new is begun */
-void links_abort(struct worker *w);     /* the lease is gone, or nearly */
-void links_stop(struct worker *w);      /* at the end, before the store is freed ... */
-void links_free(struct worker *w);      /* ... and after it */
+void links_tick(struct worker *w);                                   /* a few times a second */
+void links_stale(struct worker *w);                                  /* settings have changed */
+void links_drain(struct worker *w);                                  /* nothing new is begun */
+void links_abort(struct worker *w);                                  /* the lease is gone, or nearly */
+void links_stop(struct worker *w); /* at the end, before the store is freed ... */
+void links_free(struct worker *w); /* ... and after it */
 
 /* --- The worker (worker.c, discover.c) ---------------------------------------------------------------- */
 

@@ -29,7 +29,7 @@ static void place(struct worker *w, unsigned partition, const struct dmq *q)
     if (link != NULL)
         link_add_due(link, partition, q);
     else /* too many next hops at a time: others first */
-        (void)!store_hold(w->store, partition, q->domain, q->klass, FAILED_POLL_MS);
+        (void)!store_hold(w->store, partition, q->domain, q->klass, FAILED_POLL_MS, 0);
 }
 
 static void on_discover(void *arg, enum err e, const struct dmq *list, size_t n)

@@ -32,6 +32,7 @@ void link_enter(struct link *link, enum link_phase next)
         metric_dec(&link->w->m.links_held);
     if (next == LINK_HELD) {
         metric_inc(&link->w->m.links_held);
+        link->since_ms = loop_now(link->w->loop);
         plan_sweep(link);
     }
     log_debug("link.phase", "link='%s' from=%s to=%s", link->name, phase_names[link->phase],
@@ -106,15 +107,27 @@ void link_works(struct link *link)
 
 /* --- Asking ---------------------------------------------------------------------------------------- */
 
-/* HELD, and others know better: an operator made the store forget, or another worker got through. */
-void link_forgotten(struct link *link)
+/* HELD, and others know better: an operator made the store forget or wants its mail tried, or another worker
+ * got through. */
+void link_try_now(struct link *link, const char *why)
 {
     if (link->phase != LINK_HELD)
         return;
     link->failures = 0;
     link->error[0] = '\0';
-    log_info("link.retry", "link='%s' text='its failures were forgotten: tried at once'", link->name);
+    log_info("link.retry", "link='%s' text='%s: tried at once'", link->name, why);
     link_enter(link, LINK_OPEN);
+}
+
+/* What others found out holds here too, and as long: a wish after their first failure is news. */
+static void hold_like_others(struct link *link, const struct link_state *ls, ms_t now_ms)
+{
+    ms_t now = loop_now(link->w->loop), ago = now_ms - ls->since_ms;
+
+    link->until_ms = ms_after(now, ls->until_ms - now_ms);
+    link_enter(link, LINK_HELD);
+    if (ls->since_ms > 0 && ls->since_ms <= now_ms)
+        link->since_ms = ago < now ? now - ago : 0;
 }
 
 static void on_link_state(void *arg, enum err e, const struct link_state *ls, ms_t now_ms)
@@ -124,7 +137,7 @@ static void on_link_state(void *arg, enum err e, const struct link_state *ls, ms
     link->requests--;
     link->asked = false;
     if (link->phase == LINK_HELD && e == ERR_OK && ls->failures == 0)
-        link_forgotten(link);
+        link_try_now(link, "its failures were forgotten"); /* or another worker got through */
     if (link->phase != LINK_ASKING) {
         link_wake(link);
         return;
@@ -140,8 +153,7 @@ static void on_link_state(void *arg, enum err e, const struct link_state *ls, ms
     if (ls->failures > 0)
         (void)snprintf(link->error, sizeof link->error, SPAN_FMT, SPAN_ARG(span_first(ls->last_error, 200)));
     if (ls->until_ms > now_ms) {
-        link->until_ms = ms_after(loop_now(link->w->loop), ls->until_ms - now_ms);
-        link_enter(link, LINK_HELD);
+        hold_like_others(link, ls, now_ms);
         return;
     }
     link_enter(link, LINK_OPEN);

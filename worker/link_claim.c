@@ -98,11 +98,11 @@ void due_drop(struct due *d)
     free(d);
 }
 
-static void hide(struct due *d, ms_t delay_ms)
+static void hide(struct due *d, ms_t delay_ms, ms_t since_ms)
 {
     struct worker *w = d->link->w;
 
-    (void)!store_hold(w->store, d->partition, due_domain(d), d->klass, delay_ms);
+    (void)!store_hold(w->store, d->partition, due_domain(d), d->klass, delay_ms, since_ms);
     due_drop(d);
 }
 
@@ -111,7 +111,7 @@ void link_hide_dues(struct link *link, ms_t delay_ms)
     const struct due *d = link->due;
 
     for (size_t i = 0; i < link->ndue; i++, d = d->next)
-        (void)!store_hold(link->w->store, d->partition, due_domain(d), d->klass, delay_ms);
+        (void)!store_hold(link->w->store, d->partition, due_domain(d), d->klass, delay_ms, 0);
 }
 
 /* --- Pending parcels -------------------------------------------------------------------------------- */
@@ -238,19 +238,6 @@ static void claimed_stale(struct due *d, struct claim *const *claims, size_t n)
     due_drop(d);
 }
 
-/* The order of a queue tells nothing about age: now and then all of it is looked at. */
-static void claimed_held(struct due *d, struct claim *const *claims, size_t n, bool more)
-{
-    ms_t delay;
-
-    sweep(d->link, claims, n, d->dropped);
-    delay = link_delay(d->link);
-    if (d->dropped)
-        due_drop(d);
-    else if (!more || !d->link->sweep_all)
-        hide(d, delay < SWEEP_HOLD_MIN_MS ? SWEEP_HOLD_MIN_MS : delay);
-}
-
 static void claimed(struct due *d, struct claim *const *claims, size_t n, bool more)
 {
     for (size_t i = 0; i < n; i++)
@@ -258,6 +245,33 @@ static void claimed(struct due *d, struct claim *const *claims, size_t n, bool m
     d->depth = d->depth > n ? d->depth - n : 1;
     if (!more || d->dropped)
         due_drop(d);
+}
+
+/* Whether somebody has wanted the queue tried since the link is held. How long the answer took counts for
+ * the wish: at worst a link is tried once in vain. */
+static bool woken(const struct link *link, const struct claim *c)
+{
+    ms_t now = loop_now(link->w->loop), ago = c->now_ms > c->woken_ms ? c->now_ms - c->woken_ms : 0;
+
+    return c->woken_ms > 0 && link->kind != LINK_UNREACHABLE && ms_after(link->since_ms, ago) <= now;
+}
+
+/* The order of a queue tells nothing about age: now and then all of it is looked at. */
+static void claimed_held(struct due *d, struct claim *const *claims, size_t n, bool more)
+{
+    ms_t delay, seen_ms = n > 0 ? claims[0]->now_ms : 0;
+
+    if (n > 0 && woken(d->link, claims[0])) {
+        link_try_now(d->link, "somebody wants its mail tried");
+        claimed(d, claims, n, more);
+        return;
+    }
+    sweep(d->link, claims, n, d->dropped);
+    delay = link_delay(d->link);
+    if (d->dropped || n == 0)
+        due_drop(d);
+    else if (!more || !d->link->sweep_all)
+        hide(d, delay < SWEEP_HOLD_MIN_MS ? SWEEP_HOLD_MIN_MS : delay, seen_ms);
 }
 
 static bool worth_a_line(enum err e)

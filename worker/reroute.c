@@ -183,7 +183,7 @@ static void follow(struct link *link, const struct route_table *old)
             return;
         link_set_targets(link, &is);
         if (up && !was_up)
-            link_forgotten(link);
+            link_try_now(link, "its failures were forgotten");
     }
     let_dues_go(link);
     let_parcels_go(link);

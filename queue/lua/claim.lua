@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- queue/lua/claim.lua: QUEUED -> IN HAND (keeps I2, I4, I5, I6)
 -- ARGV: 3 worker, 4 Q, 5 max, 6 max_bytes (0: 1 MiB)
--- Returns now, more, {id, k, token, x, flags, envelope, z, job}*
+-- Returns now, more, woken, {id, k, token, x, flags, envelope, z, job}*
 -- include "lib/head.lua"
 -- include "lib/names.lua"
 -- include "lib/queue.lua"
@@ -17,7 +17,7 @@ if not lease or tonumber(lease) <= now then
   fail('EXPIRED')
 end
 if max == 0 or call('ZSCORE', p .. 'hold', q) == FROZEN then
-  return {now, 0}
+  return {now, 0, 0}
 end
 
 local zq = p .. 'q:' .. q
@@ -29,7 +29,7 @@ if #jobs < 2 * max then
   end
 end
 
-local taken, ghosts, reply, bytes = {}, {}, {now, 0}, 0
+local taken, ghosts, reply, bytes = {}, {}, {now, 0, woken_at(q)}, 0
 for i = 1, #jobs, 2 do
   local job = jobs[i]
   local id, k = split_job(job)
@@ -64,7 +64,7 @@ if n > 0 then
   local out = {}
   for i = 1, n do
     local t = string.format('%.0f', token + i)
-    reply[2 + (i - 1) * 8 + 3] = t
+    reply[3 + (i - 1) * 8 + 3] = t
     out[i] = taken[2 * i - 1]
     taken[2 * i] = t .. ':' .. taken[2 * i]
   end

@@ -15,6 +15,7 @@ local budget = 1000
 local counters = {early = 0, gone = 0, deleted = 0}
 local records = {}
 local now, event
+local seen = {}  -- queues that are not to stay hidden
 
 local function out_of(place, q, job)
   if place == 'q' then
@@ -26,6 +27,21 @@ end
 
 -- Each verb gets message id, job number, place, bucket, Q and score, and returns 1 or -2.
 local verbs = {}
+
+-- "Due now" is no use while its queue is skipped; and who is in hand comes back due, when it is to be tried.
+local function show_queue(q)
+  if seen[q] then
+    return
+  end
+  seen[q] = true
+  if ARGV[4] == 'retry' then
+    wake_queue(q, now)
+  end
+  if call('ZSCORE', p .. 'hold', q) ~= FROZEN then
+    call('ZREM', p .. 'hold', q)
+    rescore(q, now)
+  end
+end
 
 -- What is due stays where it is: else whoever goes through a queue in order meets it again and again.
 function verbs.retry(id, k, place, _, q, score)
@@ -82,6 +98,9 @@ local function edit_job(verb, id, k)
   end
   budget = budget - 1
   local place, score = where_is(id, k, q)
+  if (place == 'q' or place == 'c') and (verb == verbs.retry or verb == verbs.bounce) then
+    show_queue(q)
+  end
   if place == 'c' or place == 'sp' then
     return -1
   elseif place == '' then

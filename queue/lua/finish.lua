@@ -95,7 +95,8 @@ function verbs.r(i, bucket, q)
   local m, k = keep(i)
   age(m, k, q, bucket)
   call('HSET', p .. 'a:' .. q, 'err', ARGV[i + 9], 'at', now)
-  enqueue(q, ARGV[i] .. '.' .. k, now + tonumber(ARGV[i + 4]) + (ARGV[i + 5] == '1' and BAND or 0), now)
+  local delay = delay_since(q, ARGV[i + 2], tonumber(ARGV[i + 4]))
+  enqueue(q, ARGV[i] .. '.' .. k, now + delay + (ARGV[i + 5] == '1' and BAND or 0), now)
   counters.deferred = counters.deferred + 1
 end
 

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- queue/lua/reap.lua: IN HAND of dead workers -> QUEUED or QUARANTINE; staged jobs -> QUEUED; holds that are over
+-- queue/lua/reap.lua: IN HAND of dead workers -> QUEUED or QUARANTINE; staged jobs -> QUEUED; holds and wishes that are over
 -- (keeps I2..I4, I6, I8). ARGV: 3 max. Returns jobs taken from dead workers.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
@@ -9,6 +9,7 @@
 -- include "lib/some.lua"
 
 local SECOND_TIME_MS, INTERRUPTED_MAX, SPREAD, HOLDS = 60000, 3, 500, 500
+local WAKE_MS = 86400000
 local budget = int(ARGV[3], 1000, 'max')
 local now = clock()
 local counters = {interrupted = 0, quarantined = 0, ghosts = 0, early = 0, gone = 0}
@@ -93,6 +94,11 @@ end
 local over = call('ZRANGE', p .. 'hold', '-inf', now, 'BYSCORE', 'LIMIT', 0, HOLDS)
 if over[1] then
   call('ZREM', p .. 'hold', unpack(over))
+end
+-- And wishes so old that nobody holds on to what was before them.
+local old = call('ZRANGE', p .. 'wake', '-inf', (now - WAKE_MS) * 16, 'BYSCORE', 'LIMIT', 0, HOLDS)
+if old[1] then
+  call('ZREM', p .. 'wake', unpack(old))
 end
 local reaped = 0
 for _, worker in ipairs(call('ZRANGE', p .. 'wk', '-inf', now, 'BYSCORE', 'LIMIT', 0, 4)) do

@@ -21,7 +21,7 @@ for i = 4, #ARGV, 4 do
   local job = ARGV[i] .. '.' .. ARGV[i + 1]
   local token, score, bucket, q = split_lease(call('HGET', p .. 'c:' .. worker, job))
   if token == ARGV[i + 2] then
-    give_back(worker, job, score, bucket, q, tonumber(ARGV[i + 3]), now)
+    give_back(worker, job, score, bucket, q, delay_since(q, token, tonumber(ARGV[i + 3])), now)
     reply[#reply + 1] = 1
   else
     reply[#reply + 1] = 0

@@ -283,7 +283,7 @@ static void discover_names_due_queues(void **state)
     assert_int_equal(a.depths[0], 1);
     answer_done(&a);
 
-    assert_int_equal(store_hold(w->store[1], id.partition, SPAN("now.example"), 0, 3600000), ERR_OK);
+    assert_int_equal(store_hold(w->store[1], id.partition, SPAN("now.example"), 0, 3600000, 0), ERR_OK);
     answer_init(&a);
     assert_int_equal(store_discover(w->store[1], id.partition, DMQ_MAX, on_discover, &a), ERR_OK);
     until(w, &a, 1);
@@ -307,7 +307,7 @@ static void held_queues_are_found_and_roused(void **state)
     answer_init(&expired);
     work(w, 1, &expired);
     struct msgid id = put_delayed(w, later, 1, SPAN("x"), 3600000);
-    assert_int_equal(store_hold(w->store[1], id.partition, SPAN("later.example"), 0, 3600000), ERR_OK);
+    assert_int_equal(store_hold(w->store[1], id.partition, SPAN("later.example"), 0, 3600000, 0), ERR_OK);
     answer_init(&a);
     assert_int_equal(store_held(w->store[1], id.partition, 0, on_held, &a), ERR_OK);
     until(w, &a, 1);
@@ -326,6 +326,44 @@ static void held_queues_are_found_and_roused(void **state)
     assert_int_equal(store_held(w->store[1], id.partition, 0, on_held, &a), ERR_OK);
     until(w, &a, 1);
     assert_int_equal(a.n, 0);
+    answer_done(&a);
+    answer_done(&expired);
+}
+
+static enum err retry_in_an_hour(struct world *w, size_t client, struct claim *c)
+{
+    struct finish f = {.claim = c, .verb = FINISH_RETRY, .job = &c->job, .delay_ms = 3600000};
+    return finish(w, client, &f);
+}
+
+/* Whoever had a job in hand when an operator wanted its queue tried knows its link only as it was before. */
+static void what_is_known_before_a_wish_delays_nothing(void **state)
+{
+    struct world *w = *state;
+    struct answer expired, a;
+    answer_init(&expired);
+    work(w, 0, &expired);
+    work(w, 1, &expired);
+    struct msgid id = put(w, "example.net", SPAN("x"));
+    struct claim *c = claim_one(w, 0, id.partition, "example.net");
+    assert_int_equal(c->woken_ms, 0);
+    assert_int_equal(store_hold(w->store[0], id.partition, SPAN("example.net"), 0, 0, 0), ERR_OK);
+    assert_int_equal(store_release(w->store[0], c, 3600000), ERR_OK);
+    c = claim_one(w, 0, id.partition, "example.net");
+    assert_true(c->woken_ms > 0 && c->woken_ms <= c->now_ms);
+    assert_int_equal(store_hold(w->store[0], id.partition, SPAN("example.net"), 0, 0, 0), ERR_OK);
+    assert_int_equal(store_hold(w->store[0], id.partition, SPAN("example.net"), 0, 3600000, c->now_ms),
+                     ERR_OK);
+    assert_int_equal(retry_in_an_hour(w, 0, c), ERR_OK);
+    for (unsigned n = 0; n == 0; answer_done(&a)) { /* shown: the hold was of before, too */
+        answer_init(&a);
+        assert_int_equal(store_discover(w->store[1], id.partition, DMQ_MAX, on_discover, &a), ERR_OK);
+        until(w, &a, 1);
+        n = (unsigned)a.n;
+    }
+    c = claim_one(w, 1, id.partition, "example.net");
+    assert_int_equal(retry_in_an_hour(w, 1, c), ERR_OK); /* found out since */
+    assert_int_equal(claim(w, 1, id.partition, "example.net", 10, &a), 0);
     answer_done(&a);
     answer_done(&expired);
 }
@@ -604,9 +642,10 @@ int suite_run(const struct backend *backend)
         T(retry_comes_back_later_with_its_new_state), T(problem_messages_wait_behind_healthy_ones),
         T(released_jobs_come_back), T(one_job_has_one_holder), T(a_closed_worker_gives_its_jobs_back),
         T(a_frozen_worker_loses_its_jobs), T(a_late_word_ends_what_waits_again), T(discover_names_due_queues),
-        T(held_queues_are_found_and_roused), T(commits_wake_workers), T(slots_never_exceed_their_caps),
-        T(slots_of_the_dead_are_free_again), T(reports_are_committed_with_the_finish),
-        T(badmail_leaves_the_queue), T(link_state_is_shared), T(an_aborted_upload_leaves_nothing),
-        T(what_cannot_be_encoded_is_refused_at_once), T(closing_cancels_what_is_pending));
+        T(held_queues_are_found_and_roused), T(what_is_known_before_a_wish_delays_nothing),
+        T(commits_wake_workers), T(slots_never_exceed_their_caps), T(slots_of_the_dead_are_free_again),
+        T(reports_are_committed_with_the_finish), T(badmail_leaves_the_queue), T(link_state_is_shared),
+        T(an_aborted_upload_leaves_nothing), T(what_cannot_be_encoded_is_refused_at_once),
+        T(closing_cancels_what_is_pending));
 #undef T
 }

@@ -201,6 +201,49 @@ static void jobs_are_changed(void **state)
     }
 }
 
+static void claimed(void *arg, enum err e, struct claim *const *claims, size_t n)
+{
+    struct claim **ret = arg;
+    assert_int_equal(e, ERR_OK);
+    *ret = n > 0 ? claims[0] : NULL;
+}
+
+static struct claim *claim_soon(struct seen *s, const char *domain)
+{
+    struct claim *c = NULL;
+    for (int turns = 0; c == NULL && turns < 20000; turns++) {
+        struct claim *unset = (struct claim *)-1;
+        c = unset;
+        if (store_claim(s->w->store[0], s->id.partition, span_cstr(domain), 0, 10, claimed, &c) != ERR_OK)
+            c = NULL;
+        while (c == unset)
+            real_turn(s->w);
+        real_turn(s->w);
+    }
+    assert_non_null(c);
+    return c;
+}
+
+/* A worker that sweeps a queue has all of it in hand for a moment: it comes back due all the same. */
+static void retry_reaches_what_is_in_hand(void **state)
+{
+    static const struct worker_info info = {"worker", "host", "1"};
+    static const struct admin_filter filters[] = {{.places = 0},
+                                                  {.domain = SPAN_INIT("a.example"), .any_class = true}};
+    struct seen s = {.last = ""};
+    put(*state, &s, "a.example", "u@a.example", SPAN("x"), 0);
+    assert_int_equal(store_worker_open(s.w->store[0], &info, nothing, NULL), ERR_OK);
+    for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
+        struct claim *c = claim_soon(&s, "a.example");
+        assert_int_equal(admin_edit(admin, ADMIN_RETRY_NOW, &filters[i], SPAN(""), false, NULL, edited, &s),
+                         ERR_OK);
+        await(&s);
+        assert_int_equal(s.e, ERR_OK);
+        assert_int_equal(store_release(s.w->store[0], c, 3600000), ERR_OK);
+    }
+    assert_int_equal(store_release(s.w->store[0], claim_soon(&s, "a.example"), 0), ERR_OK);
+}
+
 static bool on_message(void *arg, const struct admin_message *m)
 {
     struct seen *s = arg;
@@ -363,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(queues_are_listed_once, setup, teardown),
         cmocka_unit_test_setup_teardown(jobs_are_found_by_filter, setup, teardown),
+        cmocka_unit_test_setup_teardown(retry_reaches_what_is_in_hand, setup, teardown),
         cmocka_unit_test_setup_teardown(jobs_are_changed, setup, teardown),
         cmocka_unit_test_setup_teardown(one_message, setup, teardown),
         cmocka_unit_test_setup_teardown(status_members_links, setup, teardown),

@@ -77,6 +77,9 @@ struct fake_store_counts {
 const struct fake_store_counts *fake_store_counts(const struct fake_store *f);
 /* From now on claims of this job say that an operator wants it returned. false: no such job. */
 bool fake_store_bounce(struct fake_store *f, const struct msgid *id, uint32_t index, const char *reason);
+/* What `bridgehead queue retry --all` does to the queues: what waits is due, what is in hand comes back due.
+ */
+void fake_store_retry(struct fake_store *f);
 /* Puts a message straight into the queue, as a commit would. */
 void fake_store_put(struct fake_store *f, const struct envelope *env, const struct commit_job *jobs,
                     size_t njobs, struct span body, struct msgid *ret);

@@ -10,6 +10,8 @@ struct fake_queue {
     uint32_t klass;
     uint64_t served; /* when it was last claimed from, as a sequence number */
     ms_t hold_until_ms;
+    ms_t woken_ms; /* and the last token that was given by then */
+    uint64_t woken_token;
 };
 struct fake_job {
     struct fake_job *next;
@@ -38,7 +40,7 @@ struct fake_link {
     struct fake_link *next;
     struct buf name, error;
     uint32_t failures;
-    ms_t until_ms;
+    ms_t until_ms, since_ms;
 };
 struct fake_fault {
     enum err e;
@@ -175,7 +177,8 @@ enum err fake_finish(struct store *st, const struct finish *fin, done_fn *done, 
 enum err fake_release(struct store *st, struct claim *c, ms_t delay_ms);
 enum err fake_held(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg);
 enum err fake_rouse(struct store *st, unsigned partition, struct span domain, uint32_t klass);
-enum err fake_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms);
+enum err fake_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms,
+                   ms_t since_ms);
 enum err fake_slots_get(struct store *st, struct span link, unsigned want, unsigned cap_link,
                         unsigned cap_total, slots_fn *done, void *arg);
 void fake_slots_put(struct store *st, struct span link, unsigned n);

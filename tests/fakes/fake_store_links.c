@@ -116,7 +116,8 @@ enum err fake_link_get(struct store *st, struct span link, link_fn *done, void *
     ev->fn.link = done;
     ev->arg = arg;
     const struct fake_link *ln = link_of(c->f, link);
-    ev->link = (struct link_state){.failures = ln->failures, .until_ms = ln->until_ms};
+    ev->link =
+        (struct link_state){.failures = ln->failures, .until_ms = ln->until_ms, .since_ms = ln->since_ms};
     fake_text(&ev->text, buf_span(&ln->error));
     fake_event_add(ev);
     return ERR_OK;
@@ -127,6 +128,7 @@ enum err fake_link_failed(struct store *st, struct span link, uint32_t failures,
 {
     struct fake_store *f = ((struct fake_client *)st)->f;
     struct fake_link *ln = link_of(f, link);
+    ln->since_ms = ln->failures > 0 ? ln->since_ms : clock_wall(f->clock);
     ln->failures = failures;
     ln->until_ms = ms_after(clock_wall(f->clock), delay_ms);
     fake_text(&ln->error, error);
@@ -137,7 +139,7 @@ enum err fake_link_ok(struct store *st, struct span link)
 {
     struct fake_link *ln = link_of(((struct fake_client *)st)->f, link);
     ln->failures = 0;
-    ln->until_ms = 0;
+    ln->until_ms = ln->since_ms = 0;
     fake_text(&ln->error, SPAN(""));
     return ERR_OK;
 }

@@ -219,11 +219,23 @@ enum err fake_discover(struct store *st, unsigned partition, unsigned max, disco
     return ERR_OK;
 }
 
-enum err fake_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms)
+static void wake(struct fake_store *f, struct fake_queue *q)
 {
-    struct fake_client *c = (struct fake_client *)st;
-    fake_queue_get(c->f, partition, domain, klass)->hold_until_ms =
-        ms_after(clock_wall(c->f->clock), delay_ms);
+    q->woken_ms = clock_wall(f->clock);
+    q->woken_token = f->next_token;
+    q->hold_until_ms = 0;
+}
+
+enum err fake_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms,
+                   ms_t since_ms)
+{
+    struct fake_store *f = ((struct fake_client *)st)->f;
+    struct fake_queue *q = fake_queue_get(f, partition, domain, klass);
+    ms_t now = clock_wall(f->clock);
+    if (delay_ms == 0)
+        wake(f, q);
+    else if (since_ms == 0 || q->woken_ms < since_ms)
+        q->hold_until_ms = ms_after(now, delay_ms);
     return ERR_OK;
 }
 
@@ -277,6 +289,12 @@ enum err fake_rouse(struct store *st, unsigned partition, struct span domain, ui
     return ERR_OK;
 }
 
+/* What was known before its queue was woken delays it no more. */
+static ms_t due_after(const struct fake_store *f, const struct fake_job *j, ms_t delay_ms)
+{
+    return ms_after(clock_wall(f->clock), j->token <= j->queue->woken_token ? 0 : delay_ms);
+}
+
 /* --- Claims -------------------------------------------------------------------------------------- */
 
 static struct fake_message *message_of(struct fake_store *f, const char *id)
@@ -302,6 +320,17 @@ bool fake_store_bounce(struct fake_store *f, const struct msgid *id, uint32_t in
     return false;
 }
 
+void fake_store_retry(struct fake_store *f)
+{
+    for (struct fake_message *m = f->messages; m != NULL; m = m->next) {
+        for (struct fake_job *j = m->jobs; j != NULL; j = j->next) {
+            wake(f, j->queue);
+            if (j->state == FAKE_JOB_READY && j->due_ms > clock_wall(f->clock))
+                j->due_ms = clock_wall(f->clock);
+        }
+    }
+}
+
 static struct fake_claim *claim_new(struct fake_client *c, struct fake_message *m, struct fake_job *j)
 {
     j->state = FAKE_JOB_CLAIMED;
@@ -322,6 +351,7 @@ static struct fake_claim *claim_new(struct fake_client *c, struct fake_message *
         .bounce = j->bounce,
         .reason = buf_span(&cl->reason),
         .now_ms = clock_wall(c->f->clock),
+        .woken_ms = j->queue->woken_ms,
     };
     if (m->body.len > 0 && m->body.len % CHUNK_BYTES == 0)
         cl->claim.body.chunks--;
@@ -487,7 +517,7 @@ static void apply_finish(struct fake_store *f, const struct finish *fin, struct 
     case FINISH_RETRY:
         f->counts.retried++;
         j->state = FAKE_JOB_READY;
-        j->due_ms = ms_after(clock_wall(f->clock), fin->delay_ms);
+        j->due_ms = due_after(f, j, fin->delay_ms);
         j->problem = fin->problem;
         if (blob->len > 0)
             fake_text(&j->blob, buf_span(blob));
@@ -538,7 +568,7 @@ enum err fake_release(struct store *st, struct claim *c, ms_t delay_ms)
     struct fake_job *j = held(f, cl, &m);
     if (j != NULL) {
         j->state = FAKE_JOB_READY;
-        j->due_ms = ms_after(clock_wall(f->clock), delay_ms);
+        j->due_ms = due_after(f, j, delay_ms);
         f->counts.released++;
     }
     fake_claim_free(cl);

@@ -48,6 +48,30 @@ local function rescore(q, now)
   return due <= now
 end
 
+-- An operator, or the destination itself, wants a queue tried now: it is seen again, and what was known before says
+-- nothing any more. The mark is the last token given, so that later tokens are those of later claims.
+local function wake_queue(q, now)
+  if call('EXISTS', p .. 'q:' .. q) == 1 or call('HEXISTS', p .. 'inf', q) == 1 then
+    local token = string.format('%.0f', math.max(tonumber(call('GET', p .. 'tok')) or 0, now * 16))
+    call('SET', p .. 'tok', token)
+    call('ZADD', p .. 'wake', token, q)
+  end
+end
+
+-- When that was, 0: not lately.
+local function woken_at(q)
+  return math.floor((tonumber(call('ZSCORE', p .. 'wake', q)) or 0) / 16)
+end
+
+-- The delay of a job that was claimed with a token: none when its queue was woken since, because whoever
+-- asks for it knows the link only as it was before.
+local function delay_since(q, token, delay)
+  if delay > 0 and tonumber(token) <= (tonumber(call('ZSCORE', p .. 'wake', q)) or 0) then
+    return 0
+  end
+  return delay
+end
+
 -- Counts a job that is not fresh into its queue's ages, or out of them (I8).
 local function count_age(q, bucket, by)
   local key = p .. 'a:' .. q

@@ -106,7 +106,7 @@ class Partition(Tag):
         """The jobs as dicts."""
         reply = self.call("claim", worker, queue, limit, max_bytes)
         names = ("id", "k", "token", "x", "flags", "env", "z", "job")
-        return [dict(zip(names, (v.decode() for v in reply[i:i + 8]))) for i in range(2, len(reply), 8)]
+        return [dict(zip(names, (v.decode() for v in reply[i:i + 8]))) for i in range(3, len(reply), 8)]
 
     @staticmethod
     def record(job, verb="d", delay=0, problem=0, delivered=1, bounced=0, event="delivered", text="", blob="", report=None):

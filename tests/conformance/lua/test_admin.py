@@ -35,7 +35,7 @@ class Listing(StoreTest):
         job, = self.p.claim("retry")
         self.p.finish(self.p.record(job, verb="r", delay=60000, text="451 come again"))
         self.p.call("freeze", "frozen", "root", "why")
-        self.p.call("hold", "held", 60000)
+        self.p.call("hold", "held", 60000, 0)
         dom, now = self.queues(), self.now()
         self.assertEqual(set(dom), {"ready", "active", "retry", "scheduled", "held"})
         self.assertLessEqual(dom["ready"]["due"], now)
@@ -126,6 +126,27 @@ class Editing(StoreTest):
         self.assertEqual(self.edit("retry", (mid, 1), (mid, 2), (mid, 3), (self.mid(), 1)), [1, 1, 0, 0])
         self.assertEqual(len(self.p.claim("a.example")), 1)
         self.assertEqual(self.edit("retry", (mid, 1)), [-1])
+
+    def test_retry_shows_a_queue_and_reaches_what_is_in_hand(self):
+        mid, other = self.put("a.example"), self.put("a.example")
+        job, = self.p.claim("a.example", limit=1)
+        self.p.call("hold", "a.example", 3600000, 0)
+        self.assertEqual(self.edit("retry", (mid, 1)), [-1])
+        self.assertEqual(self.p.call("discover", 10), [b"a.example", 1])
+        self.p.call("release", "w1", mid, 1, job["token"], 3600000)
+        self.assertEqual({j["id"] for j in self.p.claim("a.example")}, {mid, other})
+
+    def test_bounce_shows_a_queue_and_asks_for_no_try(self):
+        mid = self.put("a.example")
+        self.p.call("hold", "a.example", 3600000, 0)
+        self.assertEqual(self.edit("bounce", (mid, 1), text="no"), [1])
+        self.assertEqual(self.p.call("claim", "w1", "a.example", 1, 0)[2:4], [0, mid.encode()])
+
+    def test_retry_leaves_a_frozen_queue(self):
+        mid = self.put(("a.example", 3600000))
+        self.p.call("freeze", "a.example", "root", "")
+        self.assertEqual(self.edit("retry", (mid, 1)), [1])
+        self.assertEqual(self.p.call("discover", 10), [])
 
     def test_delete(self):
         mid = self.put("a.example", "b.example", "c.example")

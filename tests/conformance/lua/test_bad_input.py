@@ -32,7 +32,7 @@ CALLS = {
     "reassert": (["w1", "id", "1", "1"], {0: [""], 1: ["x"], 2: ["0"], 3: ["x"]}),
     "held": (["0"], {0: ["", "-1", "x"]}),
     "rouse": (["a.example"], {0: ["", BIG]}),
-    "hold": (["a.example", "5"], {0: ["", BIG], 1: ["-1"]}),
+    "hold": (["a.example", "5", "0"], {0: ["", BIG], 1: ["-1"], 2: ["x"]}),
     "freeze": (["a.example", "by", "why"], {0: ["", BIG], 1: ["x" * 65], 2: ["x" * 257]}),
     "thaw": (["a.example"], {0: ["", BIG]}),
     "queues": (["dom", "0", "10"], {0: ["", "g"], 1: ["", "x"], 2: ["0", "101"]}),
@@ -167,14 +167,14 @@ class Arguments(StoreTest):
         job = bytes(range(256)) * 10
         mid = self.put(("bytes.example", 0, job), env=job)
         reply = self.p.call("claim", "w1", "bytes.example", 1, 0)
-        self.assertEqual((reply[7], reply[9]), (job, job))
+        self.assertEqual((reply[8], reply[10]), (job, job))
         self.p.call("jobs", "c:w1", "", 10, b"\xff[%", b"%d", "", 0, 0)
 
 
 class WrongTypes(StoreTest):
     """Somebody else's values under our keys: an error, and no message without a job."""
 
-    KEYS = ("m:" + ID, "q:a.example", "dom", "hold", "fz", "c:w1", "wk", "inf", "a:a.example", "bad", "qz", "sp", "tok", "st", "ev")
+    KEYS = ("m:" + ID, "q:a.example", "dom", "hold", "wake", "fz", "c:w1", "wk", "inf", "a:a.example", "bad", "qz", "sp", "tok", "st", "ev")
 
     def spoil(self, key):
         self.p.cmd("DEL", key)

@@ -204,10 +204,10 @@ class Claim(StoreTest):
         for _ in range(3):
             self.put("a.example")
         reply = self.p.call("claim", "w1", "a.example", 2, 0)
-        self.assertEqual((reply[1], len(reply)), (1, 2 + 16))
+        self.assertEqual((reply[1], len(reply)), (1, 3 + 16))
         reply = self.p.call("claim", "w1", "a.example", 2, 0)
-        self.assertEqual((reply[1], len(reply)), (0, 2 + 8))
-        self.assertEqual(self.p.call("claim", "w1", "a.example", 2, 0)[1:], [0])
+        self.assertEqual((reply[1], len(reply)), (0, 3 + 8))
+        self.assertEqual(self.p.call("claim", "w1", "a.example", 2, 0)[1:], [0, 0])
 
     def test_not_before_it_is_due(self):
         self.put(("a.example", 3600000))
@@ -546,20 +546,58 @@ class Hold(StoreTest):
 
     def test_hold_hides_from_discover_only(self):
         self.put("a.example")
-        self.p.call("hold", "a.example", 3600000)
+        self.p.call("hold", "a.example", 3600000, 0)
         self.assertEqual(self.p.call("discover", 10), [])
         self.assertEqual(self.p.put(self.mid(), "a.example"), 1)
         self.assertEqual(self.p.call("discover", 10), [])
         self.assertEqual(len(self.p.claim("a.example", limit=1)), 1)
         self.assertEqual(self.p.call("discover", 10), [])
-        self.p.call("hold", "a.example", 0)
+        self.p.call("hold", "a.example", 0, 0)
         self.assertEqual(self.p.call("discover", 10), [b"a.example", 1])
+
+    def due(self, queue="a.example"):
+        return self.p.cmd("ZCOUNT", "q:" + queue, 0, self.now())
+
+    def test_what_was_claimed_before_a_wish_comes_back_due(self):
+        for _ in range(4):
+            self.put("a.example")
+        before = self.p.claim("a.example", limit=3)
+        self.p.call("hold", "a.example", 0, 0)
+        after, = self.p.claim("a.example")
+        for job in (before[0], after):
+            self.p.call("release", "w1", job["id"], 1, job["token"], 3600000)
+        self.assertEqual(self.due(), 1)
+        self.p.finish(self.p.record(before[1], verb="r", delay=3600000))
+        self.assertEqual(self.due(), 2)
+        self.p.finish(self.p.record(before[2], verb="r", delay=3600000, problem=1))
+        self.assertEqual(len(self.p.claim("a.example")), 3)  # behind the others, and due
+
+    def test_a_hold_of_before_a_wish_is_none(self):
+        self.put("a.example")
+        self.p.call("hold", "a.example", 0, 0)
+        at = int(float(self.p.cmd("ZSCORE", "wake", "a.example"))) // 16
+        self.assertEqual(self.p.call("hold", "a.example", 3600000, at), 0)
+        self.assertEqual(self.p.call("discover", 10), [b"a.example", 1])
+        self.assertEqual(self.p.call("claim", "w1", "a.example", 1, 0)[2], at)
+        self.assertEqual(self.p.call("hold", "a.example", 3600000, at + 1), 1)
+        self.assertEqual(self.p.call("discover", 10), [])
+
+    def test_wishes_are_kept_for_a_day_and_for_queues_that_exist(self):
+        self.put("a.example")
+        self.p.call("hold", "none.example", 0, 0)
+        self.p.call("hold", "a.example", 0, 0)
+        for n in range(600):
+            self.p.cmd("ZADD", "wake", (self.now() - 86400000 - 1) * 16, "old%d.example" % n)
+        for left in (101, 1, 1):  # a bounded number a call
+            self.p.call("reap", 1)
+            self.assertEqual(self.p.cmd("ZCARD", "wake"), left)
+        self.assertIsNotNone(self.p.cmd("ZSCORE", "wake", "a.example"))
 
     def test_holds_that_are_over_are_dropped(self):
         self.put("a.example")
         for n in range(600):
-            self.p.call("hold", "over%d.example" % n, 1)
-        self.p.call("hold", "a.example", 3600000)
+            self.p.call("hold", "over%d.example" % n, 1, 0)
+        self.p.call("hold", "a.example", 3600000, 0)
         self.p.call("freeze", "b.example", "root", "")
         await_true("the holds to be over", lambda: self.p.cmd("ZCOUNT", "hold", 0, self.now()) == 600)
         for left in (102, 2, 2):  # a bounded number a call
@@ -576,8 +614,8 @@ class Hold(StoreTest):
         self.p.finish(self.p.record(problem, verb="r", delay=3600000, problem=1))
         self.put("frozen.example")
         self.p.call("freeze", "frozen.example", "root", "")
-        self.p.call("hold", "a.example", 3600000)
-        self.p.call("hold", "empty.example", 3600000)
+        self.p.call("hold", "a.example", 3600000, 0)
+        self.p.call("hold", "empty.example", 3600000, 0)
         self.assertEqual(self.p.call("held", "0"), [b"0", b"a.example", 2])
         self.assertEqual(self.p.call("rouse", "a.example"), 0)
         self.assertEqual(self.p.call("held", "0"), [b"0"])
@@ -602,8 +640,8 @@ class Hold(StoreTest):
         self.assertEqual(self.p.call("discover", 10), [])
         self.assertEqual(self.p.claim("a.example"), [])
         self.put("a.example")
-        self.p.call("hold", "a.example", 1)
-        self.p.call("hold", "a.example", 0)
+        self.p.call("hold", "a.example", 1, 0)
+        self.p.call("hold", "a.example", 0, 0)
         self.assertEqual(self.p.call("discover", 10), [])
         self.assertEqual(self.p.call("thaw", "a.example"), 1)
         self.assertEqual(self.p.call("thaw", "a.example"), 0)

@@ -25,7 +25,7 @@ class Full(StoreTest):
                              [1, 1, 1, 1, 2])
             self.assertEqual(self.p.call("release", "w1", jobs[4]["id"], 1, jobs[4]["token"], 0), [1])
             self.assertEqual(self.p.call("renew", "w1", 30000, 0), 1)
-            self.p.call("hold", "a.example", 1000)
+            self.p.call("hold", "a.example", 1000, 0)
             self.p.call("freeze", "a.example", "root", "")
             self.p.call("thaw", "a.example")
             self.assertEqual(self.p.call("edit", 0, "delete", "", jobs[2]["id"], 1), [1])

@@ -18,6 +18,7 @@ class Job:
     def __init__(self, mid, k, queue, due):
         self.mid, self.k, self.queue, self.due = mid, str(k), queue, due
         self.state, self.worker, self.token, self.x, self.band = "q", None, None, 0, False
+        self.before = False  # in hand, and its queue was woken since
 
     def record(self):
         return {"id": self.mid, "k": self.k, "token": self.token}
@@ -31,7 +32,7 @@ class RandomOperations(StoreTest):
         self.seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(2 ** 32))
         print("seed %d" % self.seed, flush=True)
         self.rng = random.Random(self.seed)
-        self.jobs, self.ended, self.frozen, self.alive = {}, set(), set(), set()
+        self.jobs, self.ended, self.frozen, self.alive, self.woken = {}, set(), set(), set(), set()
         self.next_token = 10 ** 6
         self.old = []  # finishes and claims of the past, to be sent again
         self.parts = self.store.parts[:2]
@@ -125,7 +126,7 @@ class RandomOperations(StoreTest):
         if len(taken) < len(due):
             self.assertTrue(all(not j.band for j in taken) or all(j.band for j in due if j not in taken))
         for c, job in zip(got, taken):
-            job.state, job.worker, job.token = "c", worker, c["token"]
+            job.state, job.worker, job.token, job.before = "c", worker, c["token"], False
 
     def op_finish(self):
         held = [j for j in self.jobs.values() if j.state == "c"]
@@ -145,7 +146,7 @@ class RandomOperations(StoreTest):
             if verb == "d":
                 self.drop(job)
             elif verb == "r":
-                job.state, job.due, job.band = "q", delay == 0, bool(problem)
+                job.state, job.due, job.band = "q", delay == 0 or job.before, bool(problem)
             else:
                 job.state = "bad"
         if records:
@@ -173,7 +174,7 @@ class RandomOperations(StoreTest):
             delay = self.rng.choice([0, LATER])
             self.assertEqual(self.p.call("release", job.worker, job.mid, job.k, job.token, delay), [1])
             self.assertEqual(self.p.call("release", job.worker, job.mid, job.k, job.token, delay), [0])
-            job.state, job.due = "q", job.due and delay == 0
+            job.state, job.due = "q", job.due and (delay == 0 or job.before)
 
     def op_reassert(self):
         worker, job = self.rng.choice(WORKERS), self.pick("c", "q", "bad")
@@ -184,10 +185,21 @@ class RandomOperations(StoreTest):
             expect = 1 if mine else 2 if job.state == "q" else 0
             self.assertEqual(self.p.call("reassert", worker, job.mid, job.k, token), [expect])
             if expect == 2:
-                job.state, job.worker, job.token = "c", worker, token
+                job.state, job.worker, job.token, job.before = "c", worker, token, job.queue in self.woken
 
     def op_hold(self):
-        self.p.call("hold", self.rng.choice(QUEUES), self.rng.choice([0, 1, LATER]))
+        queue, delay = self.rng.choice(QUEUES), self.rng.choice([0, 1, LATER])
+        self.p.call("hold", queue, delay, 0)
+        if delay == 0 and queue not in self.frozen:
+            self.wake(queue)
+
+    def wake(self, queue):
+        """Tokens of the tests' own (reassert) are lower than any that was given: of before every wish."""
+        there = [j for j in self.jobs.values() if j.queue == queue and j.state in ("q", "c")]
+        if there:
+            self.woken.add(queue)
+        for job in there:
+            job.before = job.state == "c"
 
     def op_rouse(self):
         queue = self.rng.choice(QUEUES)
@@ -213,6 +225,8 @@ class RandomOperations(StoreTest):
         kept = job.state in ("bad", "qz")
         expect = -1 if job.state == "c" else 1 if verb == "delete" or kept == (verb == "requeue") else -2
         self.assertEqual(self.p.call("edit", self.p.history, verb, "why", job.mid, job.k), [expect])
+        if verb == "retry" and not kept:
+            self.wake(job.queue)
         if expect == 1 and verb == "delete":
             self.drop(job)
         elif expect == 1:
@@ -257,7 +271,7 @@ class RandomOperations(StoreTest):
         self.p.hello("last")
         for queue in QUEUES:
             self.p.call("thaw", queue)
-            self.p.call("hold", queue, 0)
+            self.p.call("hold", queue, 0, 0)
         for job in self.jobs.values():
             verb = "requeue" if job.state in ("bad", "qz") else "retry"
             self.assertEqual(self.p.call("edit", 0, verb, "", job.mid, job.k), [1], vars(job))
@@ -275,7 +289,7 @@ class RandomOperations(StoreTest):
         self.assertEqual((st["accepted"] - st["gone"], st["jobs"] - st["ended"]), (0, 0))
         self.p.call("bye", "last")
         names = {k.decode()[len(self.p.key("")):].split(":")[0] for k in self.client.cmd("KEYS", self.p.key("*"))}
-        self.assertLessEqual(names, {"g", "tok", "st", "ev", "fin"})
+        self.assertLessEqual(names, {"g", "tok", "st", "ev", "fin", "wake"})
 
 
 if __name__ == "__main__":

@@ -180,10 +180,37 @@ static void test_worker__tries_a_held_link_when_an_operator_says_so(void **state
     assert_int_equal(metric_get(&worker_counters(b->worker)->links_held), 1);
     assert_true(fake_store_job(b->db, 0, &v));
     assert_int_equal(store_link_ok(b->store, SPAN("connector:lab")), ERR_OK);
-    assert_int_equal(store_hold(b->store, v.id.partition, SPAN("x.example"), 0, 0), ERR_OK);
+    assert_int_equal(store_hold(b->store, v.id.partition, SPAN("x.example"), 0, 0, 0), ERR_OK);
     (void)bench_put(b, &plain, SPAN("y\r\n")); /* due, as `retry` makes what waits */
     bench_until(b, got_goal);
     bench_end(b);
+}
+
+static bool sweeping(struct bench *b)
+{
+    return metric_get(&worker_counters(b->worker)->links_held) == 1 && fake_store_open_claims(b->db) > 0;
+}
+
+/* What a sweep has in hand when the operator asks, or a failure that is recorded after he asked: neither
+ * keeps anything from being tried. */
+static void test_worker__a_wish_is_not_undone_by_a_sweep(void **state)
+{
+    for (unsigned forgotten = 0; forgotten < 2; forgotten++) {
+        struct bench *b = bench_new(
+            COMMON "delivery: {retry: {glitch: [1h], schedule: [1h], jitter_percent: 0}}\n" LAB("\"@a@\""));
+        (void)state;
+        fake_store_delay(b->db, FAKE_CLAIM, 20);
+        peer_add_rule(b->peer[0], "CONNECT", NULL, "421 busy", 1);
+        for (unsigned i = 0; i < 200; i++)
+            (void)bench_put(b, &plain, SPAN("x\r\n"));
+        bench_until(b, sweeping);
+        if (forgotten != 0)
+            assert_int_equal(store_link_ok(b->store, SPAN("connector:lab")), ERR_OK);
+        fake_store_retry(b->db);
+        b->goal = 200;
+        bench_until(b, got_goal_and_empty);
+        bench_end(b);
+    }
 }
 
 static bool contains(const struct peer_mail *m, const char *text)
@@ -731,6 +758,7 @@ int main(void)
                      cmocka_unit_test(test_worker__keeps_the_cap_and_closes_after_so_many_messages),
                      cmocka_unit_test(test_worker__claims_nothing_for_a_link_that_does_not_work),
                      cmocka_unit_test(test_worker__tries_a_held_link_when_an_operator_says_so),
+                     cmocka_unit_test(test_worker__a_wish_is_not_undone_by_a_sweep),
                      cmocka_unit_test(test_worker__tries_the_next_target),
                      cmocka_unit_test(test_worker__waits_and_tries_again),
                      cmocka_unit_test(test_worker__returns_what_is_refused_for_good),
