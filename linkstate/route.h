@@ -64,6 +64,7 @@ struct route_table_facts {
     uint32_t damaged;    /* records that could not be read */
     uint32_t unnumbered; /* connectors of other groups whose restrictions had no room (linkstate/class.h) */
 };
+uint64_t route_generation(const struct route_table *t); /* that of the facts */
 void route_table_facts(const struct route_table *t, struct route_table_facts *ret);
 
 /* What the connectors' restrictions can tell about a message, as a number (layout: linkstate/class.h):

@@ -496,6 +496,11 @@ void route_table_unref(struct route_table *t)
         release(owner);
 }
 
+uint64_t route_generation(const struct route_table *t)
+{
+    return t->generation;
+}
+
 void route_table_facts(const struct route_table *t, struct route_table_facts *ret)
 {
     *ret = (struct route_table_facts){.generation = t->generation,

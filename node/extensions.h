@@ -15,6 +15,8 @@
     X(SMTPUTF8, "SMTPUTF8", "RFC 6531; only together with 8BITMIME")                                         \
     X(STARTTLS, "STARTTLS", "RFC 3207; when a certificate is configured and TLS is not active")              \
     X(LIMITS, "LIMITS", "RFC 9422; RCPTMAX is `max_recipients`")                                             \
+    X(XVISITED, "XVISITED",                                                                                  \
+      "docs/protocol.md; to clients in `relay_from`, when this group has a routing daemon")                  \
     X(HELP, "HELP", "RFC 5321 4.1.1.8")
 
 enum extension_index {

@@ -1,5 +1,6 @@
 #include "node/params.h"
 
+#include "linkstate/trace.h"
 #include "node/extensions.h"
 
 struct parsed {
@@ -85,6 +86,13 @@ static bool set_envid(struct parsed *p, struct span v)
     return v.len > 0 && v.len <= ENVID_MAX && is_xtext(v, false);
 }
 
+static bool set_visited(struct parsed *p, struct span v)
+{
+    struct trace trace;
+    p->mail->visited = v;
+    return v.len > 0 && trace_parse(v, &trace) == ERR_OK;
+}
+
 static bool set_smtputf8(struct parsed *p, struct span v)
 {
     (void)v;
@@ -149,6 +157,7 @@ static const struct param params[] = {
     {PARAM_MAIL, SPAN_INIT("ENVID"),    EXT_DSN,                       true,  set_envid,    "xtext, at most 100 octets, quoted in reports (RFC 3461)"},
     {PARAM_MAIL, SPAN_INIT("SMTPUTF8"), EXT_SMTPUTF8,                  false, set_smtputf8, "addresses and header may be UTF-8 (RFC 6531)"},
     {PARAM_MAIL, SPAN_INIT("AUTH"),     0,                             true,  set_auth,     "checked and ignored (RFC 4954)"},
+    {PARAM_MAIL, SPAN_INIT("XVISITED"), EXT_XVISITED,                  true,  set_visited,  "routing groups that the message has left (docs/protocol.md)"},
     {PARAM_RCPT, SPAN_INIT("NOTIFY"),   EXT_DSN,                       true,  set_notify,   "NEVER, or a list of SUCCESS, FAILURE, DELAY (RFC 3461)"},
     {PARAM_RCPT, SPAN_INIT("ORCPT"),    EXT_DSN,                       true,  set_orcpt,    "original recipient, at most 500 octets (RFC 3461)"},
 };
@@ -193,7 +202,7 @@ static enum err parse(struct span s, enum param_verb verb, struct parsed *p, str
 
 enum err params_mail(struct span s, unsigned offered, struct mail_params *ret, struct span *ret_name)
 {
-    struct mail_params m = {.envid = SPAN("")};
+    struct mail_params m = {.envid = SPAN(""), .visited = SPAN("")};
     struct parsed p = {.mail = &m, .offered = offered};
     enum err e = parse(s, PARAM_MAIL, &p, ret_name);
     if (e == ERR_OK)

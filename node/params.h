@@ -13,7 +13,8 @@ struct mail_params {
     enum body_kind body;
     enum dsn_ret ret;
     bool smtputf8;
-    struct span envid; /* xtext as given */
+    struct span envid;   /* xtext as given */
+    struct span visited; /* routing groups that the message has left (linkstate/trace.h) */
 };
 struct rcpt_params {
     uint8_t notify;    /* NOTIFY_*; 0: not given */

@@ -36,11 +36,16 @@ void session_free(struct session *s)
     free(s);
 }
 
+enum { VISITED_LINE_MAX = 4096 }; /* MAIL with all its parameters and the longest list of groups */
+
 void session_set_conf(struct session *s, const struct session_conf *conf)
 {
     s->conf = conf;
     s->offered = extensions_offered(conf->vs, conf->tls && !s->tls);
     s->client_relays = policy_client_relays(&conf->vs->relay_from, s->has_client ? &s->client : NULL);
+    if (!s->client_relays || conf->root->routing_group.key_file == NULL ||
+        conf->root->routing_group.key_file[0] == '\0' || conf->vs->max_line_length < VISITED_LINE_MAX)
+        s->offered &= ~(unsigned)EXT_XVISITED;
 }
 
 bool session_idle(const struct session *s)

@@ -180,12 +180,15 @@ static enum err commit(struct session *s)
         .subject = header_kept(&t->header, HEADER_SUBJECT),
         .message_id = header_kept(&t->header, HEADER_MESSAGE_ID),
         .hops = t->header.received,
-        .visited = SPAN(""),
+        .visited = txn_visited(t),
         .unknown = SPAN(""),
     };
     buf_init(&masked, ADDRESS_PATH_MAX + ADDRESS_DOMAIN_MAX);
     enum err e = envelope_sender(s, &masked, &env.sender);
-    struct route_message m = {.size_bytes = t->size, .priority = env.priority, .sender = env.sender};
+    struct route_message m = {.size_bytes = t->size,
+                              .priority = env.priority,
+                              .sender = env.sender,
+                              .in_transit = t->visited_len > 0};
     if (e == ERR_OK)
         e = txn_jobs_init(&jobs, t, route_class(s->conf->routes, &m), s->wall_ms, &expiry);
     if (e == ERR_OK) {

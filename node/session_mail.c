@@ -113,7 +113,8 @@ static struct route_message message_class(const struct session *s)
     const struct txn *t = s->txn;
     return (struct route_message){.size_bytes = t->params.size > t->size ? t->params.size : t->size,
                                   .priority = t->header.priority,
-                                  .sender = txn_sender(t)};
+                                  .sender = txn_sender(t),
+                                  .in_transit = t->visited_len > 0};
 }
 
 /* ours: the server's own postmaster, who is open to everybody, whatever his address. */

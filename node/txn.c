@@ -28,13 +28,15 @@ struct txn *txn_new(const struct address *sender, const struct mail_params *para
     t->params = *params;
     t->refusal = REPLY_NONE;
     struct span text = sender->null ? SPAN("") : sender->text;
-    if (buf_add(&t->text, text) != ERR_OK || buf_add(&t->text, params->envid) != ERR_OK) {
+    if (buf_add(&t->text, text) != ERR_OK || buf_add(&t->text, params->envid) != ERR_OK ||
+        buf_add(&t->text, params->visited) != ERR_OK) {
         txn_free(t);
         return NULL;
     }
     t->sender_len = (uint32_t)text.len;
     t->envid_len = (uint32_t)params->envid.len;
-    t->params.envid = SPAN(""); /* the line it borrowed from goes away: txn_envid() */
+    t->visited_len = (uint32_t)params->visited.len;
+    t->params.envid = t->params.visited = SPAN(""); /* the line they borrowed from goes away: txn_envid() */
     return t;
 }
 
@@ -64,6 +66,11 @@ struct span txn_sender(const struct txn *t)
 struct span txn_envid(const struct txn *t)
 {
     return text_at(t, t->sender_len, t->envid_len);
+}
+
+struct span txn_visited(const struct txn *t)
+{
+    return text_at(t, t->sender_len + t->envid_len, t->visited_len);
 }
 
 size_t txn_memory(const struct txn *t)

@@ -28,9 +28,9 @@ struct txn_index { /* open addressing over txn.rcpts or txn.domains; slots hold 
     uint32_t cap; /* power of two, or 0 */
 };
 struct txn {
-    struct buf text; /* sender, envid, recipients, domains */
+    struct buf text; /* sender, envid, visited, recipients, domains */
     struct mail_params params;
-    uint32_t sender_len, envid_len;
+    uint32_t sender_len, envid_len, visited_len;
     struct txn_rcpt *rcpts;
     struct txn_domain *domains;
     uint32_t nrcpts, rcpts_cap, ndomains, domains_cap;
@@ -53,6 +53,7 @@ struct txn *txn_new(const struct address *sender, const struct mail_params *para
 void txn_free(struct txn *t);                                                        /* NULL is a no-op */
 struct span txn_sender(const struct txn *t);
 struct span txn_envid(const struct txn *t);
+struct span txn_visited(const struct txn *t);
 size_t txn_memory(const struct txn *t); /* octets held: what a memory limit counts */
 
 /* domain: normalized. ERR_EXISTS: already there, nothing changed. ERR_NOMEM, ERR_TOOBIG. */

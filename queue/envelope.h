@@ -45,7 +45,7 @@ struct envelope {
     struct span helo, auth, virtual_server;
     struct span header_from, subject, message_id; /* cut short: for search and display */
     uint32_t hops;                                /* Received headers counted at arrival */
-    struct span visited;                          /* routing groups passed, LF between them */
+    struct span visited;                          /* routing groups that it has left: linkstate/trace.h */
     struct span unknown;                          /* TLVs of a newer program, verbatim */
 };
 struct recipient {

@@ -60,6 +60,7 @@ struct client_message {
     const struct recipient *rcpts; /* address, orcpt, notify are used */
     size_t nrcpts;                 /* 1 .. JOB_RCPTS_MAX */
     uint64_t size_bytes;           /* of the body, exact */
+    struct span visited;           /* value of XVISITED, for servers that offer it; "" : none */
 };
 /* Starts a transaction; all spans must live until FINISHED. ERR_STATE: not READY; ERR_NOMEM. */
 enum err client_send(struct client *c, const struct client_message *m) MUST_USE;

@@ -5,7 +5,7 @@
 #include "common/address.h"
 #include "worker/client_impl.h"
 
-enum { PARAMETER_MAX = 1024 };
+enum { PARAMETER_MAX = 4000 };
 
 static bool is_ascii(struct span s)
 {
@@ -117,6 +117,8 @@ void envelope_put_mail(struct client *c)
             client_put(c, rets[env->ret]);
         put_value(c, SPAN(" ENVID="), env->envid);
     }
+    if (has(c, CAP_XVISITED))
+        put_value(c, SPAN(" XVISITED="), t->m.visited);
     client_put(c, SPAN("\r\n"));
 }
 

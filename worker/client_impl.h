@@ -46,6 +46,7 @@ enum {
     CAP_DSN = 1 << 5,
     CAP_STARTTLS = 1 << 6,
     CAP_SIZE = 1 << 7,
+    CAP_XVISITED = 1 << 8,
 };
 struct caps {
     unsigned bits;               /* CAP_* */

@@ -15,6 +15,7 @@ static const struct {
     {SPAN_INIT("DSN"), CAP_DSN},               /* RFC 3461 */
     {SPAN_INIT("STARTTLS"), CAP_STARTTLS},     /* RFC 3207 */
     {SPAN_INIT("SIZE"), CAP_SIZE},             /* RFC 1870 */
+    {SPAN_INIT("XVISITED"), CAP_XVISITED},     /* docs/protocol.md */
 };
 
 static void read_limits(struct caps *caps, struct span rest)

@@ -53,6 +53,7 @@
 #include "common/io/dns.h"
 #include "common/rng.h"
 #include "linkstate/route.h"
+#include "linkstate/trace.h"
 #include "queue/routing.h"
 #include "queue/store.h"
 #include "worker/body.h"

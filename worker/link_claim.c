@@ -160,7 +160,8 @@ static uint32_t class_of_claim(const struct worker *w, const struct claim *c)
     struct route_message m = {.size_bytes = c->body.size_bytes,
                               .priority = c->env.priority,
                               .system = c->env.system,
-                              .sender = c->env.sender};
+                              .sender = c->env.sender,
+                              .in_transit = c->env.visited.len > 0};
     return route_class(w->set->routes, &m);
 }
 
@@ -178,7 +179,11 @@ static uint64_t share_of(const struct worker *w, const struct msgid *id)
 
 void route_of_claim(const struct worker *w, const struct claim *c, struct route *ret)
 {
-    route_lookup_message(w->set->routes, c->job.domain, class_of_claim(w, c), NULL, share_of(w, &c->id), ret);
+    struct trace trace;
+    bool traced = c->env.visited.len > 0 && trace_parse(c->env.visited, &trace) == ERR_OK;
+
+    route_lookup_message(w->set->routes, c->job.domain, class_of_claim(w, c), traced ? &trace : NULL,
+                         share_of(w, &c->id), ret);
 }
 
 /* The queue was routed by the class it was named after; the message is routed by what it is now, so a
@@ -189,7 +194,8 @@ static struct link *link_of_message(struct link *link, const struct claim *c, bo
     struct route route;
     struct link *other;
 
-    if (link->stale || (!anew && class_of_claim(w, c) == c->job.klass && !w->set->root->routing_group.spread))
+    if (link->stale || (!anew && class_of_claim(w, c) == c->job.klass &&
+                        !w->set->root->routing_group.spread && c->env.visited.len == 0))
         return link;
     route_of_claim(w, c, &route);
     other = links_get(w, &route, c->job.domain);

@@ -172,6 +172,23 @@ static void write_output(struct smtp_lane *s)
     }
 }
 
+/* To another routing group: which groups the message has left, this one now among them. Of more than can be
+ * told the first ones are: the hop limit ends that journey soon. */
+static enum err write_visited(struct smtp_lane *s, const struct envelope *env)
+{
+    const struct link *link = s->lane.link;
+    const struct conf_routing_group *own = &link->set->root->routing_group;
+    struct trace trace = {.n = 0};
+
+    buf_clear(&s->visited);
+    if (link->connector == NULL || link->connector->type != CONF_CONNECTOR_ROUTING_GROUP)
+        return ERR_OK;
+    if (trace_parse(env->visited, &trace) != ERR_OK)
+        trace.n = 0;
+    (void)!trace_leave(&trace, span_cstr(own->name), route_generation(link->w->set->routes));
+    return trace_emit(&trace, &s->visited);
+}
+
 static enum err begin_transaction(struct smtp_lane *s)
 {
     struct parcel *p = s->lane.parcel;
@@ -192,7 +209,10 @@ static enum err begin_transaction(struct smtp_lane *s)
     }
     m.rcpts = s->rcpts;
     m.nrcpts = s->nindex;
-    e = parcel_open_body(p, on_progress, s);
+    e = write_visited(s, &p->claim->env);
+    m.visited = buf_span(&s->visited);
+    if (e == ERR_OK)
+        e = parcel_open_body(p, on_progress, s);
     if (e == ERR_OK)
         e = client_send(s->client, &m);
     return e;
@@ -396,6 +416,7 @@ static void smtp_free(struct lane *lane)
     deferred_disarm(&s->work);
     smtp_drop_session(s);
     free(s->rcpts);
+    buf_done(&s->visited);
     free(s);
 }
 
@@ -409,6 +430,7 @@ struct lane *smtp_lane_new(struct link *link)
         return NULL;
     s->lane.ops = &smtp_ops;
     s->lane.link = link;
+    buf_init(&s->visited, TRACE_TEXT_MAX);
     deferred_init(&s->work, work, s);
     return &s->lane;
 }

@@ -26,6 +26,7 @@ struct smtp_lane {
     uint8_t index[JOB_RCPTS_MAX]; /* recipient of the transaction -> of the job */
     size_t nindex;
     struct recipient *rcpts; /* of the transaction */
+    struct buf visited;      /* of the transaction: XVISITED */
     struct verdict folded;   /* of the targets tried */
     bool have_folded;
     char why[LINK_ERROR_MAX];

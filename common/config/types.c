@@ -184,7 +184,7 @@ static enum err check_keyword(struct span in, const char *base_dir, struct buf *
     /* those of node/extensions.h, which a test there compares */
     static const char *const words[] = {
         "PIPELINING",          "SIZE",     "8BITMIME", "BINARYMIME", "CHUNKING", "DSN",
-        "ENHANCEDSTATUSCODES", "SMTPUTF8", "STARTTLS", "LIMITS",     "HELP"};
+        "ENHANCEDSTATUSCODES", "SMTPUTF8", "STARTTLS", "LIMITS",     "XVISITED", "HELP"};
     (void)base_dir;
     return check_word(in, words, ARRAY_LEN(words), "extension", out, ec);
 }

@@ -56,7 +56,8 @@ static void next_message(struct play *p)
         client_quit(p->c);
         return;
     }
-    struct client_message m = {&p->env, p->rcpts, p->nrcpts, body_of(p).len};
+    struct client_message m = {
+        .env = &p->env, .rcpts = p->rcpts, .nrcpts = p->nrcpts, .size_bytes = body_of(p).len};
     p->sent++;
     MUST(client_send(p->c, &m) == ERR_OK);
 }

@@ -135,3 +135,31 @@ def test_nodes_learn_where_other_groups_are(box):
             return client.command("RCPT TO:<u@b.example>").code == 250
 
     wait_for("the node to have the table", accepted)
+
+
+def queued_envelopes(site):
+    """What the queue of a group keeps of each message, as it is kept."""
+    keys = [key for key in site.redis.ask("keys", "{mq.p*}:m:*").splitlines() if key]
+    return [site.redis.bytes("hget", key, "e") for key in keys]
+
+
+def test_the_groups_left_go_with_the_message(box):
+    """A bridgehead is told where a message has been; a group that it has left is not entered again by the same link state."""
+    a, b = two_sites(box, ("to-b", 1, "node"))
+    b.program("node")
+    a.program("node")
+    worker = a.program("worker")
+    send(a.listen(), "s@sender.example", "u@b.example", message("first"))
+    wait_for("it to arrive at b", lambda: len(queued_envelopes(b)) == 1)
+    generation = sum(sum(record["version"][:2]) for record in a.records().values())
+    assert b"a:%d" % generation in queued_envelopes(b)[0], queued_envelopes(b)
+    send(a.listen(), "s@sender.example", "u@b.example", message("back"), f" XVISITED=b:{generation},c:1")
+    send(a.listen(), "s@sender.example", "u@b.example", message("far"), f" XVISITED=b:{generation - 1},c:1")
+    wait_for("the one for which link state has changed", lambda: len(queued_envelopes(b)) == 2)
+    assert any(b"b:%d,c:1,a:%d" % (generation - 1, generation) in e for e in queued_envelopes(b)), queued_envelopes(b)
+    wait_for("the other one to be looked at", lambda: worker.metric("bridgehead_worker_claims", "worker") == 0
+             and worker.metric("bridgehead_worker_claimed_total", "worker") >= 3)
+    assert len(queued_envelopes(b)) == 2 and len(queued_envelopes(a)) == 1
+    b.leads_to("back", a, 50)
+    b.routers[0].reload()
+    wait_for("the one that waited", lambda: len(queued_envelopes(b)) == 3)

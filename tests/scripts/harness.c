@@ -153,7 +153,10 @@ static void load(struct harness *h, struct span settings)
     must(buf_add(&yaml, span_cstr(base)) == ERR_OK, "memory");
     while (settings.len > 0) {
         (void)span_cut(settings, '\n', &line, &settings);
-        must(buf_addf(&yaml, "    " SPAN_FMT "\n", SPAN_ARG(line)) == ERR_OK, "memory");
+        bool root = span_has_prefix(line, SPAN("/")); /* not of the virtual server; comes last */
+        must(buf_addf(&yaml, "%s" SPAN_FMT "\n", root ? "" : "    ", SPAN_ARG(span_from(line, root))) ==
+                 ERR_OK,
+             "memory");
     }
     enum err e = config_parse(buf_span(&yaml), "script", "/nonexistent", NULL, &h->config, &problems, &ec);
     if (e != ERR_OK)

@@ -148,6 +148,10 @@ static struct span get_envid(struct view *v)
 {
     return v->env.envid;
 }
+static struct span get_visited(struct view *v)
+{
+    return v->env.visited;
+}
 static struct span get_ret(struct view *v)
 {
     return number(v, (uint64_t)v->env.ret);
@@ -213,6 +217,7 @@ static const struct {
     {"size", get_size},
     {"trace", get_trace},
     {"envid", get_envid},
+    {"visited", get_visited},
     {"ret", get_ret},
     {"kind", get_kind},
     {"utf8", get_utf8},

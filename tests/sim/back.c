@@ -166,7 +166,7 @@ static void send_or_leave(struct parcel *p)
         p->index[p->nindex] = (uint8_t)i;
         p->rcpts[p->nindex++] = p->claim->job.rcpts[i];
     }
-    struct client_message m = {&p->claim->env, p->rcpts, p->nindex, p->claim->body.size_bytes};
+    struct client_message m = {&p->claim->env, p->rcpts, p->nindex, p->claim->body.size_bytes, SPAN("")};
     SIM_MUST(p->back->sim, client_send(p->client, &m) == ERR_OK);
 }
 

@@ -49,7 +49,7 @@ static void send_next(struct guest *g)
     for (size_t i = 0; i < m->nrcpts; i++)
         g->rcpts[i] =
             (struct recipient){.address = span_cstr(m->rcpts[i].address), .notify = m->rcpts[i].notify};
-    struct client_message message = {&g->env, g->rcpts, m->nrcpts, g->text.len};
+    struct client_message message = {&g->env, g->rcpts, m->nrcpts, g->text.len, SPAN("")};
     SIM_MUST(f->sim, client_send(g->client, &message) == ERR_OK);
 }
 

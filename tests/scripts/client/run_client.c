@@ -4,13 +4,11 @@
  *
  *   option lmtp | secured | hostname NAME | tls none|opportunistic|required|verified | piece BYTES
  *   message sender=A [body=7bit|8bitmime|binarymime] [smtputf8] [ret=full|hdrs] [envid=X] [size=N]
- *   rcpt ADDRESS [notify=never|success,failure,delay] [orcpt=X]       (after its message)
- *   body TEXT            appends to the body of the message; \r \n \0 \xNN \\ are escapes
- *   S: LINE              the server says LINE and CRLF            S* TEXT   exactly TEXT, with escapes
- *   C: LINE              the client must have said LINE and CRLF  C* TEXT   exactly TEXT, with escapes
- *   send                 the client must be READY; hands over the message
- *   tls                  the client must want TLS; the handshake succeeds
- *   quit                 client_quit()
+ * [visited=X] rcpt ADDRESS [notify=never|success,failure,delay] [orcpt=X]       (after its message) body TEXT
+ * appends to the body of the message; \r \n \0 \xNN \\ are escapes S: LINE              the server says LINE
+ * and CRLF            S* TEXT   exactly TEXT, with escapes C: LINE              the client must have said
+ * LINE and CRLF  C* TEXT   exactly TEXT, with escapes send                 the client must be READY; hands
+ * over the message tls                  the client must want TLS; the handshake succeeds quit client_quit()
  *   fail LOST            client_failed() with that failure
  *   timeout MS           what client_timeout_ms() must say
  *   result N ACTION STEP CODE|FAILURE STATUS [dsn] [TEXT]   the message must be FINISHED
@@ -37,6 +35,7 @@ struct script {
     struct envelope env;
     struct recipient rcpts[RCPTS_MAX];
     size_t nrcpts, piece;
+    struct span visited;
     uint64_t size; /* claimed; 0: that of the body */
 
     bool ready, tls_wanted, finished, closed;
@@ -213,6 +212,8 @@ static void do_message(struct script *s, struct span *t, size_t n)
             s->env.ret = span_eq(v, SPAN("full")) ? DSN_RET_FULL : DSN_RET_HDRS;
         else if (value_of(t[i], "envid", &v))
             s->env.envid = v;
+        else if (value_of(t[i], "visited", &v))
+            s->visited = v;
         else if (!value_of(t[i], "size", &v) || !span_to_u64(v, UINT64_MAX, &s->size))
             die(s, "unknown property", t[i]);
     }
@@ -247,7 +248,8 @@ static void do_send(struct script *s)
     struct client_message m = {.env = &s->env,
                                .rcpts = s->rcpts,
                                .nrcpts = s->nrcpts,
-                               .size_bytes = s->size > 0 ? s->size : s->body.len};
+                               .size_bytes = s->size > 0 ? s->size : s->body.len,
+                               .visited = s->visited};
     need(s, client_send(s->c, &m) == ERR_OK, "client_send() failed");
     pump(s);
 }

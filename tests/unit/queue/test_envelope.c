@@ -22,7 +22,7 @@ static const struct envelope full = {
     .subject = SPAN_INIT("a subject\r\nwith a line break"),
     .message_id = SPAN_INIT("<1@example.org>"),
     .hops = 3,
-    .visited = SPAN_INIT("hq\nbranch"),
+    .visited = SPAN_INIT("hq:17,branch:18"),
 };
 
 static void check_envelope(const struct envelope *got, const struct envelope *want)

@@ -27,7 +27,7 @@ static void say(struct client *c, const char *text, struct buf *out)
 
 static const struct envelope env = {.sender = SPAN_INIT("a@example.org")};
 static const struct recipient rcpt = {.address = SPAN_INIT("b@example.net")};
-static const struct client_message message = {&env, &rcpt, 1, 3};
+static const struct client_message message = {&env, &rcpt, 1, 3, SPAN_INIT("")};
 
 static void test_client__calls_out_of_turn_are_refused(void **state)
 {
@@ -162,7 +162,7 @@ static void test_client__the_most_recipients_in_one_group(void **state)
     struct client *c = new_client();
     say(c, "220 mx\r\n", &out);
     say(c, "250-mx\r\n250 PIPELINING\r\n", &out);
-    struct client_message m = {&env, rcpts, JOB_RCPTS_MAX, 1};
+    struct client_message m = {&env, rcpts, JOB_RCPTS_MAX, 1, SPAN("")};
     assert_int_equal(client_send(c, &m), ERR_OK);
     take(c, &out);
     say(c, "250 ok\r\n", &out);
