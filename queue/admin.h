@@ -47,7 +47,7 @@ struct admin_queue {
     uint32_t klass;
     enum admin_queue_state state;
     uint64_t waiting, in_hand; /* jobs: a message with one recipient domain is one job */
-    ms_t oldest_ms;            /* arrival of the oldest that waits (10 minutes exact once deferred) */
+    ms_t oldest_ms;            /* arrival of the oldest that waits; of 64 and more, up to 10 minutes early */
     ms_t due_ms;               /* next try */
     ms_t hold_ms;              /* skipped until then: link down or at its cap */
     struct span last_error;

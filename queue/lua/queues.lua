@@ -12,9 +12,31 @@ if not SCAN[source] or not string.find(cursor, '^%d+$') or count < 1 then
   fail('BADARG source, cursor or count')
 end
 
--- Due and arrival of the jobs that wait: first score, problem jobs apart, and the least bucket.
+-- Arrival of the oldest that waits, when some have been delayed: exact for less than SAMPLE jobs (a fresh one that is not
+-- among the first arrived later than all that are). Of more, the oldest of these, or the beginning of the least bucket.
+local SAMPLE = 64
+local function oldest_of(q)
+  local jobs, least, bucket = call('ZRANGE', p .. 'q:' .. q, 0, SAMPLE - 1), nil, nil
+  for _, job in ipairs(jobs) do
+    local t = tonumber(call('HGET', p .. 'm:' .. string.sub(job, 1, 16), 't'))
+    least = t and math.min(t, least or t) or least
+  end
+  if #jobs < SAMPLE then
+    return least
+  end
+  for _, name in ipairs(call('HKEYS', p .. 'a:' .. q)) do
+    local b = tonumber(name)
+    bucket = b and math.min(b, bucket or b) or bucket
+  end
+  if bucket and (not least or least >= (bucket + 1) * BUCKET_MS) then
+    least = bucket * BUCKET_MS
+  end
+  return least
+end
+
+-- Due and arrival of the jobs that wait.
 local function heads(q, now)
-  local due, oldest
+  local due
   for _, from in ipairs({'-inf', BAND}) do
     local head = call('ZRANGE', p .. 'q:' .. q, from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
     if head[1] then
@@ -23,16 +45,10 @@ local function heads(q, now)
       due = due and math.min(due, at) or at
     end
   end
-  if due and due <= now then
-    oldest = due
+  if due and call('EXISTS', p .. 'a:' .. q) == 1 then
+    return due, oldest_of(q) or ''
   end
-  for _, bucket in ipairs(call('HKEYS', p .. 'a:' .. q)) do
-    local b = tonumber(bucket)
-    if b then
-      oldest = oldest and math.min(oldest, b * BUCKET_MS) or b * BUCKET_MS
-    end
-  end
-  return due or '', oldest or ''
+  return due or '', due and due <= now and due or ''
 end
 
 local now = clock()
