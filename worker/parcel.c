@@ -5,7 +5,13 @@
 #include "queue/retry.h"
 #include "worker/report.h"
 
-enum { NO_MEMORY_DELAY_MS = 60000 };
+enum {
+    NO_MEMORY_DELAY_MS = 60000,
+    EVENT_TEXT_MAX = 1024, /* of the store */
+    EVENT_RCPTS_MAX = 400,
+    EVENT_RELAY_MAX = 200,
+    EVENT_SAID_MAX = 300
+};
 
 struct parcel *parcel_new(struct link *link, struct claim *c)
 {
@@ -129,6 +135,42 @@ static void log_outcomes(const struct parcel *p)
             log_outcome(p, &p->attempt.outcomes[i], id, now > since ? now - since : 0, job->rcpts[i].address);
 }
 
+/* --- History --------------------------------------------------------------------------------------- */
+
+/* What `message track` shows of a job that is over: "<a@x> <b@x> via RELAY: REPLY", as many recipients as
+ * fit; of a partly returned one, those that were returned. What goes on waiting shows the reason alone. */
+static struct span event_text(const struct parcel *p, char out[EVENT_TEXT_MAX])
+{
+    const struct settlement *s = &p->settlement;
+    const struct job *job = &p->claim->job;
+    struct span said = s->reason;
+    size_t n = 0, left_out = 0;
+
+    if (s->verb != FINISH_DONE)
+        return s->reason;
+    for (size_t i = 0; i < job->nrcpts; i++) {
+        const struct outcome *o = &p->attempt.outcomes[i];
+        struct span to = job->rcpts[i].address;
+
+        if (o->carried || (s->bounced > 0 && o->tried && o->verdict.action == VERDICT_DONE))
+            continue;
+        if (said.len == 0 && o->tried)
+            said = span_cstr(o->text);
+        if (to.len + 3 > EVENT_RCPTS_MAX - n) {
+            left_out++;
+            continue;
+        }
+        n +=
+            (size_t)snprintf(out + n, EVENT_TEXT_MAX - n, "%s<" SPAN_FMT ">", n > 0 ? " " : "", SPAN_ARG(to));
+    }
+    if (left_out > 0)
+        n += (size_t)snprintf(out + n, EVENT_TEXT_MAX - n, " and %zu more", left_out);
+    (void)snprintf(out + n, EVENT_TEXT_MAX - n, "%s%.*s%s" SPAN_FMT, p->relay[0] != '\0' ? " via " : "",
+                   EVENT_RELAY_MAX, p->relay, said.len > 0 ? ": " : "",
+                   SPAN_ARG(span_first(said, EVENT_SAID_MAX)));
+    return span_cstr(out);
+}
+
 /* --- The end --------------------------------------------------------------------------------------- */
 
 static void on_finish(void *arg, enum err e)
@@ -161,13 +203,14 @@ void parcel_finish(struct parcel *p, struct upload *report, const struct envelop
                    const struct commit_job *jobs, size_t njobs)
 {
     const struct settlement *s = &p->settlement;
+    char text[EVENT_TEXT_MAX] = "";
     struct finish f = {
         .claim = p->claim,
         .verb = s->verb,
         .job = s->verb == FINISH_DONE || s->job.nrcpts == 0 ? NULL : &s->job,
         .delay_ms = s->delay_ms,
         .problem = s->problem,
-        .reason = s->reason,
+        .reason = event_text(p, text),
         .event = span_cstr(s->event),
         .delivered = s->delivered,
         .bounced = s->bounced,

@@ -348,8 +348,27 @@ def test_message_commands(box):
     assert "a@local.example" in shown and "b3@far.example" in shown, shown
     exported = bridgehead.cli("message", "export", ids[3]).stdout
     assert exported.replace("\r\n", "\n").endswith(TEXT.decode().replace("\r\n", "\n")), exported
-    assert ids[3] in bridgehead.cli("message", "track", ids[3]).stdout
+    events = bridgehead.json("message", "track", ids[3])
+    assert {e["id"] for e in events} == {ids[3]} and events[0]["event"] == "accepted", events
     assert bridgehead.cli("message", "show", "00-0000000000000000", check=False).returncode == 5
+
+
+def test_track_names_recipients(box):
+    """The history says who got a message and how, whether it was delivered here, passed on or returned."""
+    sink = box.add(Sink(box, rules=["rcpt:550 5.1.1 no such user"]))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
+    number = bridgehead.send(["b@local.example", "c@local.example", "d@far.example"], TEXT)
+
+    def ends():
+        events = {e["event"]: e["text"] for e in bridgehead.json("message", "track", number)}
+        return events if {"delivered", "bounced"} <= set(events) else None
+    events = wait_for("both ends in the history", ends)
+    assert events["delivered"].startswith("<b@local.example> <c@local.example> via maildir: "), events
+    assert events["bounced"].startswith("<d@far.example> via ") and "no such user" in events["bounced"], events
+    sink.rules()
+    number = bridgehead.send("d@far.example", TEXT)
+    assert wait_for("its delivery", lambda: [e["text"] for e in bridgehead.json("message", "track", number) if e["event"] ==
+                    "delivered"])[0].startswith("<d@far.example> via ")
 
 
 def test_badmail_commands(box):
