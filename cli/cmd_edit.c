@@ -5,6 +5,8 @@
 #include "linkstate/route.h"
 #include "queue/names.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { E_MATCHED, E_CHANGED, E_HAND, E_REFUSED, E_DRY };
@@ -44,54 +46,100 @@ static int print_result(struct cli *cli, const struct admin_result *res, bool dr
 }
 
 /* --- retry: the links that failed are forgiven first ------------------------------------------------------
- */
+ * Of those that Redis knows to fail: all, when everything is tried again; else the ones that the mail takes
+ * by this configuration, or that are named after its domains, as another configuration may have had it. */
 
 struct forgiving {
     struct route_table *routes;
-    struct names links;
+    struct names failing, wanted;
     char last[ROUTE_LINK_MAX]; /* jobs come queue by queue */
     bool nomem;
 };
 
-static bool on_retried(void *arg, const struct admin_job *j)
+static bool on_failing(void *arg, const struct admin_link *k)
 {
     struct forgiving *g = ((struct remote *)arg)->user;
-    struct route route;
-    char name[ROUTE_LINK_MAX];
-    route_lookup(g->routes, j->job.domain, j->job.klass, &route);
-    route_link_name(&route, j->job.domain, name);
-    if (strcmp(name, g->last) == 0)
-        return true;
-    memcpy(g->last, name, sizeof name);
-    g->nomem = names_add(&g->links, span_cstr(name)) != ERR_OK;
+    if (k->state.failures > 0)
+        g->nomem = names_add(&g->failing, k->link) != ERR_OK;
     return !g->nomem;
 }
 
-static int find_links(struct remote *r, const struct admin_filter *f, struct forgiving *g)
+static bool on_retried(void *arg, const struct admin_job *j)
+{
+    struct forgiving *g = ((struct remote *)arg)->user;
+    static const char *const kinds[] = {"domain", "local"};
+    struct route route;
+    char name[ROUTE_LINK_MAX];
+    (void)snprintf(name, sizeof name, SPAN_FMT "!%" PRIx32, SPAN_ARG(j->job.domain), j->job.klass);
+    if (strcmp(name, g->last) == 0)
+        return true;
+    memcpy(g->last, name, sizeof name);
+    route_lookup(g->routes, j->job.domain, j->job.klass, &route);
+    route_link_name(&route, j->job.domain, name);
+    g->nomem = names_add(&g->wanted, span_cstr(name)) != ERR_OK;
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && !g->nomem; i++) {
+        (void)snprintf(name, sizeof name, "%s:" SPAN_FMT, kinds[i], SPAN_ARG(j->job.domain));
+        g->nomem = names_add(&g->wanted, span_cstr(name)) != ERR_OK;
+    }
+    return !g->nomem;
+}
+
+static int find_wanted(struct remote *r, const struct admin_filter *f, struct forgiving *g)
 {
     struct errctx ec = {""};
     if (route_table_new(cli_config(r->cli), &g->routes, &ec) != ERR_OK)
         return cli_fail(r->cli, CLI_CONFIG, "%s", ec.msg);
-    r->user = g;
     if (remote_asked(r, admin_jobs(r->admin, f, on_retried, remote_done, r)))
         (void)remote_wait(r);
-    if (r->code == CLI_OK && (g->nomem || names_sort(&g->links) != ERR_OK))
+    if (r->code == CLI_OK && (g->nomem || names_sort(&g->wanted) != ERR_OK))
         return cli_fail(r->cli, CLI_FAILED, "out of memory");
     return r->code;
 }
 
-/* A job that is due is no use while everybody waits for its link to be tried again. */
-static int forgive(struct remote *r, const struct admin_filter *f)
+static bool is_wanted(const struct names *wanted, struct span name)
 {
-    struct forgiving g = {.nomem = false};
-    names_init(&g.links);
-    int code = find_links(r, f, &g);
-    for (size_t i = 0; code == CLI_OK && i < g.links.count; i++) {
-        if (remote_asked(r, admin_link_reset(r->admin, names_at(&g.links, i), remote_count, r)))
+    size_t low = 0, high = wanted->count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int order = span_cmp(names_at(wanted, mid), name);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return false;
+}
+
+/* A job that is due is no use while everybody waits for its link to be tried again. */
+static int forgive(struct remote *r, const struct admin_filter *f, struct forgiving *g)
+{
+    bool all = f->domain.len + f->sender.len + f->rcpt.len + f->id.len == 0 && f->min_age_ms == 0;
+    r->user = g;
+    if (remote_asked(r, admin_links(r->admin, on_failing, remote_done, r)))
+        (void)remote_wait(r);
+    if (r->code == CLI_OK && g->nomem)
+        return cli_fail(r->cli, CLI_FAILED, "out of memory");
+    int code = r->code == CLI_OK && !all && g->failing.count > 0 ? find_wanted(r, f, g) : r->code;
+    for (size_t i = 0; code == CLI_OK && i < g->failing.count; i++) {
+        struct span name = names_at(&g->failing, i);
+        if ((all || is_wanted(&g->wanted, name)) &&
+            remote_asked(r, admin_link_reset(r->admin, name, remote_count, r)))
             (void)remote_wait(r);
         code = r->code;
     }
-    names_done(&g.links);
+    return code;
+}
+
+static int forgive_links(struct remote *r, const struct admin_filter *f)
+{
+    struct forgiving g = {.nomem = false};
+    names_init(&g.failing);
+    names_init(&g.wanted);
+    int code = forgive(r, f, &g);
+    names_done(&g.failing);
+    names_done(&g.wanted);
     route_table_unref(g.routes);
     return code;
 }
@@ -106,7 +154,7 @@ static int ask_edit(struct cli *cli, enum admin_verb verb, const struct admin_fi
     struct span reason = span_cstr(cli_opt(cli, "reason"));
     int code = remote_open(&r, cli);
     if (code == CLI_OK && verb == ADMIN_RETRY_NOW && !dry_run)
-        code = forgive(&r, f);
+        code = forgive_links(&r, f);
     r.user = res;
     if (code == CLI_OK &&
         remote_asked(&r, admin_edit(r.admin, verb, f, reason, dry_run, NULL, on_result, &r)))

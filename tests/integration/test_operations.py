@@ -312,6 +312,29 @@ def test_etrn(box):
     assert re.search("smtp.etrn domain='?far.example'? jobs=3 ", log), log[-3000:]
 
 
+def test_queue_retry_forgives_links(box):
+    """retry of a queue forgives its link and no other; of everything, also links that this configuration does not name."""
+    sinks = {name: box.add(Sink(box, name=name, refuse=True)) for name in ("near", "far")}
+    connectors = [{"name": name, "type": "smtp", "address_spaces": [{"space": f"{name}.example"}],
+                   "smart_hosts": ["{}:{}".format(*sink.address)]} for name, sink in sinks.items()]
+    bridgehead = box.add(Bridgehead(box, config={"connectors": connectors}))  # tries again after a minute
+    for name in sinks:
+        bridgehead.send(f"b@{name}.example", TEXT)
+
+    def failing():
+        return sorted(link["link"] for link in bridgehead.json("status")["links"] if link["failures"])
+    wait_for(failing, lambda: failing() == ["connector:far", "connector:near"] and
+             all(q["waiting"] for q in bridgehead.json("queue", "list")))
+    sinks["near"].control("accept")
+    bridgehead.cli("queue", "retry", "near.example")
+    wait_for(lambda: sinks["near"].stats(), lambda: sinks["near"].stats()["messages"] == 1, 20)
+    assert failing() == ["connector:far"], failing()
+    bridgehead.write({"connectors": []})  # read by the command alone
+    sinks["far"].control("accept")
+    bridgehead.cli("queue", "retry", "--all")
+    wait_for(lambda: sinks["far"].stats(), lambda: sinks["far"].stats()["messages"] == 1, 20)
+
+
 def test_queue_delete_and_dry_run(box):
     """delete by sender, with --dry-run first."""
     sink, bridgehead, _ = frozen_world(box)
