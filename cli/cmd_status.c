@@ -21,7 +21,8 @@ struct look { /* what one round of questions brought */
     struct admin_status status;
     char version[32], mode[32], fsync[16], eviction[32], schema[16];
     struct table *members, *links;
-    struct party nodes, workers;
+    struct party nodes, workers, routers;
+    char master[64]; /* of the routers; "" : none */
     bool have;
 };
 struct watching {
@@ -32,7 +33,21 @@ struct watching {
     bool live, tty, failed;
 };
 
-enum { W_ROLE, W_NAME, W_HOST, W_PID, W_VERSION, W_UP, W_LEASE, W_OPEN, W_SLOTS, W_JOBS, W_RATE, W_TOTAL };
+enum {
+    W_ROLE,
+    W_NAME,
+    W_HOST,
+    W_PID,
+    W_VERSION,
+    W_UP,
+    W_LEASE,
+    W_OPEN,
+    W_SLOTS,
+    W_JOBS,
+    W_RATE,
+    W_TOTAL,
+    W_MASTER
+};
 static const struct column member_columns[] = {
     [W_ROLE] = {"role", "ROLE", COLUMN_TEXT, 8},
     [W_NAME] = {"name", NULL, COLUMN_TEXT, 0},
@@ -46,6 +61,7 @@ static const struct column member_columns[] = {
     [W_JOBS] = {"jobs", "IN HAND", COLUMN_COUNT, 0},
     [W_RATE] = {"per_minute", "A MINUTE", COLUMN_COUNT, 0}, /* messages accepted, recipients delivered */
     [W_TOTAL] = {"total", "SINCE START", COLUMN_COUNT, 0},
+    [W_MASTER] = {"master", NULL, COLUMN_BOOL, 0},
 };
 enum { L_LINK, L_SLOTS, L_FAILURES, L_NEXT, L_ERROR };
 static const struct column link_columns[] = {
@@ -115,7 +131,8 @@ static bool on_member(void *arg, const struct admin_member *m)
     struct table *t = w->now.members;
     struct member_facts f;
     member_read(m->info, &f);
-    bool alive = m->lease_ms > m->now_ms, node = span_eq(f.role, SPAN("node"));
+    bool alive = m->lease_ms > m->now_ms;
+    bool node = span_eq(f.role, SPAN("node")), router = span_eq(f.role, SPAN("router"));
     if (table_row(t) != ERR_OK || table_text(t, W_ROLE, f.role) != ERR_OK ||
         table_text(t, W_NAME, m->name) != ERR_OK || table_text(t, W_HOST, f.host) != ERR_OK ||
         table_text(t, W_VERSION, f.version) != ERR_OK)
@@ -124,14 +141,19 @@ static bool on_member(void *arg, const struct admin_member *m)
     table_number(t, W_UP, m->now_ms > f.since_ms && f.since_ms > 0 ? m->now_ms - f.since_ms : 0);
     table_number(t, W_LEASE, alive ? m->lease_ms - m->now_ms : 0);
     table_number(t, W_OPEN, f.open);
-    if (!node) {
+    if (!node && !router) {
         table_number(t, W_SLOTS, m->slots);
         table_number(t, W_JOBS, m->jobs);
     }
-    table_number(t, W_RATE, f.per_minute);
+    if (router)
+        table_number(t, W_MASTER, m->master);
+    else
+        table_number(t, W_RATE, f.per_minute);
     table_number(t, W_TOTAL, f.total);
     if (alive)
-        join(node ? &w->now.nodes : &w->now.workers, f.per_minute);
+        join(node ? &w->now.nodes : router ? &w->now.routers : &w->now.workers, f.per_minute);
+    if (alive && m->master)
+        keep(w->now.master, sizeof w->now.master, f.host);
     return true;
 }
 
@@ -204,6 +226,10 @@ static void print_screen(const struct watching *w)
                  w->now.nodes.per_minute, w->now.nodes.n == 0 ? ": NOTHING TAKES MAIL IN" : "");
     (void)printf("workers    %u, %" PRIu64 " recipients a minute delivered%s\n", w->now.workers.n,
                  w->now.workers.per_minute, w->now.workers.n == 0 ? ": WHAT IS ACCEPTED WAITS" : "");
+    if (w->now.routers.n > 0)
+        (void)printf("routers    %u, %s%s\n", w->now.routers.n,
+                     w->now.master[0] != '\0' ? "master " : "NONE IS MASTER: ROUTES STAY AS THEY ARE",
+                     w->now.master);
     if (w->live)
         (void)printf("a second   %.0f accepted, %.0f delivered, %.0f bounced, %.0f deferrals\n",
                      rate(w, c->accepted, b->accepted), rate(w, c->delivered, b->delivered),

@@ -214,6 +214,7 @@ enum err admin_open(struct loop *l, const struct config *conf, ms_t patience_ms,
     (void)snprintf(a->ns, sizeof a->ns, "%s", root->redis.namespace_);
     (void)snprintf(a->cfg_tag, sizeof a->cfg_tag, "{%s.cfg}", a->ns);
     (void)snprintf(a->sem_tag, sizeof a->sem_tag, "{%s.sem}", a->ns);
+    (void)snprintf(a->rt_tag, sizeof a->rt_tag, "{%s.rt}", a->ns);
     enum err e = redis_settings_init(&a->settings, root, "bridgehead", ec);
     if (e == ERR_OK)
         e = redis_topology_new(l, &a->settings, moved, a, &a->topology, ec);

@@ -190,14 +190,16 @@ struct admin_status {
 typedef void admin_status_fn(void *arg, enum err e, const struct admin_status *s, const char *why);
 enum err admin_status(struct admin *a, admin_status_fn *done, void *arg) MUST_USE;
 
-struct admin_member { /* a node or a worker with a lease */
+struct admin_member { /* a node, worker or router with a lease */
     struct span name;
     struct span info; /* what it says of itself */
     ms_t lease_ms;    /* end; earlier than now: dead, not reaped yet */
     uint64_t slots;   /* connections it holds */
     uint64_t jobs;    /* in hand, all partitions */
+    bool master;      /* the router that decides for its group */
     ms_t now_ms;
 };
+/* Nodes and workers by name, then routers by name. */
 typedef bool admin_member_fn(void *arg, const struct admin_member *m);
 enum err admin_members(struct admin *a, admin_member_fn *each, admin_done_fn *done, void *arg) MUST_USE;
 

@@ -4,7 +4,7 @@
  *   admin_queues.c   lists of destination queues, freezing
  *   admin_job.c      one job; admin_jobs.c going through all; admin_edit.c changing them on the way
  *   admin_message.c  one message, its body, its history
- *   admin_status.c   counters; admin_members.c nodes, workers, links
+ *   admin_status.c   counters; admin_members.c nodes, workers, routers, links
  *
  * An operation asks one question at a time:
  *
@@ -46,7 +46,7 @@ struct admin {
     struct body_codec *codec;
     uint64_t history;
     ms_t patience_ms;
-    char ns[NAMESPACE_MAX + 1], cfg_tag[REDIS_TAG_MAX], sem_tag[REDIS_TAG_MAX];
+    char ns[NAMESPACE_MAX + 1], cfg_tag[REDIS_TAG_MAX], sem_tag[REDIS_TAG_MAX], rt_tag[REDIS_TAG_MAX];
     struct span *tags; /* of the partitions; point into tag_bytes */
     char (*tag_bytes)[REDIS_TAG_MAX];
     unsigned partitions; /* 0: not known yet */

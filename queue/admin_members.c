@@ -8,12 +8,14 @@
 enum {
     MEMBER_FIELDS = 4,
     WORKER_FIELDS = 3,
+    ROUTER_FIELDS = 3,
     LINK_FIELDS = 5,
     SLOT_FIELDS = 2,
     MEMBERS_PAGE = 100,
     SLOTS_PAGE = 500,
     PAGE_HEAD = 2,
     SLOTS_HEAD = 3,
+    ROUTERS_HEAD = 3,
     ROWS_MAX = 1000000,
     CURSOR_MAX = 32
 };
@@ -23,6 +25,7 @@ enum {
 struct row {
     struct span name, text;
     uint64_t lease_ms, slots, jobs, failures, until_ms, since_ms;
+    bool master;
     char bytes[];
 };
 struct rows {
@@ -179,10 +182,41 @@ static void tell_members(struct gather *g)
                                  .lease_ms = row->lease_ms,
                                  .slots = row->slots,
                                  .jobs = row->jobs,
+                                 .master = row->master,
                                  .now_ms = g->now_ms};
         more = g->each.member(g->arg, &m);
     }
     admin_end(&g->op, ERR_OK, "");
+}
+
+/* Routers are members of their own kind, with leases of their own: none are there when routing was never
+ * used. */
+static void read_routers(struct admin_op *op, const struct redisReply *reply)
+{
+    struct gather *g = (struct gather *)op;
+    struct span master = reply_text_at(reply, 1);
+    for (size_t at = ROUTERS_HEAD; at + ROUTER_FIELDS <= reply_count(reply); at += ROUTER_FIELDS) {
+        struct row *row = row_add(&g->rows, reply_text_at(reply, at), reply_text_at(reply, at + 2));
+        if (row == NULL) {
+            admin_end(op, ERR_NOMEM, "");
+            return;
+        }
+        row->lease_ms = reply_u64_at(reply, at + 1, 0);
+        row->master = span_eq(row->name, master);
+    }
+    if (g->rows.count > g->known)
+        qsort(g->rows.items + g->known, g->rows.count - g->known, sizeof g->rows.items[0], by_name);
+    tell_members(g);
+}
+
+static void ask_routers(struct admin_op *op)
+{
+    struct redis_request *rq = admin_script(op, read_routers, SCRIPT_ROUTING, span_cstr(op->a->rt_tag), 1);
+    if (rq == NULL)
+        return;
+    rq->flags |= REQUEST_LENIENT;
+    redis_arg_str(rq, "routers");
+    admin_send(op, rq);
 }
 
 static void ask_workers(struct admin_op *op);
@@ -196,7 +230,7 @@ static void read_workers(struct admin_op *op, const struct redisReply *reply)
             row->jobs += reply_u64_at(reply, at + 2, 0);
     }
     if (++g->partition == op->a->partitions)
-        tell_members(g);
+        ask_routers(op);
     else
         ask_workers(op);
 }

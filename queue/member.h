@@ -1,16 +1,16 @@
-/* queue/member.h — what a node or a worker says of itself in the list of members: words "key=value" with
- * blanks between. Who reads it skips words that it does not know. */
+/* queue/member.h — what a node, a worker or a router says of itself in the list of members: words "key=value"
+ * with blanks between. Who reads it skips words that it does not know. */
 #pragma once
 #include "common/buf.h"
 #include "common/clock.h"
 
 struct member_facts {
-    struct span role; /* "node", "worker" */
+    struct span role; /* "node", "worker", "router" */
     struct span host, version;
     uint64_t pid, since_ms; /* start, wall clock */
-    uint64_t total;         /* messages accepted, or recipients delivered, since then */
+    uint64_t total;         /* messages accepted, recipients delivered, or heard of neighbours, since then */
     uint64_t per_minute;    /* of these, lately */
-    uint64_t open;          /* sessions, or connections */
+    uint64_t open;          /* sessions, connections, or neighbours in step */
 };
 enum { MEMBER_TEXT_MAX = 1024 };
 /* What is no letter, digit or one of "._:-" becomes "_"; long words are cut. */

@@ -120,12 +120,12 @@ enum err routing_take(struct routing *r, const struct routing_seat *seat, ms_t l
     return ERR_OK;
 }
 
-enum err routing_renew(struct routing *r, const struct routing_seat *seat, ms_t lease_ms,
+enum err routing_renew(struct routing *r, const struct routing_seat *seat, ms_t lease_ms, struct span info,
                        routing_done_fn *done, void *arg)
 {
     char text[24];
-    struct span args[] = {number_text(lease_ms, text)};
-    return send_plain(r, "renew", seat, args, 1, done, arg);
+    struct span args[] = {number_text(lease_ms, text), span_first(info, 256)};
+    return send_plain(r, "renew", seat, args, 2, done, arg);
 }
 
 enum err routing_leave(struct routing *r, const struct routing_seat *seat, routing_done_fn *done, void *arg)

@@ -27,7 +27,7 @@ typedef void routing_lease_fn(void *arg, enum err e, const struct routing_lease 
 /* Also says that this router lives. info: what others are shown (at most 256 bytes). */
 enum err routing_take(struct routing *r, const struct routing_seat *seat, ms_t lease_ms, struct span info,
                       routing_lease_fn *done, void *arg) MUST_USE;
-enum err routing_renew(struct routing *r, const struct routing_seat *seat, ms_t lease_ms,
+enum err routing_renew(struct routing *r, const struct routing_seat *seat, ms_t lease_ms, struct span info,
                        routing_done_fn *done, void *arg) MUST_USE;
 enum err routing_leave(struct routing *r, const struct routing_seat *seat, routing_done_fn *done,
                        void *arg) MUST_USE;

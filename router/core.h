@@ -47,6 +47,7 @@ struct router {
     uint8_t org_key[SIGN_KEY_LEN];
     char name[ROUTING_NAME_MAX + 1], hostname[256];
     uint64_t instance;
+    ms_t started_ms; /* wall clock */
     bool draining, drained;
 
     /* master.c */

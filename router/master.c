@@ -1,10 +1,13 @@
+#include "common/clock.h"
 #include "common/log.h"
+#include "queue/member.h"
 #include "router/core.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { RENEW_PART = 5, LOOK_PART = 4, LOOK_MIN_MS = 20, LOOK_MAX_MS = 1000 };
+enum { RENEW_PART = 5, LOOK_PART = 4, LOOK_MIN_MS = 20, LOOK_MAX_MS = 1000, INFO_MAX = 257 };
 
 static const char *const state_names[] = {"standby", "loading", "master"};
 
@@ -89,6 +92,24 @@ static void on_renewed(void *arg, enum err e, const char *why)
         router_refused(r, e, "renew", why);
 }
 
+/* What `bridgehead status` shows of this router. */
+static struct span info_of(const struct router *r, char out[INFO_MAX])
+{
+    struct buf text;
+    struct member_facts f = {.role = SPAN("router"),
+                             .host = span_cstr(r->name),
+                             .version = SPAN(BRIDGEHEAD_VERSION),
+                             .pid = (uint64_t)getpid(),
+                             .since_ms = r->started_ms,
+                             .total = metric_get(&r->m.received),
+                             .open = metric_get(&r->m.adjacencies)};
+    buf_init(&text, INFO_MAX);
+    (void)!member_write(&f, &text); /* what does not fit is left out */
+    (void)snprintf(out, INFO_MAX, SPAN_FMT, SPAN_ARG(buf_span(&text)));
+    buf_done(&text);
+    return span_cstr(out);
+}
+
 static void renew(struct router *r)
 {
     if (!router_may_act(r))
@@ -97,7 +118,8 @@ static void renew(struct router *r)
     if (r->renewing)
         return;
     r->asked_ms = loop_now(r->loop);
-    r->renewing = routing_renew(r->routing, &r->seat, lease_ms(r), on_renewed, r) == ERR_OK;
+    char info[INFO_MAX];
+    r->renewing = routing_renew(r->routing, &r->seat, lease_ms(r), info_of(r, info), on_renewed, r) == ERR_OK;
 }
 
 /* --- Taking over ------------------------------------------------------------------------------------ */
@@ -192,16 +214,15 @@ static void on_lease(void *arg, enum err e, const struct routing_lease *lease, c
 
 static void look(struct router *r)
 {
-    char info[96];
+    char info[INFO_MAX];
     if (r->asking || r->draining)
         return;
     if (r->save_busy || r->publish_busy) { /* what an earlier mastership asked is not answered yet */
         timer_set(r->lease, LOOK_MIN_MS);
         return;
     }
-    (void)snprintf(info, sizeof info, "bridgehead %s", BRIDGEHEAD_VERSION);
     r->asked_ms = loop_now(r->loop);
-    r->asking = routing_take(r->routing, &r->seat, lease_ms(r), span_cstr(info), on_lease, r) == ERR_OK;
+    r->asking = routing_take(r->routing, &r->seat, lease_ms(r), info_of(r, info), on_lease, r) == ERR_OK;
     if (!r->asking)
         timer_set(r->lease, LOOK_MAX_MS);
 }

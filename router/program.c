@@ -114,6 +114,7 @@ static enum err program_start(void *self, struct errctx *ec)
         e = routing_open(r->loop, r->conf, PATIENCE_MS, &r->routing, ec);
     if (e == ERR_OK) {
         r->instance = rng_system_seed();
+        r->started_ms = clock_wall(&clock_system);
         choose_name(r);
         metric_set(&r->m.neighbours, r->root->routing_group.neighbours.count);
         if (master_start(r) != ERR_OK)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- queue/lua/master.lua: the lease of the master router, and what only its holder may write.
 -- ARGV: 3 verb, 4 router, then
---   take lease info | renew token lease | leave token | load token
+--   take lease info | renew token lease [info] | leave token | load token
 --   save token version config | publish token notify(0|1) bytes | links token {connector, bytes}*
 --   peers token bytes | event token {what, group, connector, version, text}*
 --   reports token max | asked token max | answer token id code text
@@ -63,6 +63,9 @@ function verbs.renew()
   local lease = lease_of(ARGV[6])
   call('HSET', p .. 'master', 'u', string.format('%.0f', now + lease))
   call('ZADD', p .. 'routers', now + lease, router)
+  if ARGV[7] then
+    call('HSET', p .. 'info', router, str(ARGV[7], 0, 256, 'info'))
+  end
   return 1
 end
 

@@ -280,6 +280,11 @@ def test_run_starts_it(box):
                 "router": FAST, "delivery": {"retry": {"glitch": ["1s"], "schedule": ["1s"], "jitter_percent": 0}}}
     bridgehead = box.add(Bridgehead(box, smart_host=sink.address, config=settings))
     wait_for("a master", lambda: bridgehead.metric("bridgehead_router_master", "router") == 1)
+    wait_for("all daemons in the list", lambda: [m["role"] for m in bridgehead.json("status")["members"]] ==
+             ["node", "worker", "router"])
+    router = bridgehead.json("status")["members"][2]
+    assert router["master"] and router["lease_ms"] > 0 and router["pid"] and router["up_ms"] is not None, router
+    assert "routers    1, master " in bridgehead.cli("status").stdout
     bridgehead.send(["b@far.example"], message("first"))
     wait_for("delivery", lambda: sink.stats()["messages"] == 1)
     wait_for("a report", lambda: bridgehead.metric("bridgehead_router_reports_total", "router") >= 1)

@@ -33,6 +33,9 @@ class Routing(StoreTest):
         self.assertEqual(other[:2], [0, A.encode()])
         self.assertTrue(0 < other[2] <= 10000)
         self.assertEqual(self.master("renew", A, token, 10000), 1)
+        self.assertEqual(self.master("renew", A, token, 10000, "role=router"), 1)
+        self.assertIn(b"role=router", self.ask("routers"))
+        self.refuses("BADARG", self.master, "renew", A, token, 10000, "x" * 257)
         self.refuses("EXPIRED", self.master, "renew", B, token, 10000)
         self.refuses("EXPIRED", self.master, "renew", A, token + 1, 10000)
 
