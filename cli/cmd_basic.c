@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "node/metrics.h"
 #include "queue/redis_metrics.h"
+#include "queue/survey.h"
 #include "router/metrics.h"
 #include "worker/metrics.h"
 
@@ -72,6 +73,8 @@ static enum err metrics_docs(struct buf *out)
     } modules[] = {
         {"Node", node_metrics_desc, node_metrics_count},
         {"Shared queue (node and worker)", redis_metrics_desc, redis_metrics_count},
+        {"Queues (worker)", queue_metrics_desc, queue_metrics_count},
+        {"Queues by state (worker)", queue_state_metrics_desc, queue_state_metrics_count},
         {"Worker", worker_metrics_desc, worker_metrics_count},
         {"Router", router_metrics_desc, router_metrics_count},
     };

@@ -41,6 +41,9 @@ enum admin_queue_state {
     ADMIN_SCHEDULED, /* waiting because the sender wanted it */
 };
 const char *admin_queue_state_name(enum admin_queue_state s); /* "Frozen" */
+struct admin_queue;
+/* By its other fields; deferred: how many of its jobs have been put back. */
+enum admin_queue_state admin_queue_state_of(const struct admin_queue *q, uint64_t deferred);
 
 struct admin_queue {
     struct span domain;
@@ -165,7 +168,7 @@ enum err admin_track(struct admin *a, const struct msgid *id, admin_event_fn *ea
 #define ADMIN_COUNTERS(X) \
     X(accepted) X(bytes) X(jobs) X(ended) X(gone) X(delivered) X(bounced) X(deferred) X(badmail) X(interrupted) \
     X(quarantined) X(canceled) X(deleted) X(ghosts) X(queues) X(frozen) X(badmail_now) X(quarantine_now) \
-    X(workers) X(events) X(spreading)
+    X(workers) X(events) X(spreading) X(in_hand)
 /* clang-format on */
 struct admin_counters {
 #define X(name) uint64_t name;

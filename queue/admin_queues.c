@@ -124,7 +124,7 @@ static void merge(struct admin_queue *into, const struct row *row, uint64_t *def
         read_frozen(row->frozen, into);
 }
 
-static enum admin_queue_state state_of(const struct admin_queue *q, uint64_t deferred)
+enum admin_queue_state admin_queue_state_of(const struct admin_queue *q, uint64_t deferred)
 {
     if (q->frozen_ms != 0)
         return ADMIN_FROZEN;
@@ -147,7 +147,7 @@ static void tell_all(struct queues *q)
                 merge(&one, q->rows[next], &deferred);
         }
         (void)queue_name_read(q->rows[i]->name, &one.domain, &one.klass);
-        one.state = state_of(&one, deferred);
+        one.state = admin_queue_state_of(&one, deferred);
         if (!q->each(q->arg, &one))
             break;
     }

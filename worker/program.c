@@ -2,6 +2,7 @@
 #include "common/io/daemon.h"
 #include "common/log.h"
 #include "queue/routing.h"
+#include "queue/survey.h"
 #include "worker/worker.h"
 
 enum { ROUTING_PATIENCE_MS = 2000 };
@@ -14,12 +15,15 @@ struct program {
     struct dns *dns;
     struct routing *routing; /* NULL: no routing daemon is configured */
     struct worker *worker;
+    struct survey *survey;
 };
 
 static void program_stop(void *self)
 {
     struct program *p = self;
 
+    survey_free(p->survey);
+    p->survey = NULL;
     worker_stop(p->worker);
     store_free(p->store);
     worker_free(p->worker);
@@ -49,6 +53,8 @@ static enum err program_start(void *self, struct errctx *ec)
     deps.dns = p->dns;
     if (e == ERR_OK)
         e = worker_new(&deps, p->conf, &p->worker, ec);
+    if (e == ERR_OK)
+        e = survey_open(p->loop, p->conf, &p->survey, ec);
     if (e != ERR_OK)
         program_stop(p);
     return e;
@@ -56,7 +62,10 @@ static enum err program_start(void *self, struct errctx *ec)
 
 static void program_reload(void *self, struct config *next)
 {
-    worker_reload(((struct program *)self)->worker, next);
+    struct program *p = self;
+
+    worker_reload(p->worker, next);
+    survey_reload(p->survey, next);
 }
 
 static void program_drain(void *self)
@@ -85,7 +94,9 @@ static enum err program_metrics(void *self, struct buf *out)
     const void *const structs[] = {worker_counters(p->worker)};
     enum err e = metrics_write(out, worker_metrics_desc, worker_metrics_count, structs, 1, "");
 
-    return e == ERR_OK ? store_metrics(p->store, out) : e;
+    if (e == ERR_OK)
+        e = store_metrics(p->store, out);
+    return e == ERR_OK ? survey_metrics(p->survey, out) : e;
 }
 
 static const struct daemon_hooks hooks = {

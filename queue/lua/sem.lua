@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- queue/lua/sem.lua: members with a lease, and the connection slots they hold (keeps I11).
 -- ARGV: 3 verb, then
---   hello worker lease info | renew worker lease [info] | bye worker | reap max
+--   hello worker lease info | renew worker lease [info] | bye worker | reap max | turn who lease
 --   get worker link want cap_link cap_total | put worker link n | sync worker lease {link n}*
 -- Returns an integer: README.md.
 -- include "lib/head.lua"
@@ -120,6 +120,19 @@ function verbs.reap()
     call('DEL', p .. 'l:' .. link)
   end
   return reclaim(max, now)
+end
+
+-- The one of all that ask who does what need be done once: whoever had it last, or nobody.
+function verbs.turn()
+  local who, lease = member_of(ARGV[4]), int(ARGV[5], LEASE_MAX, 'lease')
+  local have = call('GET', p .. 'turn')
+  if lease < 1 then
+    fail('BADARG lease')
+  elseif have and have ~= who then
+    return 0
+  end
+  call('SET', p .. 'turn', who, 'PX', lease)
+  return 1
 end
 
 local verb = verbs[ARGV[3] or '']

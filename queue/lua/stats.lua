@@ -21,5 +21,10 @@ add('workers', call('ZCARD', p .. 'wk'))
 add('token', call('GET', p .. 'tok') or '0')
 add('events', call('XLEN', p .. 'ev'))
 add('spreading', call('ZCARD', p .. 'sp'))
+local in_hand = 0
+for _, w in ipairs(call('ZRANGE', p .. 'wk', 0, 999)) do
+  in_hand = in_hand + call('HLEN', p .. 'c:' .. w)
+end
+add('in_hand', in_hand)
 add('now', clock())
 return reply

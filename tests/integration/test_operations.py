@@ -517,7 +517,7 @@ def test_metrics_and_health(box):
         assert status == 200 and "# HELP" in text and "# TYPE" in text, text[:300]
         assert bridgehead.get("/nothing", part)[0] == 404
     documented = (ROOT / "docs" / "metrics.md").read_text()
-    for part, chapters in (("node", ("Node", "Shared queue")), ("worker", ("Shared queue", "Worker"))):
+    for part, chapters in (("node", ("Node", "Shared queue")), ("worker", ("Shared queue", "Queues", "Queues by state", "Worker"))):
         text = bridgehead.get("/metrics", part)[1]
         for chapter in chapters:
             names = re.findall(r"^\| `(\w+)` \|", re.search(rf"^## {chapter}.*?(?=^## |\Z)", documented, re.M | re.S)[0], re.M)
@@ -525,6 +525,37 @@ def test_metrics_and_health(box):
             assert names and not missing, (part, chapter, missing)
     assert bridgehead.metric("bridgehead_smtp_messages_accepted_total", "node") == 30
     wait_for("30 deliveries to be counted", lambda: bridgehead.metric("bridgehead_worker_delivered_total", "worker") == 30)
+
+
+def test_queue_metrics(box):
+    """One of two workers tells what is queued, and the other one says 0 in all but the caps."""
+    sink = box.add(Sink(box, refuse=True))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address, verb="run"))
+    second = Bridgehead(box, "second", base=bridgehead, verb="worker", ready=False)
+    second.http = {"worker": (box.host, box.port())}
+    second.write({"worker": {"http": "{}:{}".format(*second.http["worker"])},
+                  "redis": {"url": f"unix://{bridgehead.redis_socket()}"}})
+    box.add(second)
+    bridgehead.cli("queue", "freeze", "cold.example")
+    for recipient in ("a@cold.example", "b@cold.example", "a@far.example", "b@far.example", "c@far.example"):
+        bridgehead.send(recipient, TEXT)
+
+    def told():
+        """What all workers together say."""
+        total = {}
+        for worker in (bridgehead, second):
+            for line in worker.get("/metrics", "worker")[1].splitlines():
+                if line.startswith("bridgehead_queue_"):
+                    name, value = line[len("bridgehead_queue_"):].split(" ")
+                    total[name] = total.get(name, 0) + int(value)
+        return total
+    expected = {"told": 1, "messages": 5, "in_hand": 0, "frozen": 1, "badmail": 0, "slots": 0, 'waiting{state="Frozen"}': 2,
+                'waiting{state="Retry"}': 3, 'waiting{state="Ready"}': 0, "slots_limit": 2000, "slots_domain_limit": 200}
+
+    def as_expected():
+        now = told()
+        return {k: now.get(k) for k in expected} == expected and 0 < now["oldest_seconds"] < 300
+    wait_for(told, as_expected, 60)
 
 
 def test_log_lines(box):

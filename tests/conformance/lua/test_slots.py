@@ -23,6 +23,14 @@ class Slots(StoreTest):
         self.assertEqual(self.sem.call("sem", "put", "b", "x", 2), 1)
         self.assertEqual([self.get("a", "x", 5), self.get("b", "y", 5)], [2, 0])
 
+    def test_one_has_the_turn(self):
+        def turn(who, lease=10000):
+            return self.sem.call("sem", "turn", who, lease)
+        self.assertEqual([turn("a"), turn("b"), turn("a", 1)], [1, 0, 1])
+        while not turn("b"):  # until its lease of a millisecond is over
+            pass
+        self.assertEqual([turn("a"), turn("b")], [0, 1])
+
     def test_cap_lowered_below_what_is_held(self):
         self.hello("a")
         self.get("a", "x", 8)
