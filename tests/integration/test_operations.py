@@ -424,6 +424,37 @@ def test_status_and_json(box):
     assert queue["queue"] == "far.example" and queue["waiting"] + queue["in_hand"] == 10, queue
 
 
+def keys_of(value, path):
+    """The path of every key in a JSON document."""
+    if isinstance(value, dict):
+        return {found for key, inner in value.items() for found in {f"{path}.{key}"} | keys_of(inner, f"{path}.{key}")}
+    return {found for inner in value for found in keys_of(inner, path + "[]")} if isinstance(value, list) else set()
+
+
+def test_json_keys(box):
+    """Programs read what -o json prints: a key that comes or goes is a change of tests/golden/cli_json.txt."""
+    sink = box.add(Sink(box, rules=["rcpt:550 5.1.1 no such user"]))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address, config=QUICK))
+    wait_for("node and worker in the list", lambda: len(bridgehead.json("status")["members"]) == 2)
+    bad = bridgehead.send("b@far.example", TEXT, sender="")
+    wait_for("badmail", lambda: bridgehead.json("badmail", "list"))
+    bridgehead.cli("queue", "freeze", "cold.example")
+    cold = bridgehead.send("b@cold.example", TEXT)
+    sink.stop()
+    bridgehead.send("b@far.example", TEXT)
+    wait_for("a link that fails", lambda: bridgehead.json("status")["links"])
+    found = set()
+    for command in (["status"], ["queue", "list"], ["queue", "show", "cold.example"], ["queue", "delete", "--all", "--dry-run"],
+                    ["message", "show", cold], ["message", "track", cold], ["badmail", "list"], ["badmail", "show", bad],
+                    ["badmail", "delete", "--all", "--dry-run"]):
+        found |= keys_of(bridgehead.json(*command), " ".join(w for w in command if w not in (cold, bad, "cold.example")))
+    golden = ROOT / "tests" / "golden" / "cli_json.txt"
+    if os.environ.get("GOLDEN_UPDATE"):
+        golden.write_text("".join(f"{line}\n" for line in sorted(found)))
+    expected = set(golden.read_text().splitlines())
+    assert found == expected, f"new: {sorted(found - expected)}; gone: {sorted(expected - found)}"
+
+
 def test_send_command(box):
     """`bridgehead send` injects a message."""
     bridgehead = box.add(Bridgehead(box))
