@@ -1,5 +1,7 @@
 /* cli/cmd_config.c — the configuration: checked, shown, described. */
 #include "cli/commands.h"
+#include "cli/config_review.h"
+#include "cli/remote.h"
 #include "common/io/tls.h"
 #include "router/router.h"
 
@@ -8,6 +10,7 @@
 
 extern char **environ;
 
+enum { LIVE_TIMEOUT_MS = 10000 };
 enum { PROBLEMS_BYTES_MAX = 1 << 20, SHOWN_BYTES_MAX = 64 << 20 };
 
 static int print_or_fail(struct cli *cli, enum err e, struct buf *out)
@@ -86,32 +89,59 @@ static int print_json(const char *file, struct span problems, struct span warnin
     return code;
 }
 
+static int print_text(const char *file, const struct buf *problems, const struct buf *warnings, size_t tried)
+{
+    (void)fputs(buf_cstr(problems), stderr);
+    for (struct span line, rest = buf_span(warnings); rest.len > 0;) {
+        (void)span_cut(rest, '\n', &line, &rest);
+        (void)fprintf(stderr, "warning: " SPAN_FMT "\n", SPAN_ARG(line));
+    }
+    if (problems->len > 0)
+        return CLI_OK;
+    if (tried > 0)
+        return printf("%s is in order; %zu targets answer\n", file, tried) < 0 ? CLI_FAILED : CLI_OK;
+    return printf("%s is in order\n", file) < 0 ? CLI_FAILED : CLI_OK;
+}
+
+/* Beyond what the loader sees. */
+static int review(struct cli *cli, struct buf *problems, struct buf *warnings, size_t *ret_tried)
+{
+    const char *timeout = cli_opt(cli, "timeout");
+    struct errctx ec = {""};
+    ms_t ms = LIVE_TIMEOUT_MS;
+    if (timeout != NULL && (duration_parse(span_cstr(timeout), &ms) != ERR_OK || ms == 0))
+        return cli_fail(cli, CLI_USAGE, "--timeout takes 10s or 2m, not '%s'", timeout);
+    check_files(cli->config_path, config_root(cli->conf), problems);
+    check_advice(cli->config_path, config_root(cli->conf), warnings);
+    enum err e = config_warnings(cli->conf, cli->config_path, warnings);
+    if (e == ERR_OK && cli_opt(cli, "live") != NULL)
+        e = config_try_targets(cli->conf, cli->config_path, ms, problems, ret_tried, &ec);
+    if (e == ERR_OK)
+        return CLI_OK;
+    return cli_fail(cli, CLI_FAILED, "%s%s%s", err_text(e), ec.msg[0] != '\0' ? ": " : "", ec.msg);
+}
+
 int cmd_config_check(struct cli *cli)
 {
     struct buf problems, warnings;
     struct errctx ec = {""};
+    size_t tried = 0;
+    int code = CLI_OK;
     if (cli->nargs == 1)
         cli->config_path = cli->args[0];
     buf_init(&problems, PROBLEMS_BYTES_MAX);
     buf_init(&warnings, PROBLEMS_BYTES_MAX);
-    enum err e = config_load(cli->config_path, environ, &cli->conf, &problems, &ec);
-    if (e == ERR_OK) {
-        check_files(cli->config_path, config_root(cli->conf), &problems);
-        check_advice(cli->config_path, config_root(cli->conf), &warnings);
-    }
-    int code = CLI_OK;
-    if (cli->output == CLI_JSON)
+    enum err e = config_load_marked(cli->config_path, environ, &cli->conf, &problems, &ec);
+    if (e == ERR_OK)
+        code = review(cli, &problems, &warnings, &tried);
+    if (code == CLI_OK && cli->output == CLI_JSON)
         code = print_json(cli->config_path, buf_span(&problems), buf_span(&warnings));
-    else if (problems.len > 0)
-        (void)fputs(buf_cstr(&problems), stderr);
-    else if (printf("%s is in order\n", cli->config_path) < 0)
-        code = CLI_FAILED;
-    if (cli->output != CLI_JSON && warnings.len > 0)
-        (void)fprintf(stderr, "warning: %s", buf_cstr(&warnings));
-    if (e != ERR_OK || problems.len > 0)
+    else if (code == CLI_OK)
+        code = print_text(cli->config_path, &problems, &warnings, tried);
+    if (code == CLI_OK && (e != ERR_OK || problems.len > 0))
         code = CLI_CONFIG;
-    buf_done(&warnings);
     buf_done(&problems);
+    buf_done(&warnings);
     return code;
 }
 

@@ -74,6 +74,11 @@ static const struct cli_optdesc history_opts[] = {
     {"max", 0, "N", "at most so many, the newest; default 50, at most 10000"},
     {NULL, 0, NULL, NULL},
 };
+static const struct cli_optdesc check_opts[] = {
+    {"live", 0, NULL, "also resolve every target of every connector, connect, and wait for its greeting"},
+    {"timeout", 0, "DURATION", "longest wait for each answer of a target; default 10s"},
+    {NULL, 0, NULL, NULL},
+};
 static const struct cli_optdesc fsck_opts[] = {
     {"repair", 0, NULL, "mend what can be mended"},
     {NULL, 0, NULL, NULL},
@@ -146,7 +151,9 @@ const struct verb cli_verbs[] = {
 
     {"config show", settings, "", 0, 0, "the settings in force, defaults included; of secrets the file's name", NULL, NULL, cmd_config_show},
     {"config schema", settings, "", 0, 0, "the JSON schema of the configuration, for editors", NULL, NULL, cmd_config_schema},
-    {"config check", settings, "[FILE]", 0, 1, "check the configuration and the files it names; every problem with its line", NULL, NULL, cmd_config_check},
+    {"config check", settings, "[FILE]", 0, 1, "check the configuration and the files it names; every problem with its line",
+     "Warnings are about what is allowed but perhaps not meant, such as address spaces that overlap; they do not change\n"
+     "the exit code.", check_opts, cmd_config_check},
 
     {"help", other, "[COMMAND]", 0, 2, "this, or what a command does", NULL, NULL, cmd_help},
     {"docs", other, "cli|settings|metrics", 1, 1, "a generated reference, in Markdown", NULL, NULL, cmd_docs},

@@ -10,31 +10,32 @@
 
 /* --- names that must be unique ------------------------------------------------------------------- */
 
-struct name {
-    const char *text;
-    size_t index;
-};
-
 static int by_text(const void *a, const void *b)
 {
-    const struct name *x = a, *y = b;
+    const struct conf_name *x = a, *y = b;
     int c = strcmp(x->text, y->text);
     return c != 0 ? c : (x->index > y->index) - (x->index < y->index);
+}
+
+void conf_sort_names(struct conf_name *names, size_t n)
+{
+    if (n > 0)
+        qsort(names, n, sizeof *names, by_text);
 }
 
 /* list: {items, count}; the name is at offset of an item of the given size. */
 static void check_unique(struct loader *l, const char *key, const char *word, struct conf_list list,
                          size_t size, size_t offset)
 {
-    struct name *names = malloc((list.count + 1) * sizeof *names);
+    struct conf_name *names = malloc((list.count + 1) * sizeof *names);
     if (names == NULL) {
         l->out_of_memory = true;
         return;
     }
     const char *base = list.items;
     for (size_t i = 0; i < list.count; i++)
-        names[i] = (struct name){*(char *const *)(const void *)(base + i * size + offset), i};
-    qsort(names, list.count, sizeof *names, by_text);
+        names[i] = (struct conf_name){*(char *const *)(const void *)(base + i * size + offset), i};
+    conf_sort_names(names, list.count);
     for (size_t i = 1; i < list.count && l->nproblems <= PROBLEMS_MAX; i++) {
         if (names[i].text[0] == '\0' || strcmp(names[i].text, names[i - 1].text) != 0)
             continue;

@@ -30,42 +30,30 @@ static void check_keys(struct loader *l, const struct conf_root *r)
                      "release_below is not below hold_above: a connector would never be held");
 }
 
-struct named_key {
-    const char *key;
-    size_t neighbour;
-};
-
-static int by_key(const void *a, const void *b)
-{
-    const struct named_key *x = a, *y = b;
-    int c = strcmp(x->key, y->key);
-    return c != 0 ? c : (x->neighbour > y->neighbour) - (x->neighbour < y->neighbour);
-}
-
 /* A key says who is speaking: one key, one neighbour. */
 static void check_shared_keys(struct loader *l, const struct conf_routing_group *g)
 {
     size_t n = 0, room = 0;
     for (size_t i = 0; i < g->neighbours.count; i++)
         room += g->neighbours.items[i].keys.count;
-    struct named_key *all = malloc((room + 1) * sizeof *all);
+    struct conf_name *all = malloc((room + 1) * sizeof *all);
     if (all == NULL) {
         l->out_of_memory = true;
         return;
     }
     for (size_t i = 0; i < g->neighbours.count; i++)
         for (size_t k = 0; k < g->neighbours.items[i].keys.count; k++)
-            all[n++] = (struct named_key){g->neighbours.items[i].keys.items[k], i};
-    qsort(all, n, sizeof *all, by_key);
+            all[n++] = (struct conf_name){g->neighbours.items[i].keys.items[k], i};
+    conf_sort_names(all, n);
     for (size_t i = 1; i < n && l->nproblems <= PROBLEMS_MAX; i++) {
-        const struct conf_neighbour *b = &g->neighbours.items[all[i].neighbour];
+        const struct conf_neighbour *b = &g->neighbours.items[all[i].index];
         char where[64];
-        if (strcmp(all[i].key, all[i - 1].key) != 0)
+        if (strcmp(all[i].text, all[i - 1].text) != 0)
             continue;
-        (void)snprintf(where, sizeof where, "routing_group.neighbours[%zu].keys", all[i].neighbour);
+        (void)snprintf(where, sizeof where, "routing_group.neighbours[%zu].keys", all[i].index);
         conf_problem(l, conf_mark(l, &b->keys), where,
-                     "%.8s... is also a key of neighbour '%s'; each needs its own", all[i].key,
-                     g->neighbours.items[all[i - 1].neighbour].group);
+                     "%.8s... is also a key of neighbour '%s'; each needs its own", all[i].text,
+                     g->neighbours.items[all[i - 1].index].group);
     }
     free(all);
 }

@@ -68,7 +68,7 @@ static void load_tree(struct loader *l, struct span yaml, char *const *env)
         conf_cross_check(l);
 }
 
-enum err config_parse(struct span yaml, const char *name, const char *base_dir, char *const *env,
+static enum err parse(struct span yaml, const char *name, const char *base_dir, char *const *env, bool marked,
                       struct config **ret, struct buf *problems, struct errctx *ec)
 {
     struct config *c = calloc(1, sizeof *c);
@@ -80,7 +80,12 @@ enum err config_parse(struct span yaml, const char *name, const char *base_dir, 
     arena_init(&l.tree, TREE_MAX);
     load_tree(&l, yaml, env);
     arena_done(&l.tree);
-    free(l.marks);
+    if (marked) {
+        c->marks = l.marks;
+        c->nmarks = l.nmarks;
+    } else {
+        free(l.marks);
+    }
     enum err e = l.out_of_memory ? ERR_NOMEM : l.nproblems > 0 ? ERR_CONFIG : ERR_OK;
     if (l.nproblems > PROBLEMS_MAX && problems != NULL)
         (void)!buf_addf(problems, "%s: %zu more problems\n", name, l.nproblems - PROBLEMS_MAX);
@@ -90,6 +95,12 @@ enum err config_parse(struct span yaml, const char *name, const char *base_dir, 
     }
     config_unref(c);
     return e == ERR_NOMEM ? err_set(ec, e, "%s: %s", name, err_text(e)) : e;
+}
+
+enum err config_parse(struct span yaml, const char *name, const char *base_dir, char *const *env,
+                      struct config **ret, struct buf *problems, struct errctx *ec)
+{
+    return parse(yaml, name, base_dir, env, false, ret, problems, ec);
 }
 
 static enum err read_file(const char *path, struct buf *out, struct errctx *ec)
@@ -127,8 +138,8 @@ static bool directory_of(const char *path, char out[PATH_MAX])
     return ok;
 }
 
-enum err config_load(const char *path, char *const *env, struct config **ret, struct buf *problems,
-                     struct errctx *ec)
+static enum err load(const char *path, char *const *env, bool marked, struct config **ret,
+                     struct buf *problems, struct errctx *ec)
 {
     struct buf text;
     char dir[PATH_MAX];
@@ -137,12 +148,32 @@ enum err config_load(const char *path, char *const *env, struct config **ret, st
     if (e == ERR_OK && !directory_of(path, dir))
         e = err_set(ec, ERR_CONFIG, "%s: no directory: %s", path, strerror(errno));
     if (e == ERR_OK) {
-        e = config_parse(buf_span(&text), path, dir, env, ret, problems, ec);
+        e = parse(buf_span(&text), path, dir, env, marked, ret, problems, ec);
     } else if (problems != NULL && ec != NULL) {
         (void)!buf_addf(problems, "%s\n", ec->msg);
     }
     buf_done(&text);
     return e;
+}
+
+enum err config_load(const char *path, char *const *env, struct config **ret, struct buf *problems,
+                     struct errctx *ec)
+{
+    return load(path, env, false, ret, problems, ec);
+}
+
+enum err config_load_marked(const char *path, char *const *env, struct config **ret, struct buf *problems,
+                            struct errctx *ec)
+{
+    return load(path, env, true, ret, problems, ec);
+}
+
+unsigned config_line(const struct config *c, const void *field)
+{
+    for (size_t i = 0; i < c->nmarks; i++)
+        if (c->marks[i].field == field)
+            return c->marks[i].env == NULL ? c->marks[i].line : 0;
+    return 0;
 }
 
 /* --- snapshots ----------------------------------------------------------------------------------- */
@@ -165,5 +196,6 @@ void config_unref(struct config *c)
     for (size_t i = 0; i < c->nsecrets; i++)
         explicit_bzero((void *)(uintptr_t)c->secrets[i].value, strlen(c->secrets[i].value));
     arena_done(&c->mem);
+    free(c->marks);
     free(c);
 }

@@ -86,6 +86,12 @@ struct config; /* a snapshot */
  * problems found are appended to `problems`, one per line, when it is not NULL. */
 enum err config_load(const char *path, char *const *env, struct config **ret, struct buf *problems,
                      struct errctx *ec) MUST_USE;
+/* The same, and remembers where each value stands: for `config check`. */
+enum err config_load_marked(const char *path, char *const *env, struct config **ret, struct buf *problems,
+                            struct errctx *ec) MUST_USE;
+/* The line of a field of config_root(); 0: it kept its default, comes from the environment, or nothing was
+ * remembered. */
+unsigned config_line(const struct config *c, const void *field);
 /* The same from memory; base_dir, an absolute directory, is where relative paths begin. */
 enum err config_parse(struct span yaml, const char *name, const char *base_dir, char *const *env,
                       struct config **ret, struct buf *problems, struct errctx *ec) MUST_USE;

@@ -9,12 +9,15 @@
 struct secret {
     const char *value, *path;
 };
+struct mark;
 struct config {
     atomic_uint refs;
     struct arena mem;
     struct conf_root root;
     struct secret secrets[16];
     size_t nsecrets;
+    struct mark *marks; /* config_load_marked() */
+    size_t nmarks;
 };
 
 /* Where a value stands in the configuration: a chain on the stack, outermost last. */
@@ -63,6 +66,12 @@ void conf_walk(struct loader *l, const struct conf_section *s, char *base, const
                const struct conf_path *path);
 /* Puts BRIDGEHEAD_... variables into the tree, in place of what the file says. */
 void conf_env_overlay(struct loader *l, char *const *env, struct yaml_node **root);
+/* Names in a list, sorted so that equal ones stand together, the first one first. */
+struct conf_name {
+    const char *text;
+    size_t index;
+};
+void conf_sort_names(struct conf_name *names, size_t n);
 /* What no single value can tell. */
 void conf_cross_check(struct loader *l);
 void conf_check_routing(struct loader *l); /* its part about routing groups */

@@ -1,6 +1,7 @@
 """What people type about routing: links, groups, the table of link state and its drawing, its history."""
 import json
 import signal
+import socket
 import subprocess
 import xml.etree.ElementTree
 
@@ -288,3 +289,23 @@ def test_route_table(box):
     assert any(r["connector"] == "out" and r["state"] == "UP" for r in cli.json("route", "table", "--offline"))
     assert "from the configuration alone" in cli.run("route", "explain", "x@y.example", "--offline")
     assert "result      leaves by connector out" in cli.run("route", "explain", "x@y.example", "--offline")
+
+
+def test_config_check_live(box):
+    """--live resolves and greets every target; what does not answer is named with its line, in bounded time."""
+    sink, silent = box.add(Sink(box)), socket.create_server(("127.0.0.1", 0))
+    good, mute = "{}:{}".format(*sink.address), "127.0.0.1:{}".format(silent.getsockname()[1])
+    file = box.path("live.yaml")
+    check = lambda targets, *words: (file.write_text("connectors:\n- name: out\n  address_spaces: [{space: '*'}]\n"
+                                                     f"  smart_hosts: {json.dumps(targets)}\n"),
+                                     box.run(executable(), "config", "check", file, *words, check=False))[1]
+    done = check([good], "--live")
+    assert done.returncode == 0 and b"1 targets answer" in done.stdout, done
+    assert check([good, mute, "127.0.0.1:1"]).returncode == 0, "without --live nobody is asked"
+    done = check([good, mute, "127.0.0.1:1", "nosuch.invalid"], "--live", "--timeout", "2s")
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 3 and all(f"{file}:4: connectors[0]: target '" in line for line in lines if "target" in line), done
+    told = {line.split("'")[1]: line for line in lines if "does not answer" in line}
+    assert set(told) == {mute, "127.0.0.1:1", "nosuch.invalid"} and "no answer in time" in told[mute], told
+    assert "--timeout takes" in check([good], "--live", "--timeout", "soon").stderr.decode()
+    silent.close()

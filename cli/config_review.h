@@ -1,0 +1,11 @@
+/* cli/config_review.h — what `config check` sees beyond errors: notes about what is allowed but perhaps not
+ * meant, and with --live whether the targets of connectors answer. One a line: "file:line: key: what". */
+#pragma once
+#include "cli/cli.h"
+
+/* Connectors whose address spaces overlap, groups that nobody is configured to hear of. Changes nothing. */
+enum err config_warnings(const struct config *conf, const char *file, struct buf *warnings) MUST_USE;
+/* Resolves and greets every target of every connector, at most timeout_ms for each answer: problems are those
+ * that do not answer. *ret_tried: how many were tried. */
+enum err config_try_targets(const struct config *conf, const char *file, ms_t timeout_ms,
+                            struct buf *problems, size_t *ret_tried, struct errctx *ec) MUST_USE;
