@@ -33,38 +33,51 @@ struct edit {
 
 static void send_batch(struct edit *ed);
 
-/* --- Before a queue: all of it is to be tried, also what comes back from a worker during the walk --- */
+/* --- All of a queue is to be tried, also what comes back from a worker meanwhile: no walk ----------------
+ */
 
-static bool whole_queues(const struct admin_walk *w)
+static bool whole_queues(const struct edit *ed)
 {
-    const struct admin_filter *f = &w->filter;
-    return f->sender.len + f->rcpt.len + strlen(w->prefix) == 0 && f->min_age_ms + f->max_age_ms == 0 &&
+    const struct admin_filter *f = &ed->walk.filter;
+    return ed->verb == ADMIN_RETRY_NOW && !ed->dry_run && ed->each == NULL && !ed->walk.one_message &&
+           f->sender.len + f->rcpt.len + strlen(ed->walk.prefix) == 0 && f->min_age_ms + f->max_age_ms == 0 &&
            f->limit == 0;
 }
 
-static void woken(struct admin_op *op, const struct redisReply *reply)
+static void retry_some(struct edit *ed, bool first);
+
+static void retried(struct admin_op *op, const struct redisReply *reply)
 {
-    (void)reply;
-    admin_walk_page((struct admin_walk *)op);
+    struct edit *ed = (struct edit *)op;
+    uint64_t waiting = reply_u64_at(reply, 0, 0);
+    ed->walk.matched += waiting;
+    ed->result.changed += waiting;
+    if (reply_u64_at(reply, 1, 0) != 0)
+        retry_some(ed, false);
+    else
+        admin_walk_on(&ed->walk);
+}
+
+static void retry_some(struct edit *ed, bool first)
+{
+    struct admin_op *op = &ed->walk.op;
+    struct redis_request *rq = admin_script(op, retried, SCRIPT_RETRY, op->a->tags[ed->walk.partition], 4);
+    if (rq == NULL)
+        return;
+    redis_arg_u64(rq, op->a->history);
+    redis_arg(rq, span_from(admin_walk_source(&ed->walk), 2));
+    redis_arg_str(rq, ed->text);
+    redis_arg_u64(rq, first);
+    admin_send(op, rq);
 }
 
 static void edit_list(struct admin_walk *w)
 {
     struct edit *ed = (struct edit *)w;
-    struct span source = admin_walk_source(w);
-    struct redis_request *rq;
-    if (ed->verb != ADMIN_RETRY_NOW || ed->dry_run || ed->each != NULL || !whole_queues(w) ||
-        !span_has_prefix(source, SPAN("q:"))) {
+    if (whole_queues(ed) && span_has_prefix(admin_walk_source(w), SPAN("q:")))
+        retry_some(ed, true);
+    else
         admin_walk_page(w);
-        return;
-    }
-    rq = admin_script(&w->op, woken, SCRIPT_HOLD, w->op.a->tags[w->partition], 3);
-    if (rq == NULL)
-        return;
-    redis_arg(rq, span_from(source, 2));
-    redis_arg_u64(rq, 0);
-    redis_arg_u64(rq, 0);
-    admin_send(&w->op, rq);
 }
 
 static bool edit_job(struct admin_walk *w, const struct admin_job *j)

@@ -10,8 +10,8 @@
     X(BYE, bye) X(CANCEL, cancel) X(CHECK, check) X(CLAIM, claim) X(COMMIT, commit) X(DISCOVER, discover) \
     X(EDIT, edit) X(FINISH, finish) X(FREEZE, freeze) X(HELD, held) X(HOLD, hold) X(INIT, init) X(JOBS, jobs) \
     X(LINK, link) X(LINKS, links) X(MASTER, master) X(MEMBERS, members) X(META, meta) X(QUEUES, queues) \
-    X(REAP, reap) X(REASSERT, reassert) X(RELEASE, release) X(RENEW, renew) X(ROUSE, rouse) X(ROUTING, routing) \
-    X(SEM, sem) X(SHOW, show) X(SLOTCHECK, slotcheck) X(SLOTS, slots) X(STAGE, stage) X(STATS, stats) \
+    X(REAP, reap) X(REASSERT, reassert) X(RELEASE, release) X(RENEW, renew) X(RETRY, retry) X(ROUSE, rouse) \
+    X(ROUTING, routing) X(SEM, sem) X(SHOW, show) X(SLOTCHECK, slotcheck) X(SLOTS, slots) X(STAGE, stage) X(STATS, stats) \
     X(THAW, thaw) X(TRACK, track) X(WORKERS, workers)
 /* clang-format on */
 

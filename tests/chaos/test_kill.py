@@ -74,7 +74,7 @@ def test_kill_redis(box):
 
 SCRIPTS = {"bye", "claim", "commit", "discover", "finish", "hold", "init", "jobs", "link", "meta", "reap", "release", "renew",
            "sem", "stage"}
-TOOL_SCRIPTS = {"check", "edit", "freeze", "links", "members", "queues", "show", "slotcheck", "slots", "stats", "thaw", "track",
+TOOL_SCRIPTS = {"check", "edit", "freeze", "links", "members", "queues", "retry", "show", "slotcheck", "slots", "stats", "thaw", "track",
                 "workers"}
 COMMANDS = {"SCRIPT", "INFO", "SET", "RPUSH", "GET"}  # setting up; bodies
 WIDE = 600  # recipient domains of a message that is staged
@@ -104,7 +104,7 @@ def through(world, command):
 
 def use_tool(world):
     for command in (["status"], ["queue", "list"], ["queue", "freeze", "frozen.example"], ["queue", "thaw", "frozen.example"],
-                    ["queue", "retry", "--all"], ["message", "track"], ["queue", "fsck"]):
+                    ["queue", "retry", "--all"], ["queue", "retry", "--all", "--older-than", "1s"], ["message", "track"], ["queue", "fsck"]):
         through(world, command)
     shown = json.loads(through(world, ["queue", "show", "--all", "-o", "json"]))
     if shown:

@@ -173,6 +173,32 @@ class Editing(StoreTest):
         self.assertEqual(self.edit("retry", (mid, 1)), [1])
         self.assertEqual(self.p.call("discover", 10), [])
 
+    def test_retry_of_a_whole_queue(self):
+        problem = self.put("a.example")
+        job, = self.p.claim("a.example")
+        self.p.finish(self.p.record(job, verb="r", delay=3600000, problem=1))
+        for _ in range(250):
+            self.put(("a.example", 3600000))
+        self.put("a.example")
+        held, = self.p.claim("a.example", limit=1)
+        self.p.call("hold", "a.example", 3600000, 0)
+        self.assertEqual(self.p.call("retry", 1000, "a.example", "by root", 1), [251, 1])  # a bounded number a call
+        self.assertEqual(self.p.call("retry", 1000, "a.example", "by root", 0), [0, 0])
+        self.assertEqual(self.p.call("discover", 10), [b"a.example", 251])
+        self.p.call("release", "w1", held["id"], 1, held["token"], 3600000)
+        self.assertEqual(self.p.cmd("ZCOUNT", "q:a.example", 0, self.now()), 252)
+        events = self.p.cmd("XRANGE", "ev", "-", "+")
+        self.assertEqual(sum(b"retry" in fields and b"by root" in fields for _, fields in events), 251)
+        self.assertIn(problem.encode(), [fields[1] for _, fields in events if b"retry" in fields])
+
+    def test_retry_of_a_whole_frozen_queue(self):
+        self.put(("a.example", 3600000))
+        self.p.call("freeze", "a.example", "root", "")
+        self.assertEqual(self.p.call("retry", 0, "a.example", "", 1), [1, 0])
+        self.assertEqual(self.p.call("discover", 10), [])
+        self.p.call("thaw", "a.example")
+        self.assertEqual(self.p.call("discover", 10), [b"a.example", 1])
+
     def test_delete(self):
         mid = self.put("a.example", "b.example", "c.example")
         self.p.claim("a.example")
