@@ -28,6 +28,7 @@ static const struct kind kinds[] = {
     {SPAN_INIT("qz"), false, {NULL}, "ZSCAN", "qz"},   {SPAN_INIT("sp"), false, {NULL}, "ZSCAN", "sp"},
     {SPAN_INIT("fz"), false, {NULL}, "HSCAN", "fz"},   {SPAN_INIT("hold"), false, {NULL}, "ZSCAN", "hold"},
 };
+static const struct kind other = {SPAN_INIT(""), false, {NULL}, NULL, NULL}; /* only its type is looked at */
 struct check {
     struct check_conf conf;
     struct check_result result;
@@ -38,8 +39,9 @@ struct check {
     bool scanned;       /* no further page */
     struct names page;  /* keys, sorted: runs of one partition and kind */
     size_t run, next;   /* the run: page[run .. next) */
-    unsigned partition; /* of the run; when all runs are over, of inf */
+    unsigned partition; /* of the run, `partitions`: the slots'; when all runs are over, of inf */
     const struct kind *kind;
+    bool typed;     /* the types of the run's keys were asked for */
     size_t part;    /* of the run, to be checked next */
     size_t walking; /* which key of the run is being listed */
     char walk_cursor[CURSOR_MAX];
@@ -119,6 +121,11 @@ static bool refused(struct check *c, enum err e, const char *why)
     return e != ERR_OK;
 }
 
+static struct span tag_of(const struct check *c)
+{
+    return c->partition < c->conf.partitions ? c->conf.tags[c->partition] : span_cstr(c->sem_tag);
+}
+
 static bool keep(struct check *c, struct names *in, struct span s)
 {
     enum err e = names_add(in, s);
@@ -144,12 +151,23 @@ static bool read_findings(struct check *c, unsigned partition, const struct redi
     return true;
 }
 
+/* A key holds what somebody else wrote. Its own finding says so; what needed it could not be looked at. */
+static bool wrong_type(struct check *c, const struct redis_request *rq, enum err e)
+{
+    if (e == ERR_OK || !span_has_prefix(buf_span(&rq->error), SPAN("WRONGTYPE")))
+        return false;
+    c->result.findings++;
+    c->conf.finding(
+        c->conf.arg, c->partition,
+        SPAN("I12 - keys beside one of a wrong type could not be checked: again after the repair"));
+    return true;
+}
+
 static void checked(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
                     const char *why)
 {
     struct check *c = arg;
-    (void)rq;
-    if (!refused(c, e, why) && read_findings(c, c->partition, reply))
+    if (wrong_type(c, rq, e) || (!refused(c, e, why) && read_findings(c, c->partition, reply)))
         next_step(c);
 }
 
@@ -160,7 +178,7 @@ static void check_names(struct check *c, const char *part, const struct names *l
     struct redis_request *rq = request(c, checked);
     if (rq == NULL)
         return;
-    redis_script(rq, SCRIPT_CHECK, c->conf.tags[c->partition], 2 + (to - from));
+    redis_script(rq, SCRIPT_CHECK, tag_of(c), 2 + (to - from));
     redis_arg_u64(rq, c->conf.repair);
     redis_arg_str(rq, part);
     for (size_t i = from; i < to; i++)
@@ -196,20 +214,32 @@ static const struct kind *kind_of(struct span rest)
         if (same)
             return &kinds[i];
     }
-    return NULL;
+    return &other;
 }
 
 /* How much of the key stands before its name. */
 static size_t before_name(const struct check *c)
 {
-    return c->conf.tags[c->partition].len + 1 + c->kind->prefix.len;
+    return tag_of(c).len + 1 + c->kind->prefix.len;
 }
 
 static bool in_run(const struct check *c, struct span key)
 {
     unsigned partition;
     struct span rest;
-    return owner(c, key, &partition, &rest) && partition == c->partition && kind_of(rest) == c->kind;
+    return owner(c, key, &partition, &rest) && partition == c->partition &&
+           (partition == c->conf.partitions || kind_of(rest) == c->kind);
+}
+
+/* Who holds slots is looked at in the end. */
+static bool note_member(struct check *c, struct span key)
+{
+    struct span rest;
+    unsigned partition;
+    if (!owner(c, key, &partition, &rest) || partition < c->conf.partitions ||
+        !span_has_prefix(rest, SPAN("h:")) || c->members.count >= MEMBERS_MAX)
+        return true;
+    return keep(c, &c->members, span_from(rest, 2));
 }
 
 /* Makes the next run of the page; false: none is left. */
@@ -221,23 +251,22 @@ static bool next_run(struct check *c)
         c->result.keys++;
         if (!owner(c, key, &c->partition, &rest))
             continue;
-        if (c->partition < c->conf.partitions) {
-            c->kind = kind_of(rest);
-            if (c->kind != NULL)
-                break;
-        } else if (span_has_prefix(rest, SPAN("h:")) && c->members.count < MEMBERS_MAX) {
-            if (!keep(c, &c->members, span_from(rest, 2)))
-                return false;
-        }
+        c->kind = c->partition < c->conf.partitions ? kind_of(rest) : &other;
+        if (!note_member(c, key))
+            return false;
+        break;
     }
     if (c->run >= c->page.count)
         return false;
     for (c->next = c->run + 1; c->next < c->page.count && c->next - c->run < BATCH; c->next++) {
         if (!in_run(c, names_at(&c->page, c->next)))
             break;
+        if (!note_member(c, names_at(&c->page, c->next)))
+            return false;
         c->result.keys++;
     }
     c->part = 0;
+    c->typed = false;
     c->walking = c->run;
     c->walk_cursor[0] = '\0';
     c->walked = false;
@@ -261,7 +290,11 @@ static void listed(void *arg, struct redis_request *rq, enum err e, const struct
     struct check *c = arg;
     const struct redisReply *page = reply_at(reply, 1);
     char entry[QUEUE_NAME_BYTES + 128];
-    (void)rq;
+    if (e != ERR_OK && wrong_type(c, rq, e)) {
+        c->walked = true;
+        step(c);
+        return;
+    }
     if (refused(c, e, why))
         return;
     struct span name = span_from(names_at(&c->page, c->walking), before_name(c));
@@ -348,8 +381,7 @@ static void slots_checked(void *arg, struct redis_request *rq, enum err e, const
                           const char *why)
 {
     struct check *c = arg;
-    (void)rq;
-    if (!refused(c, e, why) && read_findings(c, c->conf.partitions, reply))
+    if (wrong_type(c, rq, e) || (!refused(c, e, why) && read_findings(c, c->conf.partitions, reply)))
         end(c, ERR_OK, "");
 }
 
@@ -372,6 +404,11 @@ static bool step_in_run(struct check *c)
 {
     if (c->kind == NULL)
         return false;
+    if (!c->typed) {
+        c->typed = true;
+        check_names(c, "type", &c->page, c->run, c->next, tag_of(c).len + 1);
+        return true;
+    }
     if (c->part < PARTS_MAX && c->kind->parts[c->part] != NULL) {
         check_names(c, c->kind->parts[c->part++], &c->page, c->run, c->next, before_name(c));
         return true;

@@ -19,7 +19,7 @@ static const struct redis_error errors[] = {
     {SPAN_INIT("MOVED"),       REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster: use redis-cluster:// in redis.url"},
     {SPAN_INIT("ASK"),         REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster: use redis-cluster:// in redis.url"},
     {SPAN_INIT("CROSSSLOT"),   REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster: use redis-cluster:// in redis.url"},
-    {SPAN_INIT("WRONGTYPE"),   REDIS_FAIL,       ERR_BACKEND, "somebody else writes into these keys: run bridgehead queue fsck"},
+    {SPAN_INIT("WRONGTYPE"),   REDIS_FAIL,       ERR_BACKEND, "somebody else writes into these keys: bridgehead queue fsck --repair moves what is not ours away"},
     {SPAN_INIT("UNKILLABLE"),  REDIS_RETRY,      ERR_AGAIN,   "a script of somebody else blocks Redis"},
     /* the scripts' (queue/lua/README.md) */
     {SPAN_INIT("SCHEMA"),      REDIS_FATAL,      ERR_BACKEND, "the schema of the store is of another version of bridgehead, or it was wiped: run the version that wrote it"},

@@ -404,6 +404,25 @@ function parts.sp(id)
   end
 end
 
+-- Keys by what they begin with; of the slots, too. A body of several chunks is a list.
+local TYPES = {
+  ['m:'] = 'hash', ['b:'] = 'string', ['c:'] = 'hash', ['a:'] = 'hash', ['q:'] = 'zset', ['fin:'] = 'hash',
+  dom = 'zset', bad = 'zset', qz = 'zset', sp = 'zset', hold = 'zset', wk = 'zset', fz = 'hash', inf = 'hash', st = 'hash',
+  tok = 'string', g = 'string', ev = 'stream',
+  ['h:'] = 'hash', ['i:'] = 'string', ['l:'] = 'hash', w = 'zset', d = 'hash', t = 'string', ls = 'zset',
+}
+
+-- name is all that follows the tag.
+function parts.type(name)
+  local kind = string.match(name, '^%l+:') or name
+  local want, is = TYPES[kind], call('TYPE', p .. name).ok
+  if want and is ~= want and is ~= 'none' and not (kind == 'b:' and is == 'list') then
+    found('I12', name, 'holds a ' .. is .. ', not a ' .. want .. ': somebody else wrote it; repair moves it to alien:', function()
+      call('RENAME', p .. name, p .. 'alien:' .. string.format('%.0f', now) .. ':' .. name)
+    end)
+  end
+end
+
 local check = parts[part]
 if not check or #ARGV > 104 then
   fail('BADARG part or names')

@@ -389,6 +389,79 @@ static void damage_is_found_and_mended(void **state)
     }
 }
 
+/* Runs Lua with k[1] the key of this name in every partition, or the slots'. */
+static void on_keys(struct world *w, const char *name, const char *command)
+{
+    char pattern[64], script[512], out[64] = "";
+    (void)snprintf(pattern, sizeof pattern, "{%s.*}:g", ((struct real *)w->own)->namespace);
+    (void)snprintf(
+        script, sizeof script,
+        "for _,g in ipairs(redis.call('KEYS',ARGV[1])) do local slots = string.find(g, '.sem}', 1, true) "
+        "local k = string.sub(g,1,-2)..ARGV[2] "
+        "if (slots and 1 or 0) == tonumber(ARGV[3]) and not string.find(g, '.cfg}', 1, true) then %s end end",
+        command);
+    bool slots = strchr("wdt", name[0]) != NULL && strlen(name) == 1;
+    REDIS_ASK(&real_server, out, "EVAL", script, "0", pattern, name, slots || name[0] == 'l' ? "1" : "0");
+    assert_string_equal(out, "");
+}
+
+struct search {
+    struct seen seen;
+    const char *what;
+    bool found;
+};
+
+static void on_search(void *arg, struct span text)
+{
+    struct search *s = arg;
+    s->seen.findings++;
+    s->found = s->found || memmem(text.ptr, text.len, s->what, strlen(s->what)) != NULL;
+}
+
+static void on_searched(void *arg, enum err e, const struct admin_check_result *r, const char *why)
+{
+    on_checked(&((struct search *)arg)->seen, e, r, why);
+}
+
+/* Whatever key holds what somebody else wrote: it is named, moved away by the repair, and no message is lost.
+ */
+static void foreign_values_are_moved_away(void **state)
+{
+    static const char *const names[] = {"q:a.example", "dom", "hold", "fz", "inf",         "bad", "qz",
+                                        "sp",          "wk",  "tok",  "ev", "a:a.example", "c:w", "fin:1",
+                                        "w",           "d",   "t",    "ls", "l:mx"};
+    struct seen s = {.last = ""};
+    struct world *w = *state;
+    for (int i = 0; i < 8; i++)
+        put(w, &s, "a.example", "u@a.example", SPAN("x"), i % 2 == 0 ? 0 : 60000);
+    CHECK_EACH (names, name) {
+        char what[64];
+        struct search found = {.seen = {.w = w}, .what = what};
+        (void)snprintf(what, sizeof what, "I12 %s holds a ", *name);
+        on_keys(w, *name,
+                "redis.call('DEL',k) if ARGV[2] == 'tok' or ARGV[2] == 't' then redis.call('RPUSH',k,'x') "
+                "else redis.call('SET',k,'x') end");
+        for (int i = 0; i < 5; i++) { /* what is beside it can be looked at only when it is gone */
+            found.seen.findings = 0;
+            found.seen.done = false;
+            assert_int_equal(admin_check(admin, i > 0 && i < 4, on_search, on_searched, &found), ERR_OK);
+            await(&found.seen);
+            assert_int_equal(found.seen.e, ERR_OK);
+            if (i == 0 && !found.found)
+                fail_msg("not found: %s", what);
+        }
+        if (found.seen.findings > 0)
+            fail_msg("%s: still %u findings", *name, (unsigned)found.seen.findings);
+    }
+    s.n = 0;
+    assert_int_equal(admin_status(admin, on_status, &s), ERR_OK);
+    await(&s);
+    assert_int_equal(s.status.messages, 8);
+    on_keys(w, "",
+            "for _,a in ipairs(redis.call('KEYS',string.gsub(k,'[{}]','?')..'alien:*')) do "
+            "redis.call('DEL',a) end");
+}
+
 static void freeing_completes_what_is_under_way(void **state)
 {
     struct seen s = {.last = ""};
@@ -411,6 +484,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_message, setup, teardown),
         cmocka_unit_test_setup_teardown(status_members_links, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_found_and_mended, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreign_values_are_moved_away, setup, teardown),
         cmocka_unit_test_setup_teardown(freeing_completes_what_is_under_way, setup, teardown),
     };
     redis_server_start(&real_server, NULL, false);
