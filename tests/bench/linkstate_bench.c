@@ -5,7 +5,9 @@
  * Prints one line a measure; judges nothing. */
 #include "common/clock.h"
 #include "common/rng.h"
+#include "linkstate/route.h"
 #include "linkstate/shape.h"
+#include "linkstate/snapshot.h"
 #include "linkstate/spf.h"
 
 #include <inttypes.h>
@@ -93,6 +95,67 @@ static void flood(uint32_t groups, uint32_t links)
     sim_free(s);
 }
 
+enum { LOOKUPS = 10000000, DOMAINS = 4096, DOMAIN_MAX = 64 };
+
+/* A group that sees all others: one address space each, names of two and three labels, one class. Warm: every
+ * answer was found before. */
+static void lookups(uint32_t groups, uint32_t links)
+{
+    static char name[DOMAIN_MAX], to[64][DOMAIN_MAX], domains[DOMAINS][DOMAIN_MAX];
+    static struct conf_connector connectors[64];
+    struct conf_root root = {.routing_group = {.name = name, .fall_back = true, .scope_in_transit = true},
+                             .connectors = {.items = connectors}};
+    struct sim_options o = {.seed = 1, .latency_min_ms = 5, .latency_max_ms = 20};
+    struct route_table *t = NULL;
+    struct errctx ec = {""};
+    struct buf b;
+    struct rng rng;
+    struct route r;
+    uint64_t sum = 0;
+    struct sim *s = sim_new(&o);
+    rng_seed(&rng, 1);
+    buf_init(&b, LS_SNAPSHOT_MAX);
+    if (s == NULL || shape_build(s, SHAPE_RANDOM, groups, links, &rng) != ERR_OK ||
+        sim_start_converged(s) != ERR_OK)
+        abort();
+    (void)snprintf(name, sizeof name, "%s", sim_group_name(s, 0));
+    for (size_t i = 0; i < sim_links(s) && root.connectors.count < ARRAY_LEN(connectors); i++) {
+        uint32_t from, end;
+        bool up;
+        size_t n = root.connectors.count;
+        if (!sim_link_at(s, i, &from, &end, &up) || (from != 0 && end != 0))
+            continue;
+        (void)snprintf(to[n], sizeof to[n], "%s", sim_group_name(s, from == 0 ? end : from));
+        connectors[n] = (struct conf_connector){
+            .name = to[n], .type = CONF_CONNECTOR_ROUTING_GROUP, .to_group = to[n], .cost = 1};
+        root.connectors.count++;
+    }
+    if (ls_snapshot_emit(ls_table(sim_engine(s, 0)), sim_now(s), &b, &ec) != ERR_OK)
+        abort();
+    double built = now_ms();
+    if (route_table_build(&root, buf_span(&b), NULL, NULL, &t, &ec) != ERR_OK)
+        abort();
+    double done = now_ms();
+    for (size_t i = 0; i < DOMAINS; i++) {
+        (void)snprintf(domains[i], DOMAIN_MAX, "%s.example",
+                       sim_group_name(s, (uint32_t)rng_below(&rng, groups)));
+        route_lookup(t, span_cstr(domains[i]), 0, &r);
+    }
+    double begin = now_ms();
+    for (size_t i = 0; i < LOOKUPS; i++) {
+        const char *domain = domains[i % DOMAINS];
+        route_lookup(t, span_of(domain, 14), 0, &r); /* "g00000.example" */
+        sum += r.cost;
+    }
+    double took = now_ms() - begin;
+    printf("route lookup, warm, %" PRIu32 " groups, %zu connectors: %.2f million a second (sum %" PRIu64
+           "); the table was built in %.1f ms\n",
+           groups, sim_links(s) * 2, (double)LOOKUPS / took / 1000, sum, done - built);
+    route_table_unref(t);
+    buf_done(&b);
+    sim_free(s);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t n[2] = {LSDB_GROUPS_MAX, 50000};
@@ -103,6 +166,7 @@ int main(int argc, char **argv)
     if (n[0] < 2 || n[1] < n[0])
         return 2;
     paths((uint32_t)n[0], (uint32_t)n[1]);
+    lookups((uint32_t)(n[0] / 10 < 2 ? 2 : n[0] / 10), (uint32_t)(n[1] / 20));
     flood((uint32_t)(n[0] / 10 < 2 ? 2 : n[0] / 10), (uint32_t)(n[1] / 20));
     return 0;
 }
