@@ -12,7 +12,7 @@
 
 enum {
     SESSION_OUTPUT_MAX = 32768,
-    SESSION_OUTPUT_HIGH = 2048, /* replies waiting to be sent: no more commands are read */
+    SESSION_OUTPUT_HIGH = 1024, /* replies waiting to be sent: no more commands are read */
     SESSION_HELO_MAX = 255,
 };
 struct session {
