@@ -291,7 +291,9 @@ struct worker {
     struct routing *routing; /* NULL: no routing daemon is configured */
     struct filepool *pool;
     struct settings *set;
-    struct buf published;       /* link state that set->routes was made of */
+    struct buf published; /* link state that set->routes was made of */
+    struct kept *kept;    /* queues with jobs that are kept back: reroute.c */
+    size_t nkept;
     struct route_table *before; /* what held queues are being compared with; NULL: they are not */
     struct rng rng;
     struct worker_metrics m;
@@ -314,7 +316,8 @@ struct worker {
 void reroute_start(struct worker *w);
 void reroute_stop(struct worker *w);
 void reroute_tick(struct worker *w);
-void reroute(struct worker *w, struct route_table *old); /* w->set->routes is another one now */
+void reroute_keep(struct worker *w, const struct claim *c); /* it has no way for now, though its queue has */
+void reroute(struct worker *w, struct route_table *old);    /* w->set->routes is another one now */
 /* link_claim.c: the way of one message, which may be another one than that of its queue */
 void route_of_claim(const struct worker *w, const struct claim *c, struct route *ret);
 bool worker_may_claim(const struct worker *w); /* L4 */

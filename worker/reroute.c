@@ -1,10 +1,12 @@
 /* worker/reroute.c — a new table of routes: what waits is looked up anew, and nothing is moved.
  *
- * Three kinds of mail wait:
+ * Four kinds of mail wait:
  *   known here    due queues of links and parcels that no lane has: those whose way has changed are let go
  *                 at once, and found again for the link that serves them now;
  *   held          queues that the store hides until the next try of their link: a page of names at a time is
  *                 read from each partition, and those whose way has changed are roused;
+ *   kept back     single jobs of a queue that has a way, which would lead them where they have been: their
+ *                 queues are remembered, and roused by the next table;
  *   unknown       is looked up when it is found.
  *
  * `before` is the table that held queues were last compared with; it stays the same while pages are still
@@ -148,6 +150,49 @@ static void let_parcels_go(struct link *link)
     }
 }
 
+/* --- What is kept back ------------------------------------------------------------------------------- */
+
+struct kept { /* a queue */
+    struct kept *next;
+    unsigned partition;
+    uint32_t klass;
+    size_t domain_len;
+    char domain[];
+};
+
+/* Beyond so many a job waits for its next try. */
+enum { KEPT_MAX = 1000 };
+
+void reroute_keep(struct worker *w, const struct claim *c)
+{
+    struct span domain = c->job.domain;
+    struct kept *k = w->kept;
+
+    while (k != NULL && (k->partition != c->id.partition || k->klass != c->job.klass ||
+                         !span_eq(span_of(k->domain, k->domain_len), domain)))
+        k = k->next;
+    if (k != NULL || w->nkept >= KEPT_MAX || (k = malloc(sizeof *k + domain.len)) == NULL)
+        return;
+    *k = (struct kept){w->kept, c->id.partition, c->job.klass, domain.len};
+    memcpy(k->domain, domain.ptr, domain.len);
+    w->kept = k;
+    w->nkept++;
+}
+
+static void let_kept_go(struct worker *w, bool rouse)
+{
+    for (struct kept *k; (k = w->kept) != NULL;) {
+        w->kept = k->next;
+        if (rouse &&
+            store_rouse(w->store, k->partition, span_of(k->domain, k->domain_len), k->klass) == ERR_OK) {
+            metric_inc(&w->m.rerouted);
+            discover_wake(w, k->partition);
+        }
+        free(k);
+    }
+    w->nkept = 0;
+}
+
 /* --- Connectors -------------------------------------------------------------------------------------- */
 
 /* The router found that it answers: what workers remember of its failures is no reason to wait. */
@@ -196,6 +241,7 @@ void reroute(struct worker *w, struct route_table *old)
     for (struct link *link = w->links; link != NULL; link = link->next)
         if (!link->stale)
             follow(link, old);
+    let_kept_go(w, true);
     scan(w, old);
 }
 
@@ -249,5 +295,6 @@ void reroute_stop(struct worker *w)
         routing_watch(w->routing, NULL, NULL);
     route_table_unref(w->before);
     w->before = NULL;
+    let_kept_go(w, false);
     buf_done(&w->published);
 }
