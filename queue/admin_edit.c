@@ -33,8 +33,7 @@ struct edit {
 
 static void send_batch(struct edit *ed);
 
-/* --- All of a queue is to be tried, also what comes back from a worker meanwhile: no walk ----------------
- */
+/* --- All of a queue is to be tried, also what a worker has in hand: no walk --------------------------- */
 
 static bool whole_queues(const struct edit *ed)
 {
@@ -142,10 +141,9 @@ static void send_batch(struct edit *ed)
     admin_send(op, rq);
 }
 
-static void edit_page_end(struct admin_walk *w, bool source_end)
+static void edit_page_end(struct admin_walk *w)
 {
     struct edit *ed = (struct edit *)w;
-    (void)source_end;
     if (ed->dry_run) {
         ed->result.changed += ed->count;
         ed->count = 0;

@@ -96,9 +96,8 @@ struct admin_walk_hooks {
     /* Before the first page of a list, unless NULL: calls admin_walk_page() when done with it. */
     void (*list)(struct admin_walk *w);
     bool (*job)(struct admin_walk *w, const struct admin_job *j); /* false: stop after this page */
-    /* The page, or (source_end) the list that it was the last of, is over: calls admin_walk_on() when done
-     * with it, at once or after questions of its own. */
-    void (*page_end)(struct admin_walk *w, bool source_end);
+    /* The page is over: calls admin_walk_on() when done with it, at once or after questions of its own. */
+    void (*page_end)(struct admin_walk *w);
 };
 enum { WALK_TEXT_MAX = 320, WALK_CURSOR_MAX = 64 };
 struct admin_walk {

@@ -109,7 +109,7 @@ static void read_page(struct admin_op *op, const struct redisReply *reply)
         admin_end(op, ERR_BACKEND, "a page of jobs has no end");
         return;
     }
-    w->hooks->page_end(w, w->cursor[0] == '\0');
+    w->hooks->page_end(w);
 }
 
 static void read_message(struct admin_op *op, const struct redisReply *reply)
@@ -124,7 +124,7 @@ static void read_message(struct admin_op *op, const struct redisReply *reply)
     w->first_job += SHOW_PAGE;
     if (w->first_job > last)
         w->stopped = true;
-    w->hooks->page_end(w, w->stopped);
+    w->hooks->page_end(w);
 }
 
 static void ask_message(struct admin_walk *w)
@@ -417,12 +417,6 @@ static bool list_job(struct admin_walk *w, const struct admin_job *j)
     return l->each(l->arg, j);
 }
 
-static void list_page_end(struct admin_walk *w, bool source_end)
-{
-    (void)source_end;
-    admin_walk_on(w);
-}
-
 static void list_finish(struct admin_op *op, enum err e, const char *why)
 {
     struct list *l = (struct list *)op;
@@ -432,7 +426,7 @@ static void list_finish(struct admin_op *op, enum err e, const char *why)
 enum err admin_jobs(struct admin *a, const struct admin_filter *f, admin_job_fn *each, admin_done_fn *done,
                     void *arg)
 {
-    static const struct admin_walk_hooks hooks = {NULL, list_job, list_page_end};
+    static const struct admin_walk_hooks hooks = {NULL, list_job, admin_walk_on};
     static const struct admin_op_kind kind = {admin_walk_begin, list_finish, admin_walk_release};
     struct list *l = (struct list *)admin_op_new(a, sizeof *l, &kind);
     if (l == NULL)
