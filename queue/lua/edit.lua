@@ -37,8 +37,7 @@ local function show_queue(q)
   if ARGV[4] == 'retry' then
     wake_queue(q, now)
   end
-  if call('ZSCORE', p .. 'hold', q) ~= FROZEN then
-    call('ZREM', p .. 'hold', q)
+  if end_hold(q) then
     rescore(q, now)
   end
 end

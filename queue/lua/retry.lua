@@ -10,30 +10,20 @@
 local MAX = 200
 local history, q = int(ARGV[3], 1e8, 'history') and ARGV[3], queue_of(ARGV[4])
 local text, first = str(ARGV[5], 0, 256, 'text'), int(ARGV[6], 1, 'first')
-local now, key = clock(), p .. 'q:' .. q
+local now = clock()
 
 local waiting = 0
 if first == 1 then
-  waiting = call('ZCARD', key)
+  waiting = call('ZCARD', p .. 'q:' .. q)
   wake_queue(q, now)
-  if call('ZSCORE', p .. 'hold', q) ~= FROZEN then
-    call('ZREM', p .. 'hold', q)
+  end_hold(q)
+end
+local due = make_due(q, now, '(' .. BAND, MAX, now)
+local problems = #due < MAX and make_due(q, BAND + now, '+inf', MAX - #due, now) or {}
+for _, jobs in ipairs({due, problems}) do
+  for _, job in ipairs(jobs) do
+    track(history, (split_job(job)), 'retry', q, text)
   end
-end
-local jobs = call('ZRANGE', key, '(' .. now, '(' .. BAND, 'BYSCORE', 'LIMIT', 0, MAX)
-local due = #jobs
-if due < MAX then
-  for _, job in ipairs(call('ZRANGE', key, '(' .. BAND + now, '+inf', 'BYSCORE', 'LIMIT', 0, MAX - due)) do
-    jobs[#jobs + 1] = job
-  end
-end
-local args = {}
-for i, job in ipairs(jobs) do
-  args[2 * i - 1], args[2 * i] = now, job
-  track(history, (split_job(job)), 'retry', q, text)
-end
-if #args > 0 then
-  call('ZADD', key, unpack(args))
 end
 rescore(q, now)
-return {waiting, #jobs == MAX and 1 or 0}
+return {waiting, #due + #problems == MAX and 1 or 0}

@@ -8,17 +8,9 @@
 
 local q, max = queue_of(ARGV[3]), 500
 local now = clock()
-if call('ZSCORE', p .. 'hold', q) == FROZEN then
+if not end_hold(q) then
   return 0
 end
-call('ZREM', p .. 'hold', q)
-local later = call('ZRANGE', p .. 'q:' .. q, '(' .. now, '(' .. BAND, 'BYSCORE', 'LIMIT', 0, max)
-local args = {}
-for i, job in ipairs(later) do
-  args[2 * i - 1], args[2 * i] = now, job
-end
-if #args > 0 then
-  call('ZADD', p .. 'q:' .. q, unpack(args))
-end
+local later = make_due(q, now, '(' .. BAND, max, now)
 rescore(q, now)
 return #later == max and 1 or 0

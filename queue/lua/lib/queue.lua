@@ -48,6 +48,28 @@ local function rescore(q, now)
   return due <= now
 end
 
+-- Lets a queue be seen again; false: it is frozen, and stays so.
+local function end_hold(q)
+  if call('ZSCORE', p .. 'hold', q) == FROZEN then
+    return false
+  end
+  call('ZREM', p .. 'hold', q)
+  return true
+end
+
+-- Makes at most `max` of the jobs with a score between the two due now; returns them.
+local function make_due(q, from, to, max, now)
+  local jobs = call('ZRANGE', p .. 'q:' .. q, '(' .. from, to, 'BYSCORE', 'LIMIT', 0, max)
+  local args = {}
+  for i, job in ipairs(jobs) do
+    args[2 * i - 1], args[2 * i] = now, job
+  end
+  if #args > 0 then
+    call('ZADD', p .. 'q:' .. q, unpack(args))
+  end
+  return jobs
+end
+
 -- An operator, or the destination itself, wants a queue tried now: it is seen again, and what was known before says
 -- nothing any more. The mark is the last token given, so that later tokens are those of later claims.
 local function wake_queue(q, now)
