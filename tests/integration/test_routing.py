@@ -1,58 +1,10 @@
 """Routes from the published table: nodes and workers of a group follow what routers find out, and mail that waits takes
 the way there is now."""
-from peers.bridgehead import Bridgehead, merge
-from peers.group import Group, Organization, wait_full
+from peers.group import Organization, wait_full
 from peers.mail import message
 from peers.process import wait_for
+from peers.site import Site
 from peers.smtp import Client, send
-
-# Workers alone would try again after ten minutes: what arrives in a test came by a new table.
-SLOW = {"delivery": {"retry": {"glitch": ["10m"], "schedule": ["10m"]}}}
-
-
-class Site(Group):
-    """A whole group: Redis, router, nodes and a worker. Its mail is for <name>.example."""
-
-    def __init__(self, organization, name, number, **config):
-        super().__init__(organization, name, number)
-        self.domain, self.mail, self.ports = f"{name}.example", self.box.path(name, "mail", "x").parent, {}
-        self.config = merge(self.config, {**SLOW, **config, "local_domains": [
-            {"domain": self.domain, "deliver": f"maildir:{self.mail}/%u"}]})
-
-    def listen(self, node="node"):
-        """Where a node of this group takes mail, also while it does not run."""
-        if node not in self.ports:
-            self.ports[node] = self.box.port(self.host)
-        return self.host, self.ports[node]
-
-    def leads_to(self, name, other, cost=1, node="node", **more):
-        self.config["connectors"].append({"name": name, "type": "routing_group", "to_group": other.name, "cost": cost,
-                                          "smart_hosts": ["{}:{}".format(*other.listen(node))], **more})
-
-    def program(self, verb, name=None):
-        name = name or verb
-        own = {"virtual_servers": [{"name": "default", "listen": ["{}:{}".format(*self.listen(name))],
-                                    "hostname": f"{name}.{self.domain}", "relay_from": ["127.0.0.0/8"]}]}
-        program = Bridgehead(self.box, f"{self.name}-{name}", verb=verb, ready=False, config=merge(self.settings(), own))
-        program.process.ready = lambda: program.ready(verb)
-        self.box.add(program.process)
-        return program
-
-    def send(self, *users, domain, node="node"):
-        for user in users:
-            send(self.listen(node), "s@sender.example", f"{user}@{domain}", message(user))
-
-    def delivered(self, user):
-        new = self.mail / user / "new"
-        return len(list(new.iterdir())) if new.exists() else 0
-
-    def wait_mail(self, *users):
-        for user in users:
-            wait_for(lambda: f"mail for {user} at {self.name}", lambda: self.delivered(user) >= 1)
-
-    def wait_event(self, what, connector):
-        wait_for(lambda: f"{connector} to be {what}: {self.history()}",
-                 lambda: any(e["w"] == what and e["c"] == connector for e in self.history()))
 
 
 def two_sites(box, *links, **config):

@@ -43,24 +43,27 @@ class Bridgehead:
     """`bridgehead run` (or another verb) with the default configuration of the tests and changes to it.
 
     Mail for local.example goes into maildirs (see mailbox()); recipients elsewhere go to `smart_host`, or where
-    the DNS server `resolver` says. `smtp` is the (host, port) that takes mail."""
+    the DNS server `resolver` says. `smtp` is the (host, port) that takes mail. place: where it runs (peers/place.py)."""
 
     def __init__(self, sandbox, name="bridgehead", smart_host=None, resolver=None, config=None, verb="run",
-                 base=None, ready=True):
+                 base=None, ready=True, place=None):
         self.sandbox = sandbox
         self.name = name
         self.dir = sandbox.path(name, "x").parent
         self.file = self.dir / "bridgehead.yaml"
-        self.host = sandbox.host
+        self.host, port, command = sandbox.host, sandbox.port, [executable(), verb, "-c", self.file]
+        if place:
+            self.host, command = place.inside or place.host, place.command(command)
+            port = lambda: place.port(self.host)
         if base is not None:  # a further process of the same cluster
             self.smtp, self.http, self.config = base.smtp, base.http, merge(base.config, config or {})
         else:
-            self.smtp = (self.host, sandbox.port())
-            self.http = {part: (self.host, sandbox.port()) for part in ("node", "worker", "router")}
+            self.smtp = (self.host, port())
+            self.http = {part: (self.host, port()) for part in ("node", "worker", "router")}
             self.config = merge(self.default(smart_host, resolver), config or {})
         self.write()
         wanted = self.smtp_ready if ready is True else ready or None
-        self.process = Process(sandbox, name, [executable(), verb, "-c", self.file], ready=wanted, stop_timeout=40)
+        self.process = Process(sandbox, name, command, ready=wanted, stop_timeout=40)
 
     def default(self, smart_host, resolver):
         connector = {"name": "out", "type": "smtp", "address_spaces": [{"space": "*", "cost": 10}]}

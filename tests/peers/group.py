@@ -3,6 +3,7 @@ import json
 import signal
 
 from .bridgehead import executable, yaml, merge
+from .place import Loopback
 from .process import Failed, Process, wait_for
 from .redis import Redis
 from .topology import published
@@ -28,11 +29,12 @@ class Organization:
 
 class Group:
     """A routing group: its Redis and, added with router(), its routers. redis: False for none, or a Redis that others
-    use, too: each group then has a namespace of its own there."""
+    use, too: each group then has a namespace of its own there. place: where its programs run (peers/place.py)."""
 
-    def __init__(self, organization, name, number, config=None, redis=True):
+    def __init__(self, organization, name, number, config=None, redis=True, place=None):
         self.organization, self.name, self.box = organization, name, organization.box
-        self.host = self.box.other_host(number)
+        self.place = place or Loopback(self.box, number)
+        self.host = self.place.host
         self.key = self.box.path(name, "group.key")
         organization.make("group", self.key, "--group", name, "--organization-key", organization.key)
         self.transport = self.box.path(name, "transport.key")
@@ -40,7 +42,7 @@ class Group:
         self.redis = redis if isinstance(redis, Redis) else Redis(self.box, f"redis-{name}") if redis else None
         self.namespace = name if isinstance(redis, Redis) else "mq"
         self.shares = isinstance(redis, Redis)
-        self.port = self.box.port(self.host)
+        self.port = self.place.port()
         self.neighbours, self.routers = [], []
         self.config = merge({"router": FAST, "connectors": [], "local_domains": []}, config or {})
         organization.groups[name] = self
@@ -114,10 +116,11 @@ class Group:
 class Router(Process):
     def __init__(self, group, name, host):
         self.group, self.host, self.label = group, host, name
-        self.http = (host, group.box.port(host))
+        inside = group.place.inside or host
+        self.http = (inside, group.place.port(inside))
         self.file = group.box.path(group.name, f"{name}.yaml")
         self.change = {}
-        super().__init__(group.box, f"router-{name}", [executable(), "router", "-c", self.file], ready=self.is_ready)
+        super().__init__(group.box, f"router-{name}", group.place.command([executable(), "router", "-c", self.file]), ready=self.is_ready)
 
     def write(self, change=None):
         self.change = merge(self.change, change or {})

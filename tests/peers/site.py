@@ -1,0 +1,64 @@
+"""Complete routing groups: Redis, routers, nodes and workers."""
+from .bridgehead import Bridgehead, merge
+from .group import Group
+from .mail import message
+from .process import wait_for
+from .smtp import send
+
+# Workers alone would try again after ten minutes: what arrives in a test came by a new table.
+SLOW = {"delivery": {"retry": {"glitch": ["10m"], "schedule": ["10m"]}}}
+
+
+class Site(Group):
+    """A whole group: Redis, router, nodes and a worker. Its mail is for <name>.example."""
+
+    def __init__(self, organization, name, number, place=None, **config):
+        super().__init__(organization, name, number, place=place)
+        self.domain, self.mail, self.ports = f"{name}.example", self.box.path(name, "mail", "x").parent, {}
+        self.config = merge(self.config, {**SLOW, **config, "local_domains": [
+            {"domain": self.domain, "deliver": f"maildir:{self.mail}/%u"}]})
+
+    def listen(self, node="node"):
+        """Where a node of this group takes mail from other groups, also while it does not run."""
+        if node not in self.ports:
+            self.ports[node] = self.place.port()
+        return self.host, self.ports[node]
+
+    def submit(self, node="node"):
+        """Where it takes mail from the test."""
+        return self.place.inside or self.host, self.listen(node)[1]
+
+    def leads_to(self, name, other, cost=1, node="node", **more):
+        self.config["connectors"].append({"name": name, "type": "routing_group", "to_group": other.name, "cost": cost,
+                                          "smart_hosts": ["{}:{}".format(*other.listen(node))], **more})
+
+    def program(self, verb, name=None):
+        name = name or verb
+        own = {"virtual_servers": [{"name": "default", "hostname": f"{name}.{self.domain}", "relay_from": [self.place.network],
+                                    "listen": sorted({"{}:{}".format(*to) for to in (self.listen(name), self.submit(name))})}]}
+        program = Bridgehead(self.box, f"{self.name}-{name}", verb=verb, ready=False, config=merge(self.settings(), own),
+                             place=self.place)
+        program.process.ready = lambda: program.ready(verb)
+        self.box.add(program.process)
+        return program
+
+    def send(self, *users, domain, node="node"):
+        for user in users:
+            send(self.submit(node), "s@sender.example", f"{user}@{domain}", message(user))
+
+    def contents(self, user):
+        """The messages that this user got."""
+        new = self.mail / user / "new"
+        return [file.read_bytes() for file in new.iterdir()] if new.exists() else []
+
+    def delivered(self, user):
+        new = self.mail / user / "new"
+        return len(list(new.iterdir())) if new.exists() else 0
+
+    def wait_mail(self, *users):
+        for user in users:
+            wait_for(lambda: f"mail for {user} at {self.name}", lambda: self.delivered(user) >= 1)
+
+    def wait_event(self, what, connector):
+        wait_for(lambda: f"{connector} to be {what}: {self.history()}",
+                 lambda: any(e["w"] == what and e["c"] == connector for e in self.history()))
