@@ -1,5 +1,6 @@
 /* cli/cmd_edit.c — changing what waits: retry, bounce, delete, requeue. */
 #include "cli/commands.h"
+#include "cli/failing.h"
 #include "cli/remote.h"
 #include "cli/table.h"
 #include "linkstate/route.h"
@@ -51,18 +52,11 @@ static int print_result(struct cli *cli, const struct admin_result *res, bool dr
 
 struct forgiving {
     struct route_table *routes;
-    struct names failing, wanted;
+    struct failing failing;
+    struct names wanted;
     char last[ROUTE_LINK_MAX]; /* jobs come queue by queue */
     bool nomem;
 };
-
-static bool on_failing(void *arg, const struct admin_link *k)
-{
-    struct forgiving *g = ((struct remote *)arg)->user;
-    if (k->state.failures > 0)
-        g->nomem = names_add(&g->failing, k->link) != ERR_OK;
-    return !g->nomem;
-}
 
 static bool on_retried(void *arg, const struct admin_job *j)
 {
@@ -116,14 +110,12 @@ static bool is_wanted(const struct names *wanted, struct span name)
 static int forgive(struct remote *r, const struct admin_filter *f, struct forgiving *g)
 {
     bool all = f->domain.len + f->sender.len + f->rcpt.len + f->id.len == 0 && f->min_age_ms == 0;
+    int code = failing_read(&g->failing, r);
     r->user = g;
-    if (remote_asked(r, admin_links(r->admin, on_failing, remote_done, r)))
-        (void)remote_wait(r);
-    if (r->code == CLI_OK && g->nomem)
-        return cli_fail(r->cli, CLI_FAILED, "out of memory");
-    int code = r->code == CLI_OK && !all && g->failing.count > 0 ? find_wanted(r, f, g) : r->code;
+    if (code == CLI_OK && !all && g->failing.count > 0)
+        code = find_wanted(r, f, g);
     for (size_t i = 0; code == CLI_OK && i < g->failing.count; i++) {
-        struct span name = names_at(&g->failing, i);
+        struct span name = span_cstr(g->failing.links[i].name);
         if ((all || is_wanted(&g->wanted, name)) &&
             remote_asked(r, admin_link_reset(r->admin, name, remote_count, r)))
             (void)remote_wait(r);
@@ -135,10 +127,9 @@ static int forgive(struct remote *r, const struct admin_filter *f, struct forgiv
 static int forgive_links(struct remote *r, const struct admin_filter *f)
 {
     struct forgiving g = {.nomem = false};
-    names_init(&g.failing);
     names_init(&g.wanted);
     int code = forgive(r, f, &g);
-    names_done(&g.failing);
+    failing_done(&g.failing);
     names_done(&g.wanted);
     route_table_unref(g.routes);
     return code;

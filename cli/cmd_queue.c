@@ -1,5 +1,6 @@
 /* cli/cmd_queue.c — the destination queues: list, show, freeze, thaw, fsck. */
 #include "cli/commands.h"
+#include "cli/failing.h"
 #include "cli/remote.h"
 #include "cli/table.h"
 #include "linkstate/route.h"
@@ -23,44 +24,12 @@ static const struct column queue_columns[] = {
     [Q_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 80},
     [Q_FROZEN] = {"frozen_reason", NULL, COLUMN_TEXT, 0},
 };
-struct failing { /* a link that does not work */
-    char name[ROUTE_LINK_MAX];
-    char error[257];
-};
 struct listing {
     struct remote r;
     struct table *table;
     struct route_table *routes;
-    struct failing *failing; /* sorted by name, as they come */
-    size_t nfailing, room;
+    struct failing failing;
 };
-
-/* --- what is wrong with the next hops ----------------------------------------------------------------------
- */
-
-static bool on_failing(void *arg, const struct admin_link *k)
-{
-    struct listing *l = ((struct remote *)arg)->user;
-    if (k->state.failures == 0)
-        return true;
-    if (l->nfailing == l->room) {
-        size_t room = l->room == 0 ? 64 : 2 * l->room;
-        struct failing *p = realloc(l->failing, room * sizeof *p);
-        if (p == NULL)
-            return false; /* shown without them */
-        l->failing = p;
-        l->room = room;
-    }
-    struct failing *f = &l->failing[l->nfailing++];
-    (void)snprintf(f->name, sizeof f->name, SPAN_FMT, SPAN_ARG(k->link));
-    (void)snprintf(f->error, sizeof f->error, SPAN_FMT, SPAN_ARG(span_first(k->state.last_error, 256)));
-    return true;
-}
-
-static int by_name(const void *key, const void *item)
-{
-    return strcmp(key, ((const struct failing *)item)->name);
-}
 
 static struct span link_error(const struct listing *l, struct span domain, uint32_t klass)
 {
@@ -68,13 +37,9 @@ static struct span link_error(const struct listing *l, struct span domain, uint3
     char name[ROUTE_LINK_MAX];
     route_lookup(l->routes, domain, klass, &route);
     route_link_name(&route, domain, name);
-    const struct failing *f =
-        l->nfailing == 0 ? NULL : bsearch(name, l->failing, l->nfailing, sizeof l->failing[0], by_name);
+    const struct failing_link *f = failing_find(&l->failing, name);
     return f == NULL ? SPAN("") : span_cstr(f->error);
 }
-
-/* --- the queues
- * --------------------------------------------------------------------------------------------- */
 
 static struct span next_hop(const struct route_table *routes, struct span domain, uint32_t klass)
 {
@@ -142,8 +107,8 @@ int cmd_queue_list(struct cli *cli)
         code = cli_fail(cli, CLI_CONFIG, "%s", ec.msg);
     if (code == CLI_OK && (l.table = table_new(queue_columns, ARRAY_LEN(queue_columns))) == NULL)
         code = cli_fail(cli, CLI_FAILED, "out of memory");
-    if (code == CLI_OK && remote_asked(&l.r, admin_links(l.r.admin, on_failing, remote_done, &l.r)))
-        code = remote_wait(&l.r);
+    if (code == CLI_OK)
+        code = failing_read(&l.failing, &l.r);
     if (code == CLI_OK && remote_asked(&l.r, admin_queues(l.r.admin, on_queue, remote_done, &l.r)))
         (void)remote_wait(&l.r);
     if (code == CLI_OK)
@@ -151,7 +116,7 @@ int cmd_queue_list(struct cli *cli)
     if (code == CLI_OK)
         code = table_print(l.table, cli->output, "No mail is queued.");
     table_free(l.table);
-    free(l.failing);
+    failing_done(&l.failing);
     route_table_unref(l.routes);
     remote_close(&l.r);
     return code;

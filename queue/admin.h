@@ -214,7 +214,7 @@ struct admin_link {
     ms_t now_ms;
 };
 typedef bool admin_link_fn(void *arg, const struct admin_link *k);
-/* Links with connections or failures. */
+/* Links with connections or failures, sorted by name. */
 enum err admin_links(struct admin *a, admin_link_fn *each, admin_done_fn *done, void *arg) MUST_USE;
 /* Forgets the failures of a link, so that it is tried at once; n: 1 if there were any. */
 enum err admin_link_reset(struct admin *a, struct span link, admin_count_fn *done, void *arg) MUST_USE;
