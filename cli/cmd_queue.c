@@ -205,6 +205,34 @@ static bool on_job(void *arg, const struct admin_job *j)
     return false;
 }
 
+/* A queue that holds nothing may be there all the same: frozen, or with all of its mail in hand. */
+struct search {
+    const struct admin_filter *filter;
+    bool found;
+};
+
+static bool on_search(void *arg, const struct admin_queue *q)
+{
+    struct search *s = ((struct remote *)arg)->user;
+    s->found =
+        span_ieq(q->domain, s->filter->domain) && (s->filter->any_class || q->klass == s->filter->klass);
+    return !s->found;
+}
+
+/* What the argument names, when nothing was found there. */
+static int is_there(struct remote *r, const struct admin_filter *f)
+{
+    struct search s = {.filter = f};
+    r->user = &s;
+    if (f->domain.len > 0 && remote_asked(r, admin_queues(r->admin, on_search, remote_done, r)))
+        (void)remote_wait(r);
+    if (r->code != CLI_OK || s.found)
+        return r->code;
+    return cli_fail(r->cli, CLI_NOTFOUND,
+                    "nothing of that is in '%s'; `bridgehead queue list` shows what there is",
+                    r->cli->args[0]);
+}
+
 static int list_jobs(struct cli *cli, struct admin_filter *f, const char *empty)
 {
     struct listing l = {.table = NULL};
@@ -220,6 +248,8 @@ static int list_jobs(struct cli *cli, struct admin_filter *f, const char *empty)
         (void)remote_wait(&l.r);
     if (code == CLI_OK)
         code = l.r.code;
+    if (code == CLI_OK && table_rows(l.table) == 0 && cli->nargs > 0)
+        code = is_there(&l.r, f);
     if (code == CLI_OK)
         code = table_print(l.table, cli->output, empty);
     table_free(l.table);

@@ -364,6 +364,21 @@ def test_queue_bounce(box):
     assert dict(bridgehead.wait_report()[1][0])["action"] == "failed"
 
 
+def test_what_is_not_there(box):
+    """What is not there is exit code 5, says so, and prints nothing that looks like an answer; what is there but empty is not."""
+    bridgehead = box.add(Bridgehead(box))
+    bridgehead.cli("queue", "freeze", "empty.example")
+    for command in (["queue", "show", "no.example"], ["queue", "show", "00-0000000000000000"], ["queue", "show", "empty.example!1"],
+                    ["queue", "retry", "no.example"], ["queue", "delete", "no.example"], ["queue", "bounce", "no.example"],
+                    ["badmail", "requeue", "00-0000000000000000"], ["badmail", "show", "00-0000000000000000"],
+                    ["message", "export", "00-0000000000000000"], ["message", "show", "00-0000000000000000"]):
+        for output in ("table", "json"):
+            done = bridgehead.cli(*command, "-o", output, check=False)
+            assert done.returncode == 5 and done.stderr and not done.stdout, (command, done)
+    assert bridgehead.json("queue", "show", "empty.example") == []
+    assert bridgehead.json("queue", "show", "--sender", "nobody@client.example") == []
+
+
 def test_message_commands(box):
     """message show, track and export."""
     _, bridgehead, ids = frozen_world(box)
