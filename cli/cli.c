@@ -11,7 +11,7 @@
 extern char **environ;
 
 /* Options that every command takes; docs and completion list them once. */
-static const struct cli_optdesc common_opts[] = {
+const struct cli_optdesc cli_common_opts[] = {
     {"config", 'c', "FILE", "configuration file"},
     {"output", 'o', "table|json", "how to print: for people, or for programs"},
     {"help", 'h', NULL, "what the command does"},
@@ -96,8 +96,8 @@ static int unknown_option(const struct cli *cli, const char *arg)
 {
     const char *names[CLI_OPTS_MAX + 4];
     size_t n = 0;
-    for (size_t i = 0; common_opts[i].name != NULL; i++)
-        names[n++] = common_opts[i].name;
+    for (size_t i = 0; cli_common_opts[i].name != NULL; i++)
+        names[n++] = cli_common_opts[i].name;
     for (size_t i = 0; cli->verb != NULL && cli->verb->opts != NULL && cli->verb->opts[i].name != NULL; i++)
         names[n++] = cli->verb->opts[i].name;
     const char *near =
@@ -118,7 +118,7 @@ static int take_option(struct cli *cli, struct cursor *cur)
     char letter = is_long ? '\0' : arg[1];
     size_t at = 0;
     const struct cli_optdesc *own = opt_find(cli->verb != NULL ? cli->verb->opts : NULL, name, letter, &at);
-    const struct cli_optdesc *d = own != NULL ? own : opt_find(common_opts, name, letter, &at);
+    const struct cli_optdesc *d = own != NULL ? own : opt_find(cli_common_opts, name, letter, &at);
     if (d == NULL)
         return unknown_option(cli, arg);
     const char *value = "";
@@ -333,7 +333,7 @@ enum err cli_help(const struct verb *verb, struct buf *out)
         e = buf_addf(out, "\noptions:\n");
     if (e == ERR_OK)
         e = add_opts(out, verb->opts, NULL);
-    return e == ERR_OK ? add_opts(out, common_opts, verb->opts) : e;
+    return e == ERR_OK ? add_opts(out, cli_common_opts, verb->opts) : e;
 }
 
 static enum err docs_verb(struct buf *out, const struct verb *v)

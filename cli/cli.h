@@ -55,6 +55,7 @@ struct verb {
     }
 extern const struct verb cli_verbs[];
 extern const size_t cli_verb_count;
+extern const struct cli_optdesc cli_common_opts[]; /* of every command */
 
 int cli_main(int argc, char **argv);
 

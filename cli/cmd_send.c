@@ -107,10 +107,9 @@ static void on_reply(struct sending *s, const struct reply *r)
         struct buf text;
         buf_init(&text, 8192);
         (void)!buf_add_escaped(&text, r->text);
-        end(s, cli_fail(s->cli, CLI_FAILED, "refused at %s%s%s: %u %s %s", steps[s->step].name,
+        end(s, cli_fail(s->cli, CLI_FAILED, "refused at %s%s%s: %u %s", steps[s->step].name,
                         s->step == STEP_RCPT ? " of " : "",
-                        s->step == STEP_RCPT ? s->cli->args[s->rcpt - 1] : "", r->code, r->enhanced,
-                        buf_cstr(&text)));
+                        s->step == STEP_RCPT ? s->cli->args[s->rcpt - 1] : "", r->code, buf_cstr(&text)));
         buf_done(&text);
         return;
     }

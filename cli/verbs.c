@@ -23,7 +23,7 @@ static const struct cli_optdesc send_opts[] = {
 };
 
 static const struct cli_optdesc simulate_opts[] = {
-    {"shape", 0, "NAME", "ring, hub, random or tree-of-rings; default random"},
+    {"shape", 0, "ring|hub|random|tree-of-rings", "of the topology; default random"},
     {"groups", 'g', "N", "routing groups, at most 10000; default 100"},
     {"links", 'l', "N", "links of a random shape; default 2.5 a group"},
     {"events", 'e', "N", "links that fail and heal, one after the other; default 10"},
@@ -57,7 +57,7 @@ static const struct cli_optdesc show_opts[] = {
 };
 static const struct cli_optdesc explain_opts[] = {
     {"size", 0, "BYTES", "of the message; 64K and 10M mean what they say"},
-    {"priority", 0, "WORD", "low, normal or high; default normal"},
+    {"priority", 0, "low|normal|high", "of the message; default normal"},
     {"sender", 's', "ADDRESS", "envelope sender; default: the null sender"},
     {"system", 0, NULL, "the message is a report"},
     {"in-transit", 0, NULL, "the message came from another routing group"},

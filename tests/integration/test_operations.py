@@ -479,6 +479,9 @@ def test_send_command(box):
     bridgehead.cli("send", "c@local.example", "d@local.example")
     assert bridgehead.wait_mail("c") and bridgehead.wait_mail("d")
     assert bridgehead.cli("send", check=False).returncode == 2
+    sink = box.add(Sink(box, rules=["rcpt:550 5.1.1 no such user"]))
+    refused = bridgehead.cli("send", "x@far.example", "--server", "{}:{}".format(*sink.address), check=False)
+    assert refused.returncode == 1 and "RCPT of x@far.example: 550 5.1.1 no such user" in refused.stderr, refused
 
 
 def test_help_and_usage(box):
@@ -498,7 +501,16 @@ def test_completion_in_bash(box):
     script.write_text(Bridgehead(box).cli("completion", "bash").stdout)
     for words, expected in ((["stat"], {"status"}), (["queue", "fre"], {"freeze"}), (["badmail", ""],
                             {"list", "show", "requeue", "delete"}), (["queue", "delete", "--dr"], {"--dry-run"}),
-                            (["status", "-"], {"--config", "--output", "--help"}), (["status", "-o", "j"], {"json"})):
+                            (["status", "-"], {"--config", "--output", "--help"}), (["status", "-o", "j"], {"json"}),
+                            (["status", "--output", "=", "t"], {"table"}), (["status", "--output", "="], {"table", "json"}),
+                            (["linkstate", "show", "-o", ""], {"table", "json", "dot", "svg"}),
+                            (["-c", "some.yaml", "queue", "fre"], {"freeze"}), (["-o", "json", "queue", "sh"], {"show"}),
+                            (["queue", "delete", "-s", "x", "--re"], {"--recipient", "--reason"}),
+                            (["queue", "delete", "a.example", "--all"], {"--all"}), (["queue", "delete", "a.example", ""], set()),
+                            (["queue", "delete", "--reason", "li"], set()), (["simulate", "--shape", "r"], {"ring", "random"}),
+                            (["keys", "make", ""], {"organization", "group", "transport"}), (["keys", "make", "group", ""], set()),
+                            (["docs", "s"], {"settings"}), (["completion", "z"], {"zsh"}), (["help", "bad"], {"badmail"}),
+                            (["help", "queue", "fs"], {"fsck"}), (["status", ""], set()), (["nonsense", "x"], set())):
         line = " ".join(f"'{word}'" for word in ["bridgehead"] + words)
         done = box.run("bash", "--norc", "-c", f"source {script}; COMP_WORDS=({line}); COMP_CWORD={len(words)}; _bridgehead;"
                        "printf '%s\\n' \"${COMPREPLY[@]}\"")
