@@ -27,6 +27,10 @@ void sim_free(struct sim *s)
     for (size_t i = 0; i < s->ngroups; i++) {
         ls_free(s->groups[i].ls);
         free(s->groups[i].links);
+        if (s->groups[i].conf != NULL)
+            free(s->groups[i].conf->connectors.items);
+        free(s->groups[i].conf);
+        free(s->groups[i].connector_down);
         buf_done(&s->groups[i].cert);
     }
     for (size_t i = 0; i < s->nheap; i++)

@@ -3,6 +3,7 @@
  * `bridgehead simulate` and the tests use this code. Signatures are imitated (simulated routers do not
  * cheat unless a test makes them); everything else is the engine that the daemon runs. */
 #pragma once
+#include "common/config/config.h"
 #include "linkstate/engine.h"
 
 struct sim;
@@ -25,6 +26,12 @@ void sim_free(struct sim *s);
 uint32_t sim_group(struct sim *s, const char *name);
 /* A connector in each direction with these costs, and an adjacency. */
 enum err sim_link(struct sim *s, uint32_t a, uint32_t b, uint8_t cost_ab, uint8_t cost_ba) MUST_USE;
+/* A group whose record is made of a configuration, which is borrowed; it has the name that stands there. */
+uint32_t sim_group_configured(struct sim *s, const struct conf_root *conf);
+/* As sim_link(); cost 0: no connector in that direction. Of a configured group the connectors are those of
+ * its configuration, whatever the cost says. Without adjacency the routers do not speak to each other. */
+enum err sim_join(struct sim *s, uint32_t a, uint32_t b, uint8_t cost_ab, uint8_t cost_ba,
+                  bool adjacent) MUST_USE;
 /* Publishes every group's first record and opens the adjacencies. */
 enum err sim_start(struct sim *s) MUST_USE;
 /* The same, but every router already knows every record: for large topologies. */
@@ -32,6 +39,11 @@ enum err sim_start_converged(struct sim *s) MUST_USE;
 
 /* The connectors between a and b change state: both owners flood (minor). The adjacency follows `carrier`. */
 enum err sim_link_state(struct sim *s, uint32_t a, uint32_t b, bool up, bool carrier) MUST_USE;
+/* Connectors from a to b have another cost from now on: the owner floods (major). ERR_NOTFOUND: there are
+ * none. */
+enum err sim_cost(struct sim *s, uint32_t a, uint32_t b, uint8_t cost) MUST_USE;
+/* One connector of a configured group changes state, whatever it leads to. ERR_NOTFOUND. */
+enum err sim_connector_state(struct sim *s, uint32_t group, struct span connector, bool up) MUST_USE;
 enum err sim_cut(struct sim *s, uint32_t a, uint32_t b,
                  bool cut) MUST_USE; /* the network alone: nobody is told */
 enum err sim_restart(struct sim *s,

@@ -1,8 +1,10 @@
 /* Groups, links and records of a simulation, and what happens to them. */
+#include "linkstate/record_config.h"
 #include "linkstate/sim_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 uint32_t sim_group(struct sim *s, const char *name)
 {
@@ -22,7 +24,30 @@ uint32_t sim_group(struct sim *s, const char *name)
     return (uint32_t)s->ngroups++;
 }
 
-static enum err link_one(struct sim *s, uint32_t from, uint32_t to, uint8_t cost)
+uint32_t sim_group_configured(struct sim *s, const struct conf_root *conf)
+{
+    uint32_t n = sim_group(s, conf->routing_group.name);
+    size_t connectors = conf->connectors.count;
+    if (n == UINT32_MAX)
+        return n;
+    struct group *g = &s->groups[n];
+    g->conf = malloc(sizeof *g->conf);
+    g->connector_down = calloc(connectors + 1, sizeof *g->connector_down);
+    struct conf_connector *copy = calloc(connectors + 1, sizeof *copy);
+    if (g->conf == NULL || g->connector_down == NULL || copy == NULL) {
+        free(copy);
+        free(g->conf);
+        g->conf = NULL;
+        return UINT32_MAX;
+    }
+    for (size_t i = 0; i < connectors; i++)
+        copy[i] = conf->connectors.items[i];
+    *g->conf = *conf;
+    g->conf->connectors.items = copy;
+    return n;
+}
+
+static enum err link_one(struct sim *s, uint32_t from, uint32_t to, uint8_t cost, bool adjacent)
 {
     struct group *g = &s->groups[from];
     if (g->nlinks == g->cap_links) {
@@ -33,18 +58,65 @@ static enum err link_one(struct sim *s, uint32_t from, uint32_t to, uint8_t cost
         g->links = p;
         g->cap_links = cap;
     }
-    g->links[g->nlinks] =
-        (struct link){.to = to, .peer = (uint32_t)g->nlinks, .cost = cost, .up = true, .carrier = true};
+    g->links[g->nlinks] = (struct link){.to = to,
+                                        .peer = (uint32_t)g->nlinks,
+                                        .cost = cost,
+                                        .adjacent = adjacent,
+                                        .up = true,
+                                        .carrier = adjacent};
     g->nlinks++;
     return ERR_OK;
 }
 
-enum err sim_link(struct sim *s, uint32_t a, uint32_t b, uint8_t cost_ab, uint8_t cost_ba)
+enum err sim_join(struct sim *s, uint32_t a, uint32_t b, uint8_t cost_ab, uint8_t cost_ba, bool adjacent)
 {
     if (a == b || sim_link_to(s, a, b) != NULL)
         return ERR_EXISTS;
-    enum err e = link_one(s, a, b, cost_ab);
-    return e == ERR_OK ? link_one(s, b, a, cost_ba) : e;
+    enum err e = link_one(s, a, b, cost_ab, adjacent);
+    return e == ERR_OK ? link_one(s, b, a, cost_ba, adjacent) : e;
+}
+
+enum err sim_link(struct sim *s, uint32_t a, uint32_t b, uint8_t cost_ab, uint8_t cost_ba)
+{
+    return sim_join(s, a, b, cost_ab, cost_ba, true);
+}
+
+/* --- records ------------------------------------------------------------------------------------------ */
+
+struct health {
+    const struct sim *s;
+    const struct group *g;
+};
+
+/* A connector of a configured group is as UP as the link that it goes over. */
+static bool connector_up(void *arg, struct span name)
+{
+    const struct health *h = arg;
+    const struct conf_root *conf = h->g->conf;
+    for (size_t i = 0; i < conf->connectors.count; i++) {
+        const struct conf_connector *c = &conf->connectors.items[i];
+        if (!span_eq(span_cstr(c->name), name))
+            continue;
+        bool up = !h->g->connector_down[i];
+        for (size_t k = 0; up && c->type == CONF_CONNECTOR_ROUTING_GROUP && k < h->g->nlinks; k++)
+            if (strcmp(h->s->groups[h->g->links[k].to].name, c->to_group) == 0)
+                up = h->g->links[k].up;
+        return up;
+    }
+    return true;
+}
+
+static bool target_up(void *arg, struct span connector, struct span target)
+{
+    (void)target;
+    return connector_up(arg, connector);
+}
+
+static enum err emit_configured(const struct sim *s, const struct group *g, struct buf *out)
+{
+    struct health who = {s, g};
+    struct record_health health = {connector_up, target_up, &who};
+    return record_from_config(g->conf, SPAN("r1"), NULL, 0, &health, out, NULL);
 }
 
 static int by_connector_name(const void *a, const void *b)
@@ -53,39 +125,44 @@ static int by_connector_name(const void *a, const void *b)
 }
 
 /* The record of a group: one routing group connector a link, named after its end; one address space. */
-static enum err emit_record(const struct sim *s, const struct group *g, struct buf *out)
+static enum err emit_links(const struct sim *s, const struct group *g, struct buf *out)
 {
     struct record_connector *list = calloc(g->nlinks + 1, sizeof *list);
     struct record_host *hosts = calloc(g->nlinks + 1, sizeof *hosts);
     char domain[RECORD_NAME_MAX + 16];
-    int n = snprintf(domain, sizeof domain, "%s.example", g->name);
-    struct record_space own = {span_of(domain, (size_t)n), 1};
+    int len = snprintf(domain, sizeof domain, "%s.example", g->name);
+    struct record_space own = {span_of(domain, (size_t)len), 1};
     enum err e = list == NULL || hosts == NULL ? ERR_NOMEM : ERR_OK;
+    size_t n = 0;
     for (size_t i = 0; e == ERR_OK && i < g->nlinks; i++) {
-        struct span name = span_cstr(s->groups[g->links[i].to].name);
-        hosts[i] = (struct record_host){name, g->links[i].up};
-        list[i] = (struct record_connector){.name = name,
+        const struct link *l = &g->links[i];
+        struct span name = span_cstr(s->groups[l->to].name);
+        if (l->cost == 0)
+            continue;
+        hosts[n] = (struct record_host){name, l->up};
+        list[n] = (struct record_connector){.name = name,
                                             .type = RECORD_ROUTING_GROUP,
                                             .to_group = name,
-                                            .cost = g->links[i].cost,
-                                            .up = g->links[i].up,
+                                            .cost = l->cost,
+                                            .up = l->up,
                                             .weight = 1,
                                             .priorities = RECORD_PRIORITY_ALL,
-                                            .targets = &hosts[i],
+                                            .targets = &hosts[n],
                                             .ntargets = 1};
+        n++;
     }
     if (e == ERR_OK) {
-        list[g->nlinks] = (struct record_connector){.name = SPAN(RECORD_LOCAL_CONNECTOR),
-                                                    .type = RECORD_SMTP,
-                                                    .cost = 1,
-                                                    .up = true,
-                                                    .dns = true,
-                                                    .weight = 1,
-                                                    .priorities = RECORD_PRIORITY_ALL,
-                                                    .spaces = &own,
-                                                    .nspaces = 1};
-        qsort(list, g->nlinks + 1, sizeof *list, by_connector_name);
-        struct record r = {.master = SPAN("r1"), .connectors = list, .nconnectors = g->nlinks + 1};
+        list[n++] = (struct record_connector){.name = SPAN(RECORD_LOCAL_CONNECTOR),
+                                              .type = RECORD_SMTP,
+                                              .cost = 1,
+                                              .up = true,
+                                              .dns = true,
+                                              .weight = 1,
+                                              .priorities = RECORD_PRIORITY_ALL,
+                                              .spaces = &own,
+                                              .nspaces = 1};
+        qsort(list, n, sizeof *list, by_connector_name);
+        struct record r = {.master = SPAN("r1"), .connectors = list, .nconnectors = n};
         e = record_emit(&r, out);
     }
     free(list);
@@ -97,7 +174,8 @@ static enum err publish(struct sim *s, uint32_t n, enum ls_level level)
 {
     struct buf body;
     buf_init(&body, RECORD_MAX);
-    enum err e = emit_record(s, &s->groups[n], &body);
+    const struct group *g = &s->groups[n];
+    enum err e = g->conf != NULL ? emit_configured(s, g, &body) : emit_links(s, g, &body);
     if (e == ERR_OK)
         e = sim_step(s, n,
                      (struct ls_event){.type = LS_ORIGINATE,
@@ -182,7 +260,7 @@ enum err sim_link_state(struct sim *s, uint32_t a, uint32_t b, bool up, bool car
         if (l == NULL)
             return ERR_NOTFOUND;
         l->up = up;
-        if (l->carrier != carrier) {
+        if (l->adjacent && l->carrier != carrier) {
             l->carrier = carrier;
             e = sim_step(
                 s, ends[i][0],
@@ -192,6 +270,43 @@ enum err sim_link_state(struct sim *s, uint32_t a, uint32_t b, bool up, bool car
             e = publish(s, ends[i][0], LS_LEVEL_MINOR);
     }
     return e;
+}
+
+/* Every connector of a configured group to that one. */
+static size_t set_configured_costs(struct group *g, const char *to, uint8_t cost)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->conf->connectors.count; i++) {
+        struct conf_connector *c = &g->conf->connectors.items[i];
+        if (c->type == CONF_CONNECTOR_ROUTING_GROUP && strcmp(c->to_group, to) == 0) {
+            c->cost = cost;
+            n++;
+        }
+    }
+    return n;
+}
+
+enum err sim_cost(struct sim *s, uint32_t a, uint32_t b, uint8_t cost)
+{
+    struct link *l = sim_link_to(s, a, b);
+    struct group *g = &s->groups[a];
+    if (l == NULL || l->cost == 0 ||
+        (g->conf != NULL && set_configured_costs(g, s->groups[b].name, cost) == 0))
+        return ERR_NOTFOUND;
+    l->cost = cost;
+    return publish(s, a, LS_LEVEL_MAJOR);
+}
+
+enum err sim_connector_state(struct sim *s, uint32_t group, struct span connector, bool up)
+{
+    struct group *g = &s->groups[group];
+    for (size_t i = 0; g->conf != NULL && i < g->conf->connectors.count; i++) {
+        if (!span_eq(span_cstr(g->conf->connectors.items[i].name), connector))
+            continue;
+        g->connector_down[i] = !up;
+        return publish(s, group, LS_LEVEL_MINOR);
+    }
+    return ERR_NOTFOUND;
 }
 
 enum err sim_cut(struct sim *s, uint32_t a, uint32_t b, bool cut)

@@ -10,7 +10,8 @@
 struct link {
     uint32_t to;
     uint32_t peer; /* number of this adjacency in the engine */
-    uint8_t cost;
+    uint8_t cost;  /* of the connector; 0: there is none in this direction */
+    bool adjacent; /* else the routers have nothing to do with each other */
     bool up, cut, carrier;
     ms_t last_arrival_ms; /* order is kept */
 };
@@ -20,6 +21,8 @@ struct group {
     struct ls *ls;
     struct link *links;
     size_t nlinks, cap_links;
+    struct conf_root *conf; /* a copy of its own, with the connectors; NULL: the links are all there is */
+    bool *connector_down;   /* with conf: by number of the connector */
     struct ls_version persisted;
     struct buf cert;
     ms_t wake_ms;
