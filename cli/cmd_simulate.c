@@ -1,5 +1,6 @@
 /* cli/cmd_simulate.c — plans: how link state spreads over a topology when links fail and heal. */
 #include "cli/commands.h"
+#include "cli/sim_files.h"
 #include "cli/table.h"
 #include "linkstate/shape.h"
 
@@ -32,9 +33,16 @@ static int number(struct cli *cli, const char *name, uint64_t max, uint64_t *val
                     text);
 }
 
+/* Options that describe a topology that is not in files. */
+static const char *const made[] = {"shape", "groups", "links"};
+
 static int read_plan(struct cli *cli, struct plan *p)
 {
     const char *shape = cli_opt(cli, "shape");
+    for (size_t i = 0; cli->nargs > 0 && i < ARRAY_LEN(made); i++)
+        if (cli_opt(cli, made[i]) != NULL)
+            return cli_fail(cli, CLI_USAGE, "--%s makes a topology; this one comes from %s", made[i],
+                            cli->args[0]);
     *p = (struct plan){.shape = SHAPE_RANDOM, .groups = 100, .events = 10, .latency = 20, .seed = 1};
     if (shape != NULL && !shape_find(span_cstr(shape), &p->shape))
         return cli_fail(cli, CLI_USAGE, "no shape '%s'; there are: ring, hub, random, tree-of-rings", shape);
@@ -82,22 +90,34 @@ static enum err one_event(struct sim *s, struct table *t, struct rng *rng)
     return ERR_OK;
 }
 
-static enum err simulate(struct sim *s, const struct plan *p, struct table *t)
+static int build(struct cli *cli, struct sim *s, const struct plan *p, struct rng *rng,
+                 struct sim_files *files)
+{
+    if (cli->nargs > 0)
+        return sim_files_load(cli, cli->args, cli->nargs, s, files);
+    enum err e = shape_build(s, p->shape, (uint32_t)p->groups, (uint32_t)p->links, rng);
+    return e == ERR_OK ? CLI_OK : cli_fail(cli, CLI_FAILED, "%s", err_text(e));
+}
+
+static int simulate(struct cli *cli, struct sim *s, const struct plan *p, struct sim_files *files,
+                    struct table *t)
 {
     struct rng rng;
     rng_seed(&rng, p->seed);
-    enum err e = shape_build(s, p->shape, (uint32_t)p->groups, (uint32_t)p->links, &rng);
-    if (e == ERR_OK)
-        e = sim_start_converged(s);
+    int code = build(cli, s, p, &rng, files);
+    if (code != CLI_OK)
+        return code;
+    enum err e = sim_start_converged(s);
     sim_run(s, p->latency * 4); /* the greetings of the adjacencies */
-    for (uint64_t i = 0; e == ERR_OK && i < p->events; i++)
+    for (uint64_t i = 0; e == ERR_OK && sim_links(s) > 0 && i < p->events; i++)
         e = one_event(s, t, &rng);
-    return e;
+    return e == ERR_OK ? CLI_OK : cli_fail(cli, CLI_FAILED, "%s", err_text(e));
 }
 
 int cmd_simulate(struct cli *cli)
 {
     struct plan p;
+    struct sim_files files = {0};
     int code = read_plan(cli, &p);
     if (code != CLI_OK)
         return code;
@@ -107,12 +127,14 @@ int cmd_simulate(struct cli *cli)
                             .loss_permille = (unsigned)p.loss};
     struct sim *s = sim_new(&o);
     struct table *t = table_new(columns, ARRAY_LEN(columns));
-    enum err e = s == NULL || t == NULL ? ERR_NOMEM : simulate(s, &p, t);
-    if (e != ERR_OK)
-        code = cli_fail(cli, CLI_FAILED, "%s", err_text(e));
+    if (s == NULL || t == NULL)
+        code = cli_fail(cli, CLI_FAILED, "%s", err_text(ERR_NOMEM));
     else
+        code = simulate(cli, s, &p, &files, t);
+    if (code == CLI_OK)
         code = table_print(t, cli->output, "Nothing happened; --events says how many links fail.");
     table_free(t);
     sim_free(s);
+    sim_files_done(&files);
     return code;
 }

@@ -23,7 +23,7 @@ static const struct cli_optdesc send_opts[] = {
 };
 
 static const struct cli_optdesc simulate_opts[] = {
-    {"shape", 0, "ring|hub|random|tree-of-rings", "of the topology; default random"},
+    {"shape", 0, "ring|hub|random|tree-of-rings", "of the topology, without files; default random"},
     {"groups", 'g', "N", "routing groups, at most 10000; default 100"},
     {"links", 'l', "N", "links of a random shape; default 2.5 a group"},
     {"events", 'e', "N", "links that fail and heal, one after the other; default 10"},
@@ -134,10 +134,12 @@ const struct verb cli_verbs[] = {
     {"linkstate purge", routing, "GROUP", 1, 1, "drop a group's record; one that is alive comes back by itself", NULL, NULL, cmd_linkstate_purge},
     {"linkstate history", routing, "", 0, 0, "what went UP or DOWN, came or went, when and why; the newest first",
      "The last 10000 events are kept, over restarts and changes of the master.", history_opts, cmd_linkstate_history},
-    {"simulate", routing, "", 0, 0, "how link state spreads over a topology: time, messages, bytes",
+    {"simulate", routing, "[FILE...]", 0, CLI_ARGS_MAX - 1, "how link state spreads over a topology: time, messages, bytes",
      "Runs the engines of all groups in virtual time. Links fail and heal at random; for each event the table shows\n"
      "how long it took until every router had the same table again, and what was sent, beside the bytes that\n"
-     "flooding full tables would have cost.", simulate_opts, cmd_simulate},
+     "flooding full tables would have cost.\n"
+     "The topology comes from configurations, one of each group (several in one file are separated by lines of ---);\n"
+     "without files it is made, of a shape.", simulate_opts, cmd_simulate},
 
     {"keys make", routing, "organization|group|transport FILE", 2, 2, "make a secret key, in a file that only its owner reads",
      "The organization's key certifies the keys of groups and is best kept away from every server. A group's key\n"

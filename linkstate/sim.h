@@ -34,7 +34,7 @@ enum err sim_join(struct sim *s, uint32_t a, uint32_t b, uint8_t cost_ab, uint8_
                   bool adjacent) MUST_USE;
 /* Publishes every group's first record and opens the adjacencies. */
 enum err sim_start(struct sim *s) MUST_USE;
-/* The same, but every router already knows every record: for large topologies. */
+/* The same, but every router already knows every record that adjacencies can bring: for large topologies. */
 enum err sim_start_converged(struct sim *s) MUST_USE;
 
 /* The connectors between a and b change state: both owners flood (minor). The adjacency follows `carrier`. */

@@ -226,28 +226,62 @@ enum err sim_start(struct sim *s)
     return e;
 }
 
-enum err sim_start_converged(struct sim *s)
+/* The groups that adjacencies lead to from `first`, itself included; the first `reached` of order. */
+static size_t part_of(const struct sim *s, uint32_t first, bool *seen, uint32_t *order)
+{
+    size_t n = 1;
+    order[0] = first;
+    seen[first] = true;
+    for (size_t at = 0; at < n; at++) {
+        const struct group *g = &s->groups[order[at]];
+        for (size_t i = 0; i < g->nlinks; i++) {
+            uint32_t to = g->links[i].to;
+            if (g->links[i].adjacent && !seen[to]) {
+                seen[to] = true;
+                order[n++] = to;
+            }
+        }
+    }
+    return n;
+}
+
+/* Gives every group of a part the records of all of them. */
+static enum err share(struct sim *s, const uint32_t *part, size_t n)
 {
     struct lsdb all;
     enum err e = ERR_OK;
     lsdb_init(&all);
+    for (size_t i = 0; e == ERR_OK && i < n; i++) {
+        struct group *g = &s->groups[part[i]];
+        const struct lsdb_slot *own = lsdb_find(ls_table(g->ls), span_cstr(g->name));
+        struct lsdb_slot *put;
+        struct ls_crypto crypto;
+        sim_crypto(&crypto, &g->number);
+        e = lsdb_put(&all, &own->record->lsa, own->record->body, s->now_ms, &crypto, &put, NULL);
+    }
+    for (size_t i = 0; e == ERR_OK && i < n; i++)
+        e = ls_adopt(s->groups[part[i]].ls, &all, s->now_ms);
+    lsdb_done(&all);
+    return e;
+}
+
+enum err sim_start_converged(struct sim *s)
+{
+    bool *seen = calloc(s->ngroups + 1, sizeof *seen);
+    uint32_t *part = calloc(s->ngroups + 1, sizeof *part);
+    enum err e = seen == NULL || part == NULL ? ERR_NOMEM : ERR_OK;
     for (uint32_t n = 0; e == ERR_OK && n < s->ngroups; n++) {
         e = engine_new(s, n);
         if (e == ERR_OK)
             e = publish(s, n, LS_LEVEL_MAJOR);
-        if (e != ERR_OK)
-            break;
-        const struct lsdb_slot *own = lsdb_find(ls_table(s->groups[n].ls), span_cstr(s->groups[n].name));
-        struct lsdb_slot *put;
-        struct ls_crypto crypto;
-        sim_crypto(&crypto, &s->groups[n].number);
-        e = lsdb_put(&all, &own->record->lsa, own->record->body, s->now_ms, &crypto, &put, NULL);
     }
     for (uint32_t n = 0; e == ERR_OK && n < s->ngroups; n++)
-        e = ls_adopt(s->groups[n].ls, &all, s->now_ms);
-    lsdb_done(&all);
+        if (!seen[n])
+            e = share(s, part, part_of(s, n, seen, part));
     for (uint32_t n = 0; e == ERR_OK && n < s->ngroups; n++)
         e = carriers_up(s, n);
+    free(seen);
+    free(part);
     return e;
 }
 
