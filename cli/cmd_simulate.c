@@ -93,10 +93,19 @@ static enum err one_event(struct sim *s, struct table *t, struct rng *rng)
 static int build(struct cli *cli, struct sim *s, const struct plan *p, struct rng *rng,
                  struct sim_files *files)
 {
-    if (cli->nargs > 0)
-        return sim_files_load(cli, cli->args, cli->nargs, s, files);
-    enum err e = shape_build(s, p->shape, (uint32_t)p->groups, (uint32_t)p->links, rng);
-    return e == ERR_OK ? CLI_OK : cli_fail(cli, CLI_FAILED, "%s", err_text(e));
+    struct errctx ec = {""};
+    if (cli->nargs > 0) {
+        int code = sim_files_load(cli, cli->args, cli->nargs, s, files);
+        if (code != CLI_OK)
+            return code;
+    } else {
+        enum err e = shape_build(s, p->shape, (uint32_t)p->groups, (uint32_t)p->links, rng);
+        if (e != ERR_OK)
+            return cli_fail(cli, CLI_FAILED, "%s", err_text(e));
+    }
+    if (sim_groups(s) == 0)
+        return cli_fail(cli, CLI_CONFIG, "there is no group in %s", cli->args[0]);
+    return sim_check(s, &ec) == ERR_OK ? CLI_OK : cli_fail(cli, CLI_CONFIG, "%s", ec.msg);
 }
 
 static int simulate(struct cli *cli, struct sim *s, const struct plan *p, struct sim_files *files,

@@ -1,5 +1,6 @@
 #include "cli/sim_files.h"
 
+#include "linkstate/graphml.h"
 #include "linkstate/sim_config.h"
 
 #include <errno.h>
@@ -138,6 +139,53 @@ static int build_configured(struct cli *cli, struct sim *s, struct sim_files *f)
     return e == ERR_OK ? CLI_OK : cli_fail(cli, CLI_CONFIG, "%s", ec.msg);
 }
 
+/* --- GraphML -------------------------------------------------------------------------------------------- */
+
+static bool is_xml(struct span text)
+{
+    if (span_has_prefix(text, SPAN("\xef\xbb\xbf")))
+        text = span_from(text, 3);
+    while (text.len > 0 && strchr(" \t\r\n", text.ptr[0]) != NULL && text.ptr[0] != '\0')
+        text = span_from(text, 1);
+    /* UTF-16 begins with a byte order mark, in which no configuration begins */
+    return span_has_prefix(text, SPAN("<")) || span_has_prefix(text, SPAN("\xff\xfe")) ||
+           span_has_prefix(text, SPAN("\xfe\xff"));
+}
+
+static enum err add_graph(struct sim *s, const struct graphml *g)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < g->nnodes; i++)
+        e = sim_group(s, g->nodes[i].name) == UINT32_MAX ? ERR_NOMEM : ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < g->nlinks; i++)
+        e = sim_join(s, g->links[i].a, g->links[i].b, g->links[i].cost_ab, g->links[i].cost_ba, true);
+    return e;
+}
+
+static void tell_of_graph(const struct graphml *g)
+{
+    if (g->measure == NULL && g->nlinks > 0)
+        (void)fprintf(stderr, "note: no edge has a cost, weight or speed; all links cost 1\n");
+    else if (g->scaled)
+        (void)fprintf(stderr, "note: costs are '%s', scaled to 1..100\n", g->measure);
+    else if (g->measure != NULL && strcmp(g->measure, "cost") != 0)
+        (void)fprintf(stderr, "note: costs come from '%s'\n", g->measure);
+    if (g->parallel + g->loops > 0)
+        (void)fprintf(stderr, "note: %zu parallel edges and %zu loops are left out\n", g->parallel, g->loops);
+}
+
+static int read_graph(struct cli *cli, const char *path, struct span text, struct sim *s)
+{
+    struct graphml g;
+    struct errctx ec = {""};
+    if (graphml_parse(text, &g, &ec) != ERR_OK)
+        return cli_fail(cli, CLI_CONFIG, "%s: %s", path, ec.msg);
+    tell_of_graph(&g);
+    enum err e = add_graph(s, &g);
+    graphml_done(&g);
+    return e == ERR_OK ? CLI_OK : cli_fail(cli, CLI_FAILED, "%s: %s", path, err_text(e));
+}
+
 int sim_files_load(struct cli *cli, const char *const *paths, size_t n, struct sim *s, struct sim_files *ret)
 {
     int code = CLI_OK;
@@ -146,9 +194,14 @@ int sim_files_load(struct cli *cli, const char *const *paths, size_t n, struct s
         struct buf text;
         buf_init(&text, FILE_MAX);
         code = sim_read_file(cli, paths[i], &text);
-        if (code == CLI_OK)
+        bool xml = code == CLI_OK && is_xml(buf_span(&text));
+        if (xml && n > 1)
+            code = cli_fail(cli, CLI_USAGE, "%s is a whole topology; simulate it alone", paths[i]);
+        else if (xml)
+            code = read_graph(cli, paths[i], buf_span(&text), s);
+        else if (code == CLI_OK)
             code = read_configs(cli, paths[i], buf_span(&text), ret);
         buf_done(&text);
     }
-    return code == CLI_OK ? build_configured(cli, s, ret) : code;
+    return code == CLI_OK && ret->n > 0 ? build_configured(cli, s, ret) : code;
 }

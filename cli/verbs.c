@@ -138,8 +138,8 @@ const struct verb cli_verbs[] = {
      "Runs the engines of all groups in virtual time. Links fail and heal at random; for each event the table shows\n"
      "how long it took until every router had the same table again, and what was sent, beside the bytes that\n"
      "flooding full tables would have cost.\n"
-     "The topology comes from configurations, one of each group (several in one file are separated by lines of ---);\n"
-     "without files it is made, of a shape.", simulate_opts, cmd_simulate},
+     "The topology comes from configurations, one of each group (several in one file are separated by lines of ---),\n"
+     "or from a published topology in GraphML; without files it is made, of a shape.", simulate_opts, cmd_simulate},
 
     {"keys make", routing, "organization|group|transport FILE", 2, 2, "make a secret key, in a file that only its owner reads",
      "The organization's key certifies the keys of groups and is best kept away from every server. A group's key\n"

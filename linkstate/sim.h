@@ -32,6 +32,8 @@ uint32_t sim_group_configured(struct sim *s, const struct conf_root *conf);
  * its configuration, whatever the cost says. Without adjacency the routers do not speak to each other. */
 enum err sim_join(struct sim *s, uint32_t a, uint32_t b, uint8_t cost_ab, uint8_t cost_ba,
                   bool adjacent) MUST_USE;
+/* Whether a router can have so many neighbours. ERR_TOOBIG names the group that has more. */
+enum err sim_check(const struct sim *s, struct errctx *ec) MUST_USE;
 /* Publishes every group's first record and opens the adjacencies. */
 enum err sim_start(struct sim *s) MUST_USE;
 /* The same, but every router already knows every record that adjacencies can bring: for large topologies. */

@@ -81,6 +81,15 @@ enum err sim_link(struct sim *s, uint32_t a, uint32_t b, uint8_t cost_ab, uint8_
     return sim_join(s, a, b, cost_ab, cost_ba, true);
 }
 
+enum err sim_check(const struct sim *s, struct errctx *ec)
+{
+    for (size_t i = 0; i < s->ngroups; i++)
+        if (s->groups[i].nlinks > LS_PEERS_MAX)
+            return err_set(ec, ERR_TOOBIG, "group %s has %zu neighbours; a router takes at most %d",
+                           s->groups[i].name, s->groups[i].nlinks, LS_PEERS_MAX);
+    return ERR_OK;
+}
+
 /* --- records ------------------------------------------------------------------------------------------ */
 
 struct health {

@@ -2,6 +2,8 @@
 import json
 
 from peers.bridgehead import executable
+from peers.process import ROOT
+from peers.topology import Topology
 
 
 def simulate(box, *words, code=0):
@@ -51,3 +53,26 @@ def test_bad_configurations(box):
         box, write(box, "other.yaml", f"{group('a')}\n---\n{group('b', organization='other')}\n"), code=3)
     assert "--shape makes a topology" in simulate(box, twice, "--shape", "ring", code=2)
     assert "No such file" in simulate(box, box.path("missing"), code=1)
+
+
+def test_published_topology(box):
+    """GraphML: groups are the labels, and every link fails and heals at the cost that stands there."""
+    rows = report(box, ROOT / "tests" / "topologies" / "cost266.graphml", "--events", 200)
+    network = Topology(ROOT / "tests" / "topologies" / "cost266.graphml")
+    links = {frozenset(row["link"].split(" - ")) for row in rows}
+    assert len(links) > 35 and links <= set(network.links)
+    assert all(row["converged_ms"] <= 20 * network.diameter() for row in rows), "as long as the longest way takes"
+
+
+def test_bad_topology(box):
+    """What is wrong with a file, and in which line."""
+    plain = "<graphml><graph><node id='a'/><node id='b'/>\n<edge source='a' target='c'/></graph></graphml>"
+    path = write(box, "bad.graphml", plain)
+    assert f"{path}: line 2: an edge names node 'c', which is not there" in simulate(box, path, code=3)
+    assert "simulate it alone" in simulate(box, path, path, code=2)
+    empty = write(box, "empty.yaml", "# nothing\n")
+    assert "no group" in simulate(box, empty, code=3)
+    star = "".join(f"<node id='n{n}'/>" for n in range(1026)) + "".join(f"<edge source='n0' target='n{n}'/>" for n in range(1, 1026))
+    hub = write(box, "hub.graphml", f"<graphml><graph>{star}</graph></graphml>")
+    assert "group n0 has 1025 neighbours; a router takes at most 1024" in simulate(box, hub, code=3)
+    assert "group g00000 has 1999 neighbours" in simulate(box, "--shape", "hub", "--groups", 2000, code=3)

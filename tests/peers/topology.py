@@ -28,6 +28,9 @@ class Topology:
     def eccentricity(self, name):
         return max(hops for hops in distances(dict.fromkeys(self.edges(), 1), name).values())
 
+    def diameter(self):
+        return max(self.eccentricity(name) for name in self.names)
+
 
 def distances(edges, source):
     """{node: least cost from source} over {(from, to): cost}."""
