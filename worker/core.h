@@ -75,6 +75,7 @@ enum {
     FILE_THREADS = 8,
     CLAIMS_AHEAD = 2, /* batches waiting for a lane, at most */
     SWEEP_EVERY_MS = 600000,
+    STALE_AFTER_MS = 1800, /* an old plan waits so long for a new one (RFC 8767 5) */
     LINK_LINGER_MS =
         10000, /* a link without work is forgotten after that, its backoff state is in the store */
 };
@@ -172,7 +173,8 @@ void lane_failed(struct lane *lane, const struct verdict *v, const char *why);
 bool lane_may_send(const struct lane *lane); /* L4, and not draining */
 bool lane_may_end(const struct lane *lane);  /* L4: may the final dot go out */
 
-/* --- Links (link.c, link_claim.c, link_grow.c, links.c) ------------------------------------------------ */
+/* --- Links (link.c, link_plan.c, link_claim.c, link_grow.c, links.c)
+ * ------------------------------------------------ */
 
 struct due {
     struct due *next_hash, *next, *prev; /* in the table; in its link's ring */
@@ -208,9 +210,10 @@ struct link {
     char lmtp_text[256];
     enum conf_delivery_tls tls;
     unsigned messages_per_connection;
-    struct targets_plan *plan; /* NULL: not asked yet */
+    struct targets_plan *plan; /* NULL: not known */
     struct resolve *resolve;
-    ms_t plan_until_ms;
+    ms_t plan_asked_ms;              /* monotonic, as all of these: when `resolve` was begun */
+    ms_t plan_until_ms, plan_end_ms; /* asked for again; not used any more, whoever answers */
     /* backoff */
     uint32_t failures;
     ms_t until_ms;          /* monotonic; HELD, RETURNING */
@@ -264,12 +267,16 @@ void link_hide_dues(struct link *link, ms_t delay_ms); /* from discovery, for a 
 struct parcel *link_next_parcel(struct link *link);
 void link_set_kind(struct link *link, const struct route *route, struct span domain);
 void link_set_targets(struct link *link, const struct route *route); /* of its connector, as they are now */
-void links_tick(struct worker *w);                                   /* a few times a second */
-void links_stale(struct worker *w);                                  /* settings have changed */
-void links_drain(struct worker *w);                                  /* nothing new is begun */
-void links_abort(struct worker *w);                                  /* the lease is gone, or nearly */
-void links_stop(struct worker *w); /* at the end, before the store is freed ... */
-void links_free(struct worker *w); /* ... and after it */
+void link_look_up(struct link *link);                                /* its targets, when it has to */
+bool link_has_plan(const struct link *link); /* to begin lanes with; not while a new one may come soon */
+void link_doubt_plan(struct link *link);     /* asks again before it is used */
+void link_drop_plan(struct link *link);      /* and what was asked for */
+void links_tick(struct worker *w);           /* a few times a second */
+void links_stale(struct worker *w);          /* settings have changed */
+void links_drain(struct worker *w);          /* nothing new is begun */
+void links_abort(struct worker *w);          /* the lease is gone, or nearly */
+void links_stop(struct worker *w);           /* at the end, before the store is freed ... */
+void links_free(struct worker *w);           /* ... and after it */
 
 /* --- The worker (worker.c, discover.c) ---------------------------------------------------------------- */
 

@@ -2,7 +2,6 @@
 #include "common/log.h"
 #include "queue/retry.h"
 #include "worker/core.h"
-#include "worker/resolve.h"
 
 enum { UNREACHABLE_MS = 30000, ASK_AGAIN_MS = 1000 };
 
@@ -75,8 +74,7 @@ void link_fail(struct link *link, const char *why)
                           span_cstr(link->error)) != ERR_OK)
         log_warn("link.state", "link='%s' text='the failure could not be shared with other workers'",
                  link->name);
-    free(link->plan); /* another look at the names with the next try */
-    link->plan = NULL;
+    link_doubt_plan(link); /* another look at the names with the next try */
     link_enter(link, LINK_HELD);
 }
 
@@ -170,43 +168,6 @@ static void ask(struct link *link)
     link->requests++;
 }
 
-/* --- Targets --------------------------------------------------------------------------------------- */
-
-static void on_plan(void *arg, const struct targets_plan *plan)
-{
-    struct link *link = arg;
-    struct verdict_input in = {.step = STEP_ROUTE, .failure = plan->failure, .enhanced = ""};
-    struct verdict v;
-
-    link->plan = malloc(sizeof *link->plan);
-    if (link->plan != NULL)
-        *link->plan = *plan;
-    link->plan_until_ms = ms_after(loop_now(link->w->loop), plan->ttl_ms);
-    resolve_free(link->resolve);
-    link->resolve = NULL;
-    link_wake(link);
-    if (link->plan == NULL || link->phase != LINK_OPEN || link->plan->failure == FAILURE_NONE)
-        return;
-    v = verdict_of(&in);
-    if (v.action == VERDICT_BOUNCE)
-        link_return(link, &v, link->plan->failure, 0, link->plan->why, link->plan->ttl_ms);
-    else
-        link_fail(link, link->plan->why);
-    free(link->plan);
-    link->plan = NULL;
-}
-
-static void look_up(struct link *link)
-{
-    if (link->plan != NULL && link->plan_until_ms > loop_now(link->w->loop))
-        return;
-    if (link->resolve != NULL || link->ndue + link->npending == 0)
-        return;
-    free(link->plan);
-    link->plan = NULL;
-    link->resolve = resolve_new(link->w->loop, link->w->dns, &link->spec, on_plan, link);
-}
-
 /* --- The turn -------------------------------------------------------------------------------------- */
 
 static void reap_lanes(struct link *link)
@@ -298,7 +259,7 @@ static void turn_held(struct link *link)
 static void turn_open(struct link *link)
 {
     if (link->kind == LINK_SMTP || link->kind == LINK_LMTP)
-        look_up(link);
+        link_look_up(link);
     give_parcels(link);
     link_claim(link);
     link_grow(link);
@@ -393,10 +354,7 @@ void link_set_targets(struct link *link, const struct route *route)
     link->spec.nequal = equal;
     if (same)
         return;
-    resolve_free(link->resolve); /* asked for the old order */
-    link->resolve = NULL;
-    free(link->plan);
-    link->plan = NULL;
+    link_drop_plan(link); /* asked for the old order */
 }
 
 static void set_next_hop(struct link *link, const struct route *route)

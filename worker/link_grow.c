@@ -202,7 +202,7 @@ void link_grow(struct link *link)
         grow_local(link);
         return;
     }
-    if (link->plan == NULL || link->slots_asked || now < link->grow_at_ms)
+    if (!link_has_plan(link) || link->slots_asked || now < link->grow_at_ms)
         return;
     if (have > 0 && now < link->pause_until_ms) /* the last one may always be replaced */
         return;

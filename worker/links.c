@@ -1,7 +1,6 @@
 /* worker/links.c — the table of links by name; what concerns all of them. */
 #include "common/log.h"
 #include "worker/core.h"
-#include "worker/resolve.h"
 
 static size_t name_bucket(const char *name)
 {
@@ -69,8 +68,7 @@ static void link_free(struct link *link)
     unlist(link);
     link_fed(link);
     deferred_disarm(&link->turn);
-    resolve_free(link->resolve);
-    free(link->plan);
+    link_drop_plan(link);
     settings_unref(link->set);
     if (link->phase == LINK_HELD)
         metric_dec(&w->m.links_held);

@@ -21,6 +21,7 @@
     X(links_now,       GAUGE,     "worker_links",                  "links with mail, a connection or a failure") \
     X(links_held,      GAUGE,     "worker_links_held",             "links waiting for their next try") \
     X(link_failures,   COUNTER,   "worker_link_failures_total",    "times a link was put into retry") \
+    X(plans_stale,     COUNTER,   "worker_stale_names_total",      "times a link went on with old addresses because no name server answered") \
     X(slots_denied,    COUNTER,   "worker_slots_denied_total",     "times a connection cap of the cluster was met") \
     X(lease_lost,      COUNTER,   "worker_lease_lost_total",       "times this worker lost its lease") \
     X(reaped,          COUNTER,   "worker_reaped_total",           "jobs of dead workers put back") \

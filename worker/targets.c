@@ -237,11 +237,12 @@ bool targets_ready(struct targets_plan *plan)
         usable = usable || plan->hosts[i].n > 0;
         soft = soft || plan->hosts[i].temporary;
     }
+    if (soft) /* a host is missing: soon asked again */
+        plan->ttl_ms = TARGETS_TTL_MIN_MS;
     if (usable)
         return true;
     if (soft) { /* why was written with the answer */
         plan->failure = FAILURE_DNS;
-        plan->ttl_ms = TARGETS_TTL_MIN_MS;
     } else if (plan->kind == TARGETS_NAMED) {
         /* A typing error of the operator is mended sooner than the mail expires: it waits. */
         fail(plan, FAILURE_SMART_HOST_NAME, "no smart host has an address (%s)", plan->hosts[0].name);

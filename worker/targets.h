@@ -23,6 +23,7 @@ enum {
     TARGETS_UNIX_MAX = 108,    /* sun_path */
     TARGETS_TTL_MIN_MS = 5000, /* an answer is used at least so long ... */
     TARGETS_TTL_MAX_MS = 300000,
+    TARGETS_STALE_MS = 86400000, /* ... and so much longer while no name server answers (RFC 8767 5) */
 };
 
 enum targets_kind {

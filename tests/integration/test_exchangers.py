@@ -9,14 +9,15 @@ QUICK = {"glitch": ["1s", "1s", "1s"], "schedule": ["1s"], "jitter_percent": 0}
 TEXT = message("dns")
 
 
-def world(box, records, sinks=1, delivery=None):
+def world(box, records, sinks=1, delivery=None, ttl=60):
     """Bridgehead, a name server and sinks that share a port; in records {0}, {1} are the sinks' addresses."""
     port = box.port(box.other_host(0))
     hosts = [box.other_host(n) for n in range(sinks)]
     servers = [box.add(Sink(box, f"sink{n}", listen=f"{host}:{port}")) for n, host in enumerate(hosts)]
-    dns = box.add(Dns(box, [record.format(*hosts) for record in records]))
+    dns = box.add(Dns(box, [record.format(*hosts) for record in records], ttl=ttl))
     bridgehead = box.add(Bridgehead(box, resolver=dns.address, config={
         "delivery": {"port": port, "retry": QUICK, "timeouts": {"connect": "2s"}, **(delivery or {})}}))
+    bridgehead.dns = dns
     return bridgehead, servers
 
 
@@ -166,6 +167,56 @@ def test_server_failure(box):
     bridgehead.send("b@lame.example", TEXT)
     wait_for(lambda: bridgehead.cli("queue", "list").stdout, lambda: "Retry" in bridgehead.cli("queue", "list").stdout, 60)
     assert not bridgehead.mailbox("a")
+
+
+def keeps_going(bridgehead, sink, failing):
+    """Mail goes on, message by message, until the old addresses have been used `failing` times for want of an answer."""
+    sent = sink.stats()["messages"]
+    while bridgehead.metric("bridgehead_worker_stale_names_total", "worker") < failing:
+        bridgehead.send("b@far.example", TEXT)
+        sent += 1
+        arrives(sink, sent)
+    assert bridgehead.metric("bridgehead_worker_link_failures_total", "worker") == 0
+
+
+def test_name_server_fails(box):
+    """A link that works goes on with the addresses it has while the name server does not answer; the first answer that
+    it gives again replaces them, also a "no" (RFC 8767)."""
+    bridgehead, (sink,) = world(box, ["far.example. IN MX 10 m.far.example.", "m.far.example. IN A {0}"], ttl=1,
+                                delivery={"messages_per_connection": 1})
+    dns = bridgehead.dns
+    bridgehead.send("b@far.example", TEXT)
+    arrives(sink)
+    dns.stop()
+    keeps_going(bridgehead, sink, 1)
+    dns.write(["far.example. IN MX 0 ."])
+    dns.start()
+    while not bridgehead.mailbox("a"):
+        count = sink.stats()["messages"]
+        bridgehead.send("b@far.example", TEXT)
+        wait_for("a delivery or a report", lambda: sink.stats()["messages"] > count or bridgehead.mailbox("a"))
+    returned(bridgehead, "5.1.10")
+
+
+def test_other_addresses_replace(box):
+    """Of an exchanger that moved, the old address is not used any more once the name server tells the new one."""
+    bridgehead, (old, new) = world(box, ["far.example. IN MX 10 m.far.example.", "m.far.example. IN A {0}"], 2, ttl=1,
+                                   delivery={"messages_per_connection": 1})
+    bridgehead.send("b@far.example", TEXT)
+    arrives(old)
+    bridgehead.dns.stop()
+    bridgehead.dns.write(["far.example. IN MX 10 m.far.example.", f"m.far.example. IN A {box.other_host(1)}"])
+    bridgehead.dns.start()
+    sent = 1
+    while new.stats()["messages"] == 0:
+        bridgehead.send("b@far.example", TEXT)
+        sent += 1
+        wait_for("the next one", lambda: old.stats()["messages"] + new.stats()["messages"] == sent)
+    before = old.stats()["messages"]
+    for n in range(20):
+        bridgehead.send(f"b{n}@far.example", TEXT)
+    arrives(new, 21)
+    assert old.stats()["messages"] == before
 
 
 def test_internationalised_domain(box):

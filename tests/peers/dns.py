@@ -39,14 +39,18 @@ class Dns:
     do not exist; a name delegated to a server that is not there ("b.example. IN NS ns.gone.test.") gives SERVFAIL."""
 
     def __init__(self, sandbox, records, name="nsd", ttl=60):
-        self.dir = sandbox.path(name, "x").parent
+        self.dir, self.ttl = sandbox.path(name, "x").parent, ttl
         self.address = (sandbox.host, sandbox.port())
         configuration = self.dir / "nsd.conf"
         configuration.write_text(CONFIGURATION.format(host=self.address[0], port=self.address[1], dir=self.dir))
-        text = START.format(host=self.address[0], ttl=ttl) + "\n".join(records) + "\n"
-        (self.dir / "root.zone").write_text(text)
+        self.write(records)
         self.process = Process(sandbox, name, [need_program("nsd"), "-d", "-c", configuration],
                                ready=lambda: self.answers("ns.test"))
+
+    def write(self, records):
+        """What it serves from its next start on."""
+        text = START.format(host=self.address[0], ttl=self.ttl) + "\n".join(records) + "\n"
+        (self.dir / "root.zone").write_text(text)
 
     def start(self):
         self.process.start()
