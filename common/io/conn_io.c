@@ -191,6 +191,8 @@ static bool keep(struct conn *c, struct span rest)
     if (rest.len == 0 || c->input.cap < rest.len || c->input.cap > 2 * rest.len + 64)
         buf_done(&c->input);
     buf_clear(&c->input);
+    if (rest.len == 0)
+        return true;
     if (buf_add(&c->input, rest) != ERR_OK) {
         conn_close(c, ERR_NOMEM, "no memory for input");
         return false;
