@@ -66,7 +66,7 @@ void conn_set_high_water(struct conn *c, size_t high_bytes); /* default 256 KiB:
 void conn_pause(struct conn *c);  /* stop reading: back-pressure reaches the peer */
 void conn_resume(struct conn *c); /* also offers unconsumed bytes again, from the loop */
 /* At most so many bytes are read at a time (CONN_INPUT_MAX): what an owner that pauses at once may have to
- * keep, but for a TLS record. */
+ * keep. With TLS, the rest of a record if that is more. */
 void conn_set_read_size(struct conn *c, size_t bytes);
 
 /* One deadline a connection: `closed` with ERR_TIMEOUT when it passes; 0 turns it off. Cheap: call it

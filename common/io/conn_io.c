@@ -293,7 +293,8 @@ static void readable(struct conn *c)
         return; /* just resumed: what is kept is offered first, and may be much already */
     char *to = c->tls == NULL ? c->loop->scratch + conn_kept_to_scratch(c) : c->loop->cipher;
     size_t room = CONN_INPUT_MAX - kept;
-    ssize_t n = recv(c->fd, to, room < c->read_size ? room : c->read_size, 0);
+    size_t step = c->tls == NULL ? c->read_size : tls_read_size(c->tls, c->read_size);
+    ssize_t n = recv(c->fd, to, room < step ? room : step, 0);
     if (n < 0)
         read_failed(c, errno);
     else if (n == 0)

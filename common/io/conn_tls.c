@@ -42,7 +42,7 @@ void conn_tls_input(struct conn *c, struct span cipher)
         conn_close(c, ERR_NOMEM, "no memory for TLS");
         return;
     }
-    enum err e = tls_decrypt(c->tls, &cipher, scratch + kept, LOOP_SCRATCH - kept, &n, wire, &ec);
+    enum err e = tls_decrypt(c->tls, cipher, scratch + kept, LOOP_SCRATCH - kept, &n, wire, &ec);
     if (evbuffer_get_length(wire) > 0)
         deferred_arm_flush(c->loop, &c->flush); /* key update, alert */
     else
@@ -54,7 +54,7 @@ void conn_tls_input(struct conn *c, struct span cipher)
     c->tls_ended = e == ERR_OK;
     if (c->tls_ended && !c->paused)
         conn_end_of_input(c);
-    else if (e == ERR_TLS)
+    else if (e != ERR_OK && e != ERR_AGAIN)
         conn_fail(c, e, ec.msg);
 }
 

@@ -1,5 +1,6 @@
 #include "common/io/tls.h"
 
+#include "common/buf.h"
 #include "common/io/tls_internal.h"
 #include "common/ip.h"
 
@@ -28,6 +29,7 @@ struct tls {
     struct tls_context *ctx;
     struct span feed;
     struct evbuffer *wire;
+    struct buf begun; /* what is there of a record: handed to SSL when it is complete */
     bool established, failed, named;
 };
 
@@ -219,6 +221,7 @@ struct tls *tls_open(struct tls_context *ctx, bool server, const char *name)
     if (t == NULL)
         return NULL;
     t->ctx = tls_ref(ctx);
+    buf_init(&t->begun, 0); /* grows to the size of its record */
     t->ssl = SSL_new(ctx->ctx);
     BIO *bio = BIO_new(ctx->bio);
     if (t->ssl == NULL || bio == NULL)
@@ -246,6 +249,7 @@ void tls_free(struct tls *t)
         return;
     SSL_free(t->ssl);
     tls_unref(t->ctx);
+    buf_done(&t->begun);
     free(t);
 }
 
@@ -281,24 +285,100 @@ enum err tls_handshake(struct tls *t, struct span *cipher, struct evbuffer *wire
     return e;
 }
 
-enum err tls_decrypt(struct tls *t, struct span *cipher, char *out, size_t size, size_t *ret_n,
+/* --- records ---------------------------------------------------------------------------------
+ *
+ * SSL is given whole records: of a part, however small, it would keep a buffer of 16 KiB, and with it half
+ * of what a session of the node may hold besides its upload. Nothing depends on finding them right: SSL
+ * gets all octets in their order. */
+
+enum { RECORD_HEADER = 5, RECORD_LENGTH_MAX = 16384 + 2048 }; /* RFC 5246 6.2.3; RFC 8446 5.2 has less */
+
+/* Octets of the record that begins here; 0: its header is not complete. What is no record is over with its
+ * header: SSL refuses it. */
+static size_t record_size(struct span s)
+{
+    const unsigned char *p = (const unsigned char *)s.ptr;
+    if (s.len < RECORD_HEADER)
+        return 0;
+    size_t length = (size_t)p[3] << 8 | p[4];
+    bool sound = p[0] >= 20 && p[0] <= 24 && p[1] == 3 && length <= RECORD_LENGTH_MAX;
+    return RECORD_HEADER + (sound ? length : 0);
+}
+
+/* Octets of the complete records that s begins with. */
+static size_t whole_records(struct span s)
+{
+    size_t at = 0;
+    for (;;) {
+        size_t size = record_size(span_from(s, at));
+        if (size == 0 || size > s.len - at)
+            return at;
+        at += size;
+    }
+}
+
+/* Takes from cipher what the record begun lacks. ERR_AGAIN: it is not complete. */
+static enum err complete(struct tls *t, struct span *cipher)
+{
+    for (;;) {
+        size_t size = record_size(buf_span(&t->begun));
+        if (size > 0 && t->begun.len >= size)
+            return ERR_OK;
+        if (cipher->len == 0)
+            return ERR_AGAIN;
+        t->begun.max = size > 0 ? size : RECORD_HEADER;
+        struct span part = span_first(*cipher, t->begun.max - t->begun.len);
+        if (buf_add(&t->begun, part) != ERR_OK)
+            return ERR_NOMEM;
+        *cipher = span_from(*cipher, part.len);
+    }
+}
+
+/* Appends what these records hold to out, of which *ret_n octets are used. As tls_decrypt(). */
+static enum err read_records(struct tls *t, struct span records, char *out, size_t size, size_t *ret_n,
+                             struct evbuffer *wire, struct errctx *ec)
+{
+    begin(t, records, wire);
+    while (t->feed.len > 0 || SSL_has_pending(t->ssl)) {
+        size_t n = 0;
+        if (*ret_n == size)
+            return err_set(ec, ERR_TLS, "TLS carries more than its records can hold");
+        int result = SSL_read_ex(t->ssl, out + *ret_n, size - *ret_n, &n);
+        if (result != 1)
+            return outcome(t, result, "TLS", ec);
+        *ret_n += n;
+    }
+    return ERR_AGAIN;
+}
+
+enum err tls_decrypt(struct tls *t, struct span cipher, char *out, size_t size, size_t *ret_n,
                      struct evbuffer *wire, struct errctx *ec)
 {
-    enum err e = ERR_OK;
+    enum err e = ERR_AGAIN;
     *ret_n = 0;
-    begin(t, *cipher, wire);
-    while (*ret_n < size) {
-        size_t n = 0;
-        int result = SSL_read_ex(t->ssl, out + *ret_n, size - *ret_n, &n);
-        if (result != 1) {
-            e = outcome(t, result, "TLS", ec);
-            break;
-        }
-        *ret_n += n;
-        e = ERR_AGAIN;
+    if (t->begun.len > 0) {
+        e = complete(t, &cipher);
+        if (e == ERR_NOMEM)
+            return err_set(ec, e, "no memory for TLS");
+        if (e == ERR_AGAIN)
+            return e;
+        e = read_records(t, buf_span(&t->begun), out, size, ret_n, wire, ec);
+        buf_done(&t->begun);
     }
-    *cipher = t->feed;
+    size_t whole = whole_records(cipher);
+    if (e == ERR_AGAIN && whole > 0)
+        e = read_records(t, span_first(cipher, whole), out, size, ret_n, wire, ec);
+    cipher = span_from(cipher, whole);
+    if (e == ERR_AGAIN && cipher.len > 0 && complete(t, &cipher) == ERR_NOMEM)
+        e = err_set(ec, ERR_NOMEM, "no memory for TLS");
     return e;
+}
+
+size_t tls_read_size(const struct tls *t, size_t step)
+{
+    size_t have = t->begun.len, size = record_size(buf_span(&t->begun));
+    size_t most = step > have ? step - have : RECORD_HEADER;
+    return size > have && most < size - have ? size - have : most;
 }
 
 enum err tls_encrypt(struct tls *t, struct span plain, struct evbuffer *wire, struct errctx *ec)

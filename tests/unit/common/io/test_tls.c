@@ -442,6 +442,16 @@ static void test_tls__what_is_not_tls_is_refused(void **state)
     run_until(&r.p.server, "closed");
     check_story(&r.p.server, "opened;closed TLS: TLS failed: decryption failed or bad record mac;");
     raw_done(&r);
+    /* What begins no record is not waited for: five octets tell. */
+    static const struct span no_records[] = {SPAN_INIT("QUIT\r"), SPAN_INIT("\x17\x03\x03\xff\xff")};
+    CHECK_EACH (no_records, octets) {
+        raw_init(&r, TLS_MIN_12, TLS1_3_VERSION);
+        assert_true(raw_shake(&r));
+        assert_int_equal(write(r.fd, octets->ptr, octets->len), octets->len);
+        run_until(&r.p.server, "closed");
+        assert_non_null(strstr(buf_cstr(&r.p.server.story), "opened;closed TLS: TLS failed: "));
+        raw_done(&r);
+    }
 }
 
 /* Records cut anywhere: every byte in a turn of its own. */
