@@ -276,11 +276,31 @@ static enum err outcome(struct tls *t, int result, const char *operation, struct
     return err_set(ec, ERR_TLS, "%s failed: %s", operation, openssl_reason());
 }
 
+/* The keys of one exchange, which OpenSSL would keep as long as the session: up to 3 KB, and secrets. Giving
+ * a key a type empties it; whether that type is known does not matter. */
+static void empty_key(EVP_PKEY *key)
+{
+    (void)EVP_PKEY_set_type(key, EVP_PKEY_get_id(key));
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+}
+
+static void forget_exchange(struct tls *t)
+{
+    EVP_PKEY *key;
+    if (SSL_get_tmp_key(t->ssl, &key) == 1)
+        empty_key(key);
+    if (SSL_get_peer_tmp_key(t->ssl, &key) == 1)
+        empty_key(key);
+}
+
 enum err tls_handshake(struct tls *t, struct span *cipher, struct evbuffer *wire, struct errctx *ec)
 {
     begin(t, *cipher, wire);
     enum err e = outcome(t, SSL_do_handshake(t->ssl), "TLS handshake", ec);
     t->established = e == ERR_OK;
+    if (t->established)
+        forget_exchange(t);
     *cipher = t->feed;
     return e;
 }
