@@ -275,6 +275,7 @@ static const struct store_ops redis_ops = {
     .metrics = redis_write_metrics,
     .upload = redis_upload_new,
     .upload_write = redis_upload_write,
+    .upload_has_room = redis_upload_has_room,
     .upload_commit = redis_upload_commit,
     .upload_abort = redis_upload_abort,
     .member_open = redis_member_open,

@@ -188,6 +188,7 @@ struct redis_upload {
 };
 struct upload *redis_upload_new(struct store *st, const struct msgid *near, store_event_fn *ready, void *arg);
 enum err redis_upload_write(struct upload *u, struct span bytes, size_t *ret_taken);
+bool redis_upload_has_room(struct upload *u, size_t bytes);
 void redis_upload_abort(struct upload *u);
 void redis_upload_free(struct redis_upload *u);
 bool redis_upload_is_small(const struct redis_upload *u); /* one chunk, still here */

@@ -259,6 +259,14 @@ enum err redis_upload_write(struct upload *up, struct span bytes, size_t *ret_ta
     return u->failed == ERR_AGAIN ? ERR_IO : u->failed; /* ERR_AGAIN would mean: wait for ready() */
 }
 
+bool redis_upload_has_room(struct upload *up, size_t bytes)
+{
+    struct redis_upload *u = (struct redis_upload *)up;
+    bool room = !u->in_flight || u->failed != ERR_OK || bytes <= CHUNK_BYTES - u->fill.len;
+    u->waiting = u->waiting || !room;
+    return room;
+}
+
 bool redis_upload_is_small(const struct redis_upload *u)
 {
     return u->acked == 0 && !u->in_flight && u->stash == NULL;

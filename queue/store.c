@@ -56,6 +56,11 @@ enum err upload_write(struct upload *u, struct span bytes, size_t *ret_taken)
     return u->store->ops->upload_write(u, bytes, ret_taken);
 }
 
+bool upload_has_room(struct upload *u, size_t bytes)
+{
+    return u->store->ops->upload_has_room(u, bytes);
+}
+
 enum err upload_commit(struct upload *u, const struct envelope *env, const struct commit_job *jobs,
                        size_t njobs, commit_fn *done, void *arg)
 {

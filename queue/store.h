@@ -62,6 +62,8 @@ const struct msgid *upload_id(const struct upload *u);
 /* Takes bytes of the body, as many as fit. ERR_OK: all of them. ERR_AGAIN: *ret_taken of them (set in
  * this case too), the window is used up: wait for ready(). Other errors end the upload (abort it). */
 enum err upload_write(struct upload *u, struct span bytes, size_t *ret_taken) MUST_USE;
+/* Whether so many bytes are taken at once; when they are not, ready() is called as after ERR_AGAIN. */
+bool upload_has_room(struct upload *u, size_t bytes);
 uint64_t upload_size(const struct upload *u);
 /* For the log, when upload_write() failed: what went wrong and what to do about it; "" : nothing is known. */
 const char *upload_why(const struct upload *u);

@@ -15,6 +15,7 @@ struct store_ops {
 
     struct upload *(*upload)(struct store *st, const struct msgid *near, store_event_fn *ready, void *arg);
     enum err (*upload_write)(struct upload *u, struct span bytes, size_t *ret_taken);
+    bool (*upload_has_room)(struct upload *u, size_t bytes);
     enum err (*upload_commit)(struct upload *u, const struct envelope *env, const struct commit_job *jobs,
                               size_t njobs, commit_fn *done, void *arg);
     void (*upload_abort)(struct upload *u);

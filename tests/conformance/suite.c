@@ -535,6 +535,29 @@ static void link_state_is_shared(void **state)
     answer_done(&a);
 }
 
+/* Who asks for room before he writes is never left with a rest, and is called when there is room again. */
+static void an_upload_tells_when_it_has_room(void **state)
+{
+    enum { STEP = 10000 };
+    static const char step[STEP];
+    struct world *w = *state;
+    struct answer ready;
+    unsigned waited = 0;
+    answer_init(&ready);
+    struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+    for (int i = 0; i < 40; i++) {
+        size_t taken;
+        for (; !upload_has_room(u, STEP); waited++)
+            until(w, &ready, ready.calls + 1);
+        assert_int_equal(upload_write(u, span_of(step, STEP), &taken), ERR_OK);
+        assert_int_equal(taken, STEP);
+    }
+    assert_true(waited > 1);
+    assert_int_equal(ready.calls, waited);
+    upload_abort(u);
+    answer_done(&ready);
+}
+
 static void an_aborted_upload_leaves_nothing(void **state)
 {
     struct world *w = *state;
@@ -645,7 +668,7 @@ int suite_run(const struct backend *backend)
         T(held_queues_are_found_and_roused), T(what_is_known_before_a_wish_delays_nothing),
         T(commits_wake_workers), T(slots_never_exceed_their_caps), T(slots_of_the_dead_are_free_again),
         T(reports_are_committed_with_the_finish), T(badmail_leaves_the_queue), T(link_state_is_shared),
-        T(an_aborted_upload_leaves_nothing), T(what_cannot_be_encoded_is_refused_at_once),
-        T(closing_cancels_what_is_pending));
+        T(an_upload_tells_when_it_has_room), T(an_aborted_upload_leaves_nothing),
+        T(what_cannot_be_encoded_is_refused_at_once), T(closing_cancels_what_is_pending));
 #undef T
 }

@@ -212,6 +212,7 @@ static const struct store_ops fake_ops = {
     .metrics = client_metrics,
     .upload = fake_upload_new,
     .upload_write = fake_upload_write,
+    .upload_has_room = fake_upload_has_room,
     .upload_commit = fake_upload_commit,
     .upload_abort = fake_upload_abort,
     .worker_open = fake_worker_open,

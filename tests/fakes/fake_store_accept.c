@@ -147,6 +147,31 @@ static void run_ready(struct fake_event *ev)
     u->ready(u->arg);
 }
 
+/* ready() follows. */
+static void wait_for_room(struct fake_upload *u)
+{
+    struct fake_store *f = u->client->f;
+    if (u->waiting)
+        return;
+    u->waiting = true;
+    if (f->stalled)
+        return;
+    struct fake_event *ev = fake_event_new(u->client, FAKE_UPLOAD, run_ready);
+    ev->arg = u;
+    ev->owner = u;
+    fake_event_add(ev);
+}
+
+bool fake_upload_has_room(struct upload *up, size_t bytes)
+{
+    struct fake_upload *u = (struct fake_upload *)up;
+    size_t window = u->client->f->window;
+    if (window == 0 || u->in_flight == 0 || bytes <= window - u->in_flight)
+        return true;
+    wait_for_room(u);
+    return false;
+}
+
 enum err fake_upload_write(struct upload *up, struct span bytes, size_t *ret_taken)
 {
     struct fake_upload *u = (struct fake_upload *)up;
@@ -166,15 +191,7 @@ enum err fake_upload_write(struct upload *up, struct span bytes, size_t *ret_tak
     *ret_taken = now.len;
     if (now.len == bytes.len)
         return ERR_OK;
-    if (!u->waiting) {
-        u->waiting = true;
-        if (!f->stalled) {
-            struct fake_event *ev = fake_event_new(u->client, FAKE_UPLOAD, run_ready);
-            ev->arg = u;
-            ev->owner = u;
-            fake_event_add(ev);
-        }
-    }
+    wait_for_room(u);
     return ERR_AGAIN;
 }
 

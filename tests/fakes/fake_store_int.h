@@ -162,6 +162,7 @@ ms_t fake_worker_next(const struct fake_client *c);
 
 struct upload *fake_upload_new(struct store *st, const struct msgid *near, store_event_fn *ready, void *arg);
 enum err fake_upload_write(struct upload *u, struct span bytes, size_t *ret_taken);
+bool fake_upload_has_room(struct upload *u, size_t bytes);
 enum err fake_upload_commit(struct upload *u, const struct envelope *env, const struct commit_job *jobs,
                             size_t njobs, commit_fn *done, void *arg);
 void fake_upload_abort(struct upload *u);
