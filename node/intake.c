@@ -26,6 +26,11 @@ void intake_init(struct intake *in, struct store *store, struct intake_budget *b
         .store = store, .budget = budget, .metrics = metrics, .clock = clock, .owner = owner, .arg = arg};
 }
 
+void intake_set_step(struct intake *in, size_t bytes)
+{
+    in->step = bytes;
+}
+
 static size_t budget_left(const struct intake_budget *b)
 {
     return b->limit > b->used ? b->limit - b->used : 0; /* a reload may have lowered the limit */
@@ -95,6 +100,8 @@ enum err intake_open(struct intake *in, struct msgid *ret_id)
 enum err intake_write(struct intake *in, struct span bytes, size_t *ret_taken)
 {
     enum err e = upload_write(in->upload, bytes, ret_taken);
+    if (e == ERR_OK && in->step > 0 && !upload_has_room(in->upload, in->step))
+        return ERR_AGAIN;
     if (e != ERR_OK && e != ERR_AGAIN) {
         struct log_scratch text;
         char name[MSGID_TEXT_MAX];

@@ -24,6 +24,7 @@ struct intake {
     const struct intake_owner *owner;
     void *arg;
     struct upload *upload;         /* NULL: none */
+    size_t step;                   /* so much may come at once: see intake_set_step() */
     struct intake_commit *pending; /* NULL: no commit on its way */
     size_t held;                   /* counted in the budget: the transaction, the open upload */
     size_t txn_bytes;
@@ -31,6 +32,9 @@ struct intake {
 void intake_init(struct intake *in, struct store *store, struct intake_budget *budget,
                  struct node_metrics *metrics, const struct clock *clock, const struct intake_owner *owner,
                  void *arg);
+/* From now on an upload blocks as long as it would not take so many bytes: what is read is never left over,
+ * to be held besides the two chunks. 0: it blocks when it is full. */
+void intake_set_step(struct intake *in, size_t bytes);
 void intake_done(struct intake *in); /* drops the upload, forgets a commit on its way; idempotent */
 
 /* As the functions of struct session_ops (node/session.h). */

@@ -39,7 +39,7 @@ struct session_ops {
     enum err (*memory)(void *arg, size_t bytes);
     /* Starts an upload and names the message. */
     enum err (*open)(void *arg, struct msgid *ret_id);
-    /* As upload_write(): ERR_AGAIN: taken in part, go on after session_unblock(). */
+    /* As upload_write(): ERR_AGAIN: *ret_taken of them, maybe all; go on after session_unblock(). */
     enum err (*write)(void *arg, struct span bytes, size_t *ret_taken);
     void (*abort)(void *arg); /* drops the upload */
     /* Ends the upload: session_committed() follows, later, unless an error is returned. */

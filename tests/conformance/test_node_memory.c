@@ -1,31 +1,32 @@
-/* What a session of the node holds while a body of 50 MB flows through it into a real Redis: a process of
- * its own, so that all that is allocated here is the node's. The client is a thread without a heap. */
+/* What a session of the node holds, with a real Redis behind it: idle, while a body flows, and while it
+ * cannot flow; in the clear, behind STARTTLS and with TLS from the first byte. Counted in allocated octets,
+ * in a process of its own: the clients are another one. */
 #include "node/node.h"
 
 #include "queue/body.h"
+#include "tests/conformance/memory_client.h"
 #include "tests/fakes/redis_server.h"
 #include "tests/unit/check.h"
+/* behind check.h */
+#include "tests/unit/common/io/certs.h"
 
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <sys/wait.h>
 
 enum {
-    SESSIONS = 4,
     MIB = 1024 * 1024,
-    BODY = 50 * MIB,
-    PIECE = 16384,
     FLOWING_MAX = 128 * 1024, /* of a session */
-    KEPT_MAX = 16 * 1024,
+    IDLE_MAX = 16 * 1024,
     LOOP_MAX = 2 * CHUNK_BYTES, /* of the loop: the chunk being packed, and the one just answered */
+    LOOP_KEPT = 32 * 1024,      /* of its connections to Redis: buffers of replies */
 };
 
 static struct redis_server server;
-static struct ip_endpoint at;
+static struct certs certs;
 
 size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
@@ -36,6 +37,20 @@ static size_t allocated(void)
     struct mallinfo2 m = mallinfo2();
     return m.uordblks + m.hblkhd;
 }
+
+/* --- the node ------------------------------------------------------------------------------------------- */
+
+struct stage {
+    struct loop *loop;
+    struct config *conf;
+    struct node *node;
+    struct ip_endpoint plain, tls;
+    int asked;
+    struct held held;
+    bool answered;
+    atomic_size_t most;
+    atomic_bool over;
+};
 
 static enum err open_store(void *arg, struct loop *l, const struct config *conf, struct store **ret,
                            struct errctx *ec)
@@ -52,174 +67,173 @@ static struct config *configure(void)
     (void)snprintf(yaml, sizeof yaml,
                    "redis: {url: \"unix://%s\"}\n"
                    "local_domains: [{domain: example.org, deliver: 'maildir:./%%d/%%u'}]\n"
-                   "virtual_servers: [{name: default, listen: ['127.0.0.1:0'], hostname: mx.test}]\n",
-                   server.socket);
+                   "virtual_servers: [{name: default, listen: ['127.0.0.1:0', 'tls://127.0.0.1:0'],\n"
+                   "  hostname: mx.test, tls: {certificate: %s, key: %s}, reverse_dns_lookup: false,\n"
+                   "  max_connections_per_client: 1000, max_rate_per_client: 0}]\n",
+                   server.socket, certs.mx, certs.mx_key);
     if (config_parse(span_cstr(yaml), "test", "/nonexistent", NULL, &conf, NULL, &ec) != ERR_OK)
         fail_msg("%s", ec.msg);
     return conf;
 }
 
-/* --- the client ----------------------------------------------------------------------------------------- */
-
-struct sender {
-    int fd;
-    size_t sent;
-};
-
-static void say(int fd, const char *text)
+static void stage_init(struct stage *st)
 {
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-}
-
-/* Reads to the end of a reply whose last line begins so. */
-static void expect(int fd, const char *code)
-{
-    char line[1024];
-    size_t n = 0;
-    for (;;) {
-        assert_int_equal(recv(fd, line + n, 1, 0), 1);
-        if (line[n++] != '\n') {
-            assert_true(n < sizeof line);
-            continue;
-        }
-        line[n] = '\0';
-        n = 0;
-        if (line[3] == ' ')
-            break;
+    struct errctx ec = {""};
+    struct buf why;
+    *st = (struct stage){.loop = loop_new(), .conf = configure()};
+    struct node_deps deps = {.loop = st->loop, .open_store = open_store, .threads = 1};
+    if (node_new(&deps, st->conf, &st->node, &ec) != ERR_OK)
+        fail_msg("%s", ec.msg);
+    struct timer *turn = timer_new(st->loop, (loop_fn *)loop_stop, st->loop);
+    buf_init(&why, 4096);
+    for (int i = 0; !node_ready(st->node, &why); i++) {
+        assert_true(i < 10000);
+        buf_clear(&why);
+        timer_set(turn, 1);
+        loop_run(st->loop);
     }
-    if (strncmp(line, code, strlen(code)) != 0)
-        fail_msg("expected %s, heard %s", code, line);
+    buf_done(&why);
+    timer_free(turn);
+    assert_true(node_address(st->node, 0, &st->plain) && node_address(st->node, 1, &st->tls));
 }
 
-static int begin(void)
+static void stage_done(struct stage *st)
 {
-    struct sockaddr_storage ss;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    socklen_t len = (socklen_t)ip_to_sockaddr(&at, (struct sockaddr *)&ss);
-    assert_int_equal(connect(fd, (struct sockaddr *)&ss, len), 0);
-    expect(fd, "220");
-    say(fd, "EHLO client.test\r\n");
-    expect(fd, "250 ");
-    return fd;
+    node_free(st->node);
+    config_unref(st->conf);
+    loop_free(st->loop);
 }
 
-static void announce(int fd, size_t octets)
-{
-    char line[64];
-    say(fd, "MAIL FROM:<a@client.test> BODY=BINARYMIME\r\n");
-    expect(fd, "250");
-    say(fd, "RCPT TO:<b@example.org>\r\n");
-    expect(fd, "250");
-    (void)snprintf(line, sizeof line, "BDAT %zu LAST\r\n", octets);
-    say(fd, line);
-}
+/* --- what the clients ask ------------------------------------------------------------------------------- */
 
-/* What cannot be compressed: a chunk is stored, and held, as large as it came. */
-static void noise(char *out, uint64_t *x)
+static void *sample(void *arg)
 {
-    for (size_t i = 0; i < PIECE; i += sizeof *x) {
-        *x ^= *x << 13;
-        *x ^= *x >> 7;
-        *x ^= *x << 17;
-        memcpy(out + i, x, sizeof *x);
+    struct stage *st = arg;
+    while (!atomic_load(&st->over)) {
+        size_t now = allocated(), most = atomic_load(&st->most);
+        while (now > most && !atomic_compare_exchange_weak(&st->most, &most, now))
+            ;
+        (void)poll(NULL, 0, 1);
     }
-}
-
-/* Of all sessions: the most they hold while they send, and what they keep when they are done. */
-static atomic_size_t flowing, kept;
-
-static void flow(struct sender *s, int count, size_t before)
-{
-    static char piece[PIECE];
-    struct pollfd polls[SESSIONS];
-    uint64_t seed = 88172645463325252;
-    for (;;) {
-        int left = 0;
-        for (int i = 0; i < count; i++) {
-            polls[i] = (struct pollfd){.fd = s[i].sent < BODY ? s[i].fd : -1, .events = POLLOUT};
-            left += s[i].sent < BODY;
-        }
-        if (left == 0)
-            return;
-        assert_true(poll(polls, (nfds_t)count, 20000) > 0);
-        for (int i = 0; i < count; i++) {
-            if (!(polls[i].revents & POLLOUT))
-                continue;
-            size_t want = BODY - s[i].sent < PIECE ? BODY - s[i].sent : PIECE;
-            noise(piece, &seed);
-            ssize_t n = send(s[i].fd, piece, want, MSG_NOSIGNAL | MSG_DONTWAIT);
-            s[i].sent += n > 0 ? (size_t)n : 0;
-        }
-        size_t now = allocated(), most = atomic_load(&flowing);
-        if (now > before && now - before > most)
-            atomic_store(&flowing, now - before);
-    }
-}
-
-static void *client(void *arg)
-{
-    struct sender senders[SESSIONS];
-    int first = begin(); /* what is made once is there then */
-    struct sender warm = {.fd = first, .sent = BODY - MIB};
-    announce(first, MIB);
-    flow(&warm, 1, SIZE_MAX);
-    expect(first, "250 2.6.0");
-    (void)close(first);
-    (void)poll(NULL, 0, 100);
-    size_t before = allocated();
-    for (int i = 0; i < SESSIONS; i++) {
-        senders[i] = (struct sender){.fd = begin()};
-        announce(senders[i].fd, BODY);
-    }
-    flow(senders, SESSIONS, before);
-    for (int i = 0; i < SESSIONS; i++)
-        expect(senders[i].fd, "250 2.6.0");
-    atomic_store(&kept, allocated() > before ? allocated() - before : 0);
-    for (int i = 0; i < SESSIONS; i++)
-        (void)close(senders[i].fd);
-    loop_stop(arg);
     return NULL;
+}
+
+static void on_question(void *arg)
+{
+    struct stage *st = arg;
+    size_t answer = allocated();
+    char question = 0;
+    if (read(st->asked, &question, 1) != 1) { /* it died: the exit code says why */
+        loop_stop(st->loop);
+        return;
+    }
+    if (question == ASK_FINISH) {
+        st->answered = read(st->asked, &st->held, sizeof st->held) == sizeof st->held;
+        loop_stop(st->loop);
+        return;
+    }
+    if (question == ASK_MOST)
+        answer = atomic_exchange(&st->most, answer);
+    if (question == ASK_STALL || question == ASK_GO_ON)
+        redis_server_signal(&server, question == ASK_STALL ? SIGSTOP : SIGCONT);
+    assert_int_equal(write(st->asked, &answer, sizeof answer), sizeof answer);
+}
+
+static struct held measure(const struct plan *p)
+{
+    struct stage st;
+    pthread_t sampler;
+    int status = -1;
+    stage_init(&st);
+    pid_t pid = memory_client_start(p, &st.plain, &st.tls, &st.asked);
+    struct watch *w = watch_fd(st.loop, st.asked, on_question, &st);
+    assert_non_null(w);
+    assert_int_equal(pthread_create(&sampler, NULL, sample, &st), 0);
+    loop_run(st.loop);
+    atomic_store(&st.over, true);
+    pthread_join(sampler, NULL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_true(st.answered);
+    watch_free(w);
+    (void)close(st.asked);
+    stage_done(&st);
+    return st.held;
+}
+
+static const char *const way_name[WAY__COUNT] = {"in the clear", "behind STARTTLS", "with TLS"};
+
+/* --- tests ---------------------------------------------------------------------------------------------- */
+
+static void test_node_memory__of_an_idle_session(void **state)
+{
+    static const struct {
+        enum way way;
+        const char *groups;
+    } cases[] = {
+        {WAY_PLAIN, NULL}, {WAY_STARTTLS, NULL}, {WAY_TLS, NULL}, {WAY_TLS, "P-256"}, {WAY_TLS, "P-521"}};
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct plan p = {.deed = IDLE, .way = c->way, .sessions = SESSIONS_MAX, .groups = c->groups};
+        struct held h = measure(&p);
+        size_t each = h.kept / (size_t)p.sessions;
+        print_message("%d idle sessions %s hold %zu octets each\n", p.sessions, way_name[c->way], each);
+        assert_in_range(each, 500, IDLE_MAX);
+    }
+}
+
+/* Both chunks of an upload are full, what was read meanwhile waits, and a record may have come in part. */
+static void test_node_memory__of_a_session_whose_body_cannot_flow(void **state)
+{
+    static const struct {
+        size_t first, record;
+    } cuts[] = {
+        {0, 0},         /* by chance */
+        {16384, 16384}, /* as large as they can be */
+        {15900, 16384}, /* the last one begins where the second chunk is nearly full */
+        {1000, 8000},   /* more than one at a time */
+    };
+    (void)state;
+    for (enum way way = 0; way < WAY__COUNT; way++)
+        CHECK_EACH (cuts, cut) {
+            struct plan p = {.deed = STALLED,
+                             .way = way,
+                             .sessions = 100,
+                             .body = 8 * MIB,
+                             .first = cut->first,
+                             .record = cut->record};
+            struct held h = measure(&p);
+            size_t each = h.flowing / (size_t)p.sessions;
+            print_message("%d stalled sessions %s, records of %zu: %zu octets each\n", p.sessions,
+                          way_name[way], cut->record, each);
+            assert_in_range(each, CHUNK_BYTES, FLOWING_MAX);
+        }
 }
 
 static void test_node_memory__of_a_session_whose_body_flows(void **state)
 {
-    struct loop *l = loop_new();
-    struct config *conf = configure();
-    struct node_deps deps = {.loop = l, .open_store = open_store, .threads = 1};
-    struct errctx ec = {""};
-    struct node *n = NULL;
-    struct buf why;
-    pthread_t thread;
     (void)state;
-    if (node_new(&deps, conf, &n, &ec) != ERR_OK)
-        fail_msg("%s", ec.msg);
-    struct timer *turn = timer_new(l, (loop_fn *)loop_stop, l);
-    buf_init(&why, 4096);
-    for (int i = 0; !node_ready(n, &why); i++) {
-        assert_true(i < 10000);
-        buf_clear(&why);
-        timer_set(turn, 1);
-        loop_run(l);
+    for (enum way way = 0; way < WAY__COUNT; way++) {
+        struct plan p = {.deed = FLOWING, .way = way, .sessions = 4, .record = 16384};
+        p.first = p.record;
+        p.body = (way == WAY_PLAIN ? 50 : 16) * MIB;
+        struct held h = measure(&p);
+        print_message("%d sessions %s whose bodies of %zu octets flow hold at most %zu, and %zu then\n",
+                      p.sessions, way_name[way], p.body, h.flowing, h.kept);
+        assert_in_range(h.flowing, (size_t)p.sessions * CHUNK_BYTES,
+                        (size_t)p.sessions * FLOWING_MAX + LOOP_MAX);
+        assert_in_range(h.kept, 0, (size_t)p.sessions * IDLE_MAX + LOOP_KEPT);
     }
-    buf_done(&why);
-    timer_free(turn);
-    assert_true(node_address(n, 0, &at));
-    assert_int_equal(pthread_create(&thread, NULL, client, l), 0);
-    loop_run(l);
-    pthread_join(thread, NULL);
-    print_message("%d sessions whose bodies of 50 MiB flow hold at most %zu octets, and %zu afterwards\n",
-                  SESSIONS, flowing, kept);
-    assert_in_range(flowing, SESSIONS * CHUNK_BYTES, SESSIONS * FLOWING_MAX + LOOP_MAX);
-    assert_in_range(kept, 0, SESSIONS * KEPT_MAX);
-    node_free(n);
-    config_unref(conf);
-    loop_free(l);
 }
 
 int main(void)
 {
     redis_server_start(&server, NULL, false);
-    int failed = CHECK_RUN(cmocka_unit_test(test_node_memory__of_a_session_whose_body_flows));
+    certs_init(&certs);
+    int failed = CHECK_RUN(cmocka_unit_test(test_node_memory__of_an_idle_session),
+                           cmocka_unit_test(test_node_memory__of_a_session_whose_body_cannot_flow),
+                           cmocka_unit_test(test_node_memory__of_a_session_whose_body_flows));
+    certs_done(&certs);
     redis_server_stop(&server);
     return failed;
 }
