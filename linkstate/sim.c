@@ -86,7 +86,7 @@ static struct packet heap_pop(struct sim *s)
     return top;
 }
 
-struct link *sim_link_to(struct sim *s, uint32_t from, uint32_t to)
+struct link *sim_link_to(const struct sim *s, uint32_t from, uint32_t to)
 {
     struct group *g = &s->groups[from];
     for (size_t i = 0; i < g->nlinks; i++)
@@ -159,6 +159,9 @@ static void post(struct sim *s, uint32_t from, struct link *l, struct span bytes
     s->stats.messages++;
     s->stats.bytes += bytes.len;
     if (ls_message_parse(bytes, &m, NULL) == ERR_OK) {
+        bool keepalive = m.type == LS_MSG_HELLO || m.type == LS_MSG_DIGEST;
+        s->stats.keepalives += keepalive;
+        s->stats.keepalive_bytes += keepalive ? bytes.len : 0;
         count_crossings(s, from, l->to, &m);
         if (s->opts.trace)
             trace_message(s, from, l->to, &m);
@@ -335,6 +338,39 @@ bool sim_link_at(const struct sim *s, size_t n, uint32_t *ret_a, uint32_t *ret_b
         }
     }
     return false;
+}
+
+bool sim_linked(const struct sim *s, uint32_t a, uint32_t b)
+{
+    return sim_link_to(s, a, b) != NULL;
+}
+
+bool sim_is_cut(const struct sim *s, uint32_t a, uint32_t b)
+{
+    const struct link *l = sim_link_to(s, a, b);
+    return l != NULL && l->cut;
+}
+
+bool sim_has_connector(const struct sim *s, uint32_t group, struct span name)
+{
+    const struct conf_root *conf = s->groups[group].conf;
+    for (size_t i = 0; conf != NULL && i < conf->connectors.count; i++)
+        if (span_eq(span_cstr(conf->connectors.items[i].name), name))
+            return true;
+    return false;
+}
+
+uint32_t sim_find(const struct sim *s, struct span group)
+{
+    for (uint32_t i = 0; i < s->ngroups; i++)
+        if (span_eq(span_cstr(s->groups[i].name), group))
+            return i;
+    return UINT32_MAX;
+}
+
+bool sim_failed(const struct sim *s)
+{
+    return s->nomem;
 }
 
 const char *sim_group_name(const struct sim *s, uint32_t group)

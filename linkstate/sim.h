@@ -4,6 +4,7 @@
  * cheat unless a test makes them); everything else is the engine that the daemon runs. */
 #pragma once
 #include "common/config/config.h"
+#include "linkstate/drawing.h"
 #include "linkstate/engine.h"
 
 struct sim;
@@ -16,6 +17,7 @@ struct sim_options {
 };
 struct sim_stats {
     uint64_t messages, bytes, lost, delivered_events;
+    uint64_t keepalives, keepalive_bytes; /* HELLO and DIGEST; also among messages and bytes */
     uint64_t
         advertised_most; /* largest number of times that one record crossed one adjacency in one direction */
 };
@@ -63,12 +65,20 @@ size_t sim_groups(const struct sim *s);
 size_t sim_links(const struct sim *s); /* each counted once */
 /* The n-th link; false: there are not so many. */
 bool sim_link_at(const struct sim *s, size_t n, uint32_t *ret_a, uint32_t *ret_b, bool *ret_up);
+bool sim_linked(const struct sim *s, uint32_t a, uint32_t b);
+bool sim_is_cut(const struct sim *s, uint32_t a, uint32_t b);
+bool sim_has_connector(const struct sim *s, uint32_t group, struct span name); /* a configured group */
+uint32_t sim_find(const struct sim *s, struct span group);                     /* UINT32_MAX: none */
+bool sim_failed(const struct sim *s); /* memory has run out while it ran */
 const char *sim_group_name(const struct sim *s, uint32_t group);
 void sim_stats(const struct sim *s, struct sim_stats *ret);
 void sim_stats_reset(struct sim *s);
 /* Bytes that one change would have cost had every router passed on its whole table. */
 uint64_t sim_full_flood_bytes(const struct sim *s);
 const char *sim_trace(const struct sim *s); /* "[ 120] a > b ADVERTISE c 1.0.0#1" lines */
+/* Groups and connectors as they are, whatever who knows of them; a group that was stopped is drawn like one
+ * that is only named. Address spaces of configured groups. */
+enum err sim_draw(const struct sim *s, struct drawing *d) MUST_USE;
 /* The crypto that simulated engines use; `self` of group n signs with n's key. */
 void sim_crypto(struct ls_crypto *ret, uint32_t *group);
 void sim_cert(uint32_t group, struct span name, struct buf *out);

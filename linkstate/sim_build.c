@@ -179,12 +179,16 @@ static enum err emit_links(const struct sim *s, const struct group *g, struct bu
     return e;
 }
 
+static enum err emit(const struct sim *s, const struct group *g, struct buf *out)
+{
+    return g->conf != NULL ? emit_configured(s, g, out) : emit_links(s, g, out);
+}
+
 static enum err publish(struct sim *s, uint32_t n, enum ls_level level)
 {
     struct buf body;
     buf_init(&body, RECORD_MAX);
-    const struct group *g = &s->groups[n];
-    enum err e = g->conf != NULL ? emit_configured(s, g, &body) : emit_links(s, g, &body);
+    enum err e = emit(s, &s->groups[n], &body);
     if (e == ERR_OK)
         e = sim_step(s, n,
                      (struct ls_event){.type = LS_ORIGINATE,
@@ -385,4 +389,42 @@ void sim_inject(struct sim *s, uint32_t to, uint32_t from, struct span message)
     if (l != NULL &&
         sim_step(s, to, (struct ls_event){.type = LS_RECV, .peer = l->peer, .bytes = message}) == ERR_NOMEM)
         s->nomem = true;
+}
+
+/* --- drawing ------------------------------------------------------------------------------------------- */
+
+static enum err draw_links(struct drawing *d, struct span group, const struct record *r)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < r->nconnectors; i++) {
+        const struct record_connector *c = &r->connectors[i];
+        if (c->type == RECORD_ROUTING_GROUP)
+            e = drawing_link(d, group, c->to_group, c->cost, c->up, c->name);
+    }
+    return e;
+}
+
+enum err sim_draw(const struct sim *s, struct drawing *d)
+{
+    struct buf body;
+    enum err e = ERR_OK;
+    buf_init(&body, RECORD_MAX);
+    for (size_t i = 0; e == ERR_OK && i < s->ngroups; i++) {
+        const struct group *g = &s->groups[i];
+        struct span name = span_cstr(g->name);
+        struct record r;
+        buf_clear(&body);
+        e = emit(s, g, &body);
+        if (e == ERR_OK)
+            e = record_parse(buf_span(&body), &r, NULL);
+        if (e != ERR_OK)
+            break;
+        if (g->ls != NULL && g->conf == NULL)
+            e = drawing_group(d, name); /* its only address space is made up */
+        if (e == ERR_OK)
+            e = g->ls != NULL && g->conf != NULL ? drawing_record(d, name, &r) : draw_links(d, name, &r);
+        record_done(&r);
+    }
+    buf_done(&body);
+    return e;
 }

@@ -58,6 +58,6 @@ struct sim {
     bool nomem;
 };
 
-struct link *sim_link_to(struct sim *s, uint32_t from, uint32_t to); /* NULL: there is none */
+struct link *sim_link_to(const struct sim *s, uint32_t from, uint32_t to); /* NULL: there is none */
 enum err sim_step(struct sim *s, uint32_t group, struct ls_event ev) MUST_USE;
 void sim_hash(void *self, struct span bytes, uint8_t ret[LS_DIGEST_LEN]);
