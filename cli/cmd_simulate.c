@@ -2,9 +2,12 @@
 #include "cli/commands.h"
 #include "cli/sim_files.h"
 #include "cli/table.h"
+#include "linkstate/scenario.h"
 #include "linkstate/shape.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { CONVERGE_MS = 600000 };
 
@@ -12,16 +15,44 @@ struct plan {
     enum shape shape;
     uint64_t groups, links, events, loss, latency, seed;
 };
+struct run {
+    struct cli *cli;
+    struct plan plan;
+    struct rng rng;
+    struct sim *s;
+    struct sim_files files;
+    struct scenario script;
+    struct table *t;
+    ms_t start_ms, worst_ms;
+    uint64_t bytes, full_flood_bytes;
+    unsigned apart; /* events that had not spread when the next one came */
+};
 
-enum { S_EVENT, S_LINK, S_TIME, S_MESSAGES, S_BYTES, S_FULL, S_CROSSED };
+enum {
+    S_AT,
+    S_EVENT,
+    S_WHAT,
+    S_TIME,
+    S_MESSAGES,
+    S_BYTES,
+    S_FULL,
+    S_CROSSED,
+    S_KEEPALIVES,
+    S_KEPT_BYTES,
+    S_LOST
+};
 static const struct column columns[] = {
+    [S_AT] = {"at_ms", "AT", COLUMN_AGE, 0},
     [S_EVENT] = {"event", "EVENT", COLUMN_TEXT, 0},
-    [S_LINK] = {"link", "LINK", COLUMN_TEXT, 0},
+    [S_WHAT] = {"what", "WHAT", COLUMN_TEXT, 0},
     [S_TIME] = {"converged_ms", "CONVERGED", COLUMN_AGE, 0},
     [S_MESSAGES] = {"messages", "MESSAGES", COLUMN_COUNT, 0},
     [S_BYTES] = {"bytes", "BYTES", COLUMN_BYTES, 0},
     [S_FULL] = {"full_flood_bytes", "FULL TABLES", COLUMN_BYTES, 0},
     [S_CROSSED] = {"most_crossings", "MOST CROSSINGS", COLUMN_COUNT, 0},
+    [S_KEEPALIVES] = {"keepalives", NULL, COLUMN_COUNT, 0},
+    [S_KEPT_BYTES] = {"keepalive_bytes", NULL, COLUMN_BYTES, 0},
+    [S_LOST] = {"lost", NULL, COLUMN_COUNT, 0},
 };
 
 static int number(struct cli *cli, const char *name, uint64_t max, uint64_t *value)
@@ -43,7 +74,8 @@ static int read_plan(struct cli *cli, struct plan *p)
         if (cli_opt(cli, made[i]) != NULL)
             return cli_fail(cli, CLI_USAGE, "--%s makes a topology; this one comes from %s", made[i],
                             cli->args[0]);
-    *p = (struct plan){.shape = SHAPE_RANDOM, .groups = 100, .events = 10, .latency = 20, .seed = 1};
+    *p = (struct plan){.shape = SHAPE_RANDOM, .groups = 100, .latency = 20, .seed = 1};
+    p->events = cli_opt(cli, "script") != NULL ? 0 : 10;
     if (shape != NULL && !shape_find(span_cstr(shape), &p->shape))
         return cli_fail(cli, CLI_USAGE, "no shape '%s'; there are: ring, hub, random, tree-of-rings", shape);
     int code = number(cli, "groups", LSDB_GROUPS_MAX, &p->groups);
@@ -61,89 +93,212 @@ static int read_plan(struct cli *cli, struct plan *p)
     return code == CLI_OK && p->groups < 2 ? cli_fail(cli, CLI_USAGE, "--groups: at least 2") : code;
 }
 
-static enum err one_event(struct sim *s, struct table *t, struct rng *rng)
+static enum err add_row(struct run *r, const struct scenario_event *ev, const struct scenario_result *was)
 {
-    uint32_t a, b;
-    bool up;
-    ms_t took;
-    char link[2 * RECORD_NAME_MAX + 8];
-    struct sim_stats stats;
-    if (!sim_link_at(s, (size_t)rng_below(rng, sim_links(s)), &a, &b, &up))
-        return ERR_NOTFOUND;
-    sim_stats_reset(s);
-    /* The adjacency lives on other connections than the mail does: it stays. */
-    enum err e = sim_link_state(s, a, b, !up, true);
-    bool converged = e == ERR_OK && sim_converge(s, CONVERGE_MS, &took);
-    if (e != ERR_OK || (e = table_row(t)) != ERR_OK)
+    struct table *t = r->t;
+    struct buf what;
+    buf_init(&what, 4 * RECORD_NAME_MAX);
+    enum err e = table_row(t);
+    if (e == ERR_OK)
+        e = scenario_subject(r->s, ev, &what);
+    if (e == ERR_OK)
+        e = table_text(t, S_WHAT, buf_span(&what));
+    if (e == ERR_OK)
+        e = table_text(t, S_EVENT, span_cstr(scenario_name(ev->kind)));
+    buf_done(&what);
+    if (e != ERR_OK)
         return e;
-    sim_stats(s, &stats);
-    (void)snprintf(link, sizeof link, "%s - %s", sim_group_name(s, a), sim_group_name(s, b));
-    if (table_text(t, S_EVENT, up ? SPAN("DOWN") : SPAN("UP")) != ERR_OK ||
-        table_text(t, S_LINK, span_cstr(link)) != ERR_OK)
-        return ERR_NOMEM;
-    if (converged)
-        table_number(t, S_TIME, took);
-    table_number(t, S_MESSAGES, stats.messages);
-    table_number(t, S_BYTES, stats.bytes);
-    table_number(t, S_FULL, sim_full_flood_bytes(s));
-    table_number(t, S_CROSSED, stats.advertised_most);
+    if (was->converged)
+        table_number(t, S_TIME, was->took_ms);
+    table_number(t, S_AT, was->at_ms);
+    table_number(t, S_MESSAGES, was->stats.messages - was->stats.keepalives);
+    table_number(t, S_BYTES, was->stats.bytes - was->stats.keepalive_bytes);
+    table_number(t, S_FULL, was->full_flood_bytes);
+    table_number(t, S_CROSSED, was->stats.advertised_most);
+    table_number(t, S_KEEPALIVES, was->stats.keepalives);
+    table_number(t, S_KEPT_BYTES, was->stats.keepalive_bytes);
+    table_number(t, S_LOST, was->stats.lost);
     return ERR_OK;
 }
 
-static int build(struct cli *cli, struct sim *s, const struct plan *p, struct rng *rng,
-                 struct sim_files *files)
+/* next: NULL when nothing is known to come. */
+static enum err one_event(struct run *r, const struct scenario_event *ev, const struct scenario_event *next)
 {
+    struct scenario_result was;
+    ms_t begin = sim_now(r->s) - r->start_ms;
+    if (ev->timed && ev->at_ms > begin)
+        begin = ev->at_ms;
+    ms_t until = begin + CONVERGE_MS;
+    if (next != NULL && next->timed && next->at_ms < until)
+        until = next->at_ms > begin ? next->at_ms : begin;
+    enum err e = scenario_run(r->s, ev, r->start_ms, until, &was);
+    if (e != ERR_OK)
+        return e;
+    r->apart += !was.converged;
+    if (was.took_ms > r->worst_ms)
+        r->worst_ms = was.took_ms;
+    r->bytes += was.stats.bytes - was.stats.keepalive_bytes;
+    r->full_flood_bytes += was.full_flood_bytes;
+    return add_row(r, ev, &was);
+}
+
+static enum err all_events(struct run *r)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < r->script.n; i++)
+        e = one_event(r, &r->script.events[i], i + 1 < r->script.n ? &r->script.events[i + 1] : NULL);
+    for (uint64_t i = 0; e == ERR_OK && sim_links(r->s) > 0 && i < r->plan.events; i++) {
+        struct scenario_event ev;
+        e = scenario_random(r->s, &r->rng, &ev);
+        if (e == ERR_OK)
+            e = one_event(r, &ev, NULL);
+    }
+    return e;
+}
+
+static int build(struct run *r)
+{
+    struct cli *cli = r->cli;
     struct errctx ec = {""};
     if (cli->nargs > 0) {
-        int code = sim_files_load(cli, cli->args, cli->nargs, s, files);
+        int code = sim_files_load(cli, cli->args, cli->nargs, r->s, &r->files);
         if (code != CLI_OK)
             return code;
     } else {
-        enum err e = shape_build(s, p->shape, (uint32_t)p->groups, (uint32_t)p->links, rng);
+        enum err e =
+            shape_build(r->s, r->plan.shape, (uint32_t)r->plan.groups, (uint32_t)r->plan.links, &r->rng);
         if (e != ERR_OK)
             return cli_fail(cli, CLI_FAILED, "%s", err_text(e));
     }
-    if (sim_groups(s) == 0)
+    if (sim_groups(r->s) == 0)
         return cli_fail(cli, CLI_CONFIG, "there is no group in %s", cli->args[0]);
-    return sim_check(s, &ec) == ERR_OK ? CLI_OK : cli_fail(cli, CLI_CONFIG, "%s", ec.msg);
+    return sim_check(r->s, &ec) == ERR_OK ? CLI_OK : cli_fail(cli, CLI_CONFIG, "%s", ec.msg);
 }
 
-static int simulate(struct cli *cli, struct sim *s, const struct plan *p, struct sim_files *files,
-                    struct table *t)
+static int read_script(struct run *r)
 {
-    struct rng rng;
-    rng_seed(&rng, p->seed);
-    int code = build(cli, s, p, &rng, files);
+    const char *path = cli_opt(r->cli, "script");
+    struct errctx ec = {""};
+    struct buf text;
+    if (path == NULL)
+        return CLI_OK;
+    buf_init(&text, SCENARIO_TEXT_MAX);
+    int code = sim_read_file(r->cli, path, &text);
+    if (code == CLI_OK && scenario_parse(buf_span(&text), r->s, &r->script, &ec) != ERR_OK)
+        code = cli_fail(r->cli, CLI_CONFIG, "%s: %s", path, ec.msg);
+    buf_done(&text);
+    return code;
+}
+
+static int simulate(struct run *r)
+{
+    rng_seed(&r->rng, r->plan.seed);
+    int code = build(r);
+    if (code == CLI_OK)
+        code = read_script(r);
     if (code != CLI_OK)
         return code;
-    enum err e = sim_start_converged(s);
-    sim_run(s, p->latency * 4); /* the greetings of the adjacencies */
-    for (uint64_t i = 0; e == ERR_OK && sim_links(s) > 0 && i < p->events; i++)
-        e = one_event(s, t, &rng);
-    return e == ERR_OK ? CLI_OK : cli_fail(cli, CLI_FAILED, "%s", err_text(e));
+    enum err e = sim_start_converged(r->s);
+    sim_run(r->s, r->plan.latency * 4); /* the greetings of the adjacencies */
+    r->start_ms = sim_now(r->s);
+    if (e == ERR_OK)
+        e = all_events(r);
+    return e == ERR_OK ? CLI_OK : cli_fail(r->cli, CLI_FAILED, "%s", err_text(e));
+}
+
+/* --- what became of it ---------------------------------------------------------------------------------- */
+
+static int write_file(struct run *r, const char *path, const struct buf *out)
+{
+    FILE *f = fopen(path, "we");
+    bool ok = f != NULL && fwrite(out->ptr, 1, out->len, f) == out->len;
+    if (f != NULL)
+        ok = fclose(f) == 0 && ok;
+    return ok ? CLI_OK : cli_fail(r->cli, CLI_FAILED, "cannot write %s: %s", path, strerror(errno));
+}
+
+/* The file without its folders: the same drawing from wherever it was read. */
+static struct span name_topology(const struct run *r, char out[320])
+{
+    struct span from = r->cli->nargs > 0 ? span_cstr(r->cli->args[0]) : span_cstr(shape_name(r->plan.shape));
+    size_t slash;
+    if (span_rfind(from, '/', &slash))
+        from = span_from(from, slash + 1);
+    int n =
+        snprintf(out, 320, "simulation of " SPAN_FMT "%s, after %zu events", SPAN_ARG(span_first(from, 255)),
+                 r->cli->nargs > 1 ? " and others" : "", table_rows(r->t));
+    return span_of(out, (size_t)n);
+}
+
+static int draw(struct run *r, const char *option, enum err (*how)(struct drawing *d, struct buf *out))
+{
+    const char *path = cli_opt(r->cli, option);
+    if (path == NULL)
+        return CLI_OK;
+    struct buf out;
+    int code = CLI_OK;
+    char title[320];
+    struct drawing *d = drawing_new(name_topology(r, title), SPAN(""));
+    buf_init(&out, DRAWING_MAX);
+    enum err e = d == NULL ? ERR_NOMEM : sim_draw(r->s, d);
+    if (e == ERR_OK)
+        e = how(d, &out);
+    if (e == ERR_TOOBIG && how == drawing_svg)
+        code = cli_fail(r->cli, CLI_FAILED, "an SVG of more than %d groups cannot be drawn; use --dot",
+                        DRAWING_SVG_GROUPS_MAX);
+    else if (e != ERR_OK)
+        code = cli_fail(r->cli, CLI_FAILED, "drawing: %s", err_text(e));
+    else
+        code = write_file(r, path, &out);
+    drawing_free(d);
+    buf_done(&out);
+    return code;
+}
+
+static int print_sum(const struct run *r)
+{
+    char worst[24], bytes[24], full[24];
+    if (r->cli->output != CLI_TABLE || table_rows(r->t) == 0)
+        return CLI_OK;
+    age_text(r->worst_ms, worst);
+    bytes_text(r->bytes, bytes);
+    bytes_text(r->full_flood_bytes, full);
+    (void)printf(
+        "%zu groups, %zu links; longest convergence %s; %s sent for all events, %s with full tables\n",
+        sim_groups(r->s), sim_links(r->s), worst, bytes, full);
+    if (r->apart > 0)
+        (void)printf("%u events had not spread everywhere when the next one came, or the time was over\n",
+                     r->apart);
+    return CLI_OK;
 }
 
 int cmd_simulate(struct cli *cli)
 {
-    struct plan p;
-    struct sim_files files = {0};
-    int code = read_plan(cli, &p);
+    struct run r = {.cli = cli};
+    int code = read_plan(cli, &r.plan);
     if (code != CLI_OK)
         return code;
-    struct sim_options o = {.seed = p.seed,
-                            .latency_min_ms = p.latency / 4,
-                            .latency_max_ms = p.latency,
-                            .loss_permille = (unsigned)p.loss};
-    struct sim *s = sim_new(&o);
-    struct table *t = table_new(columns, ARRAY_LEN(columns));
-    if (s == NULL || t == NULL)
+    struct sim_options o = {.seed = r.plan.seed,
+                            .latency_min_ms = r.plan.latency / 4,
+                            .latency_max_ms = r.plan.latency,
+                            .loss_permille = (unsigned)r.plan.loss};
+    r.s = sim_new(&o);
+    r.t = table_new(columns, ARRAY_LEN(columns));
+    if (r.s == NULL || r.t == NULL)
         code = cli_fail(cli, CLI_FAILED, "%s", err_text(ERR_NOMEM));
     else
-        code = simulate(cli, s, &p, &files, t);
+        code = simulate(&r);
     if (code == CLI_OK)
-        code = table_print(t, cli->output, "Nothing happened; --events says how many links fail.");
-    table_free(t);
-    sim_free(s);
-    sim_files_done(&files);
+        code = table_print(r.t, cli->output, "Nothing happened; --events says how many links fail.");
+    if (code == CLI_OK)
+        code = print_sum(&r);
+    if (code == CLI_OK)
+        code = draw(&r, "svg", drawing_svg);
+    if (code == CLI_OK)
+        code = draw(&r, "dot", drawing_dot);
+    table_free(r.t);
+    sim_free(r.s);
+    scenario_done(&r.script);
+    sim_files_done(&r.files);
     return code;
 }

@@ -26,10 +26,13 @@ static const struct cli_optdesc simulate_opts[] = {
     {"shape", 0, "ring|hub|random|tree-of-rings", "of the topology, without files; default random"},
     {"groups", 'g', "N", "routing groups, at most 10000; default 100"},
     {"links", 'l', "N", "links of a random shape; default 2.5 a group"},
-    {"events", 'e', "N", "links that fail and heal, one after the other; default 10"},
+    {"script", 0, "FILE", "what happens: lines such as `at 10s down A B`; docs/planning.md tells all"},
+    {"events", 'e', "N", "links that fail and heal at random, one after the other; default 10, after a script 0"},
     {"loss", 0, "PERMILLE", "messages lost, of a thousand; default 0"},
     {"latency", 0, "MS", "longest latency of a message; default 20"},
     {"seed", 0, "N", "same seed, same run; default 1"},
+    {"svg", 0, "FILE", "draw how it ended, as SVG; what is DOWN is red and dashed"},
+    {"dot", 0, "FILE", "the same for Graphviz"},
     {NULL, 0, NULL, NULL},
 };
 static const struct cli_optdesc keys_opts[] = {
@@ -135,9 +138,9 @@ const struct verb cli_verbs[] = {
     {"linkstate history", routing, "", 0, 0, "what went UP or DOWN, came or went, when and why; the newest first",
      "The last 10000 events are kept, over restarts and changes of the master.", history_opts, cmd_linkstate_history},
     {"simulate", routing, "[FILE...]", 0, CLI_ARGS_MAX - 1, "how link state spreads over a topology: time, messages, bytes",
-     "Runs the engines of all groups in virtual time. Links fail and heal at random; for each event the table shows\n"
-     "how long it took until every router had the same table again, and what was sent, beside the bytes that\n"
-     "flooding full tables would have cost.\n"
+     "Runs the engines of all groups in virtual time. Links fail and heal at random, or as a script says; for each event\n"
+     "the table shows how long it took until every router had the same table again, and what was sent for it (without\n"
+     "keep-alives), beside the bytes that flooding full tables would have cost.\n"
      "The topology comes from configurations, one of each group (several in one file are separated by lines of ---),\n"
      "or from a published topology in GraphML; without files it is made, of a shape.", simulate_opts, cmd_simulate},
 
