@@ -62,7 +62,7 @@ static void on_table(void *arg, enum err e, const struct routing_table *t, const
 
 static int get_table(struct asking *a)
 {
-    if (remote_asked(&a->r, routing_table_get(a->r.routing, on_table, a)))
+    if (remote_asked(&a->r, routing_table_get(a->r.routing, 0, on_table, a)))
         return remote_wait(&a->r);
     return a->r.code;
 }

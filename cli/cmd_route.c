@@ -45,7 +45,7 @@ static int begin(struct asking *a, struct cli *cli)
     buf_init(&a->domain, ADDRESS_PATH_MAX);
     if (cli_opt(cli, "offline") == NULL) {
         int code = remote_open_routing(&a->r, cli);
-        if (code == CLI_OK && remote_asked(&a->r, routing_table_get(a->r.routing, on_table, a)))
+        if (code == CLI_OK && remote_asked(&a->r, routing_table_get(a->r.routing, 0, on_table, a)))
             code = remote_wait(&a->r);
         return code != CLI_OK ? code : a->r.code;
     }

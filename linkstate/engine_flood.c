@@ -169,6 +169,7 @@ static bool trusted(struct intake *in, const struct lsa *lsa, const struct lsdb_
     struct ls *ls = in->ls;
     const struct lsa *held = slot != NULL && slot->record != NULL ? &slot->record->lsa : NULL;
     struct span known = held != NULL ? held->cert.bytes : SPAN("");
+    ls->result.checked++;
     if (lsa_verify(lsa, span_cstr(ls->organization), ls->opts.org_key, known, &ls->crypto) != ERR_OK) {
         ls_notice(ls, LS_C_FORGED, in->peer, lsa->group, "bad signature or certificate");
         return false;

@@ -121,9 +121,10 @@ static enum err index_rebuild(struct lsdb *db, size_t size)
 /* Puts r into a free slot. */
 static enum err slot_new(struct lsdb *db, struct lsdb_record *r, struct lsdb_slot **ret)
 {
-    size_t n = 0;
+    size_t n = db->low;
     while (n < db->nslots && used(&db->slots[n]))
         n++;
+    db->low = n;
     if (n >= LSDB_GROUPS_MAX)
         return ERR_TOOBIG;
     if (n == db->cap) {
@@ -215,6 +216,28 @@ static void account(struct lsdb *db, const struct lsdb_slot *slot, bool in)
     db->connectors += in ? r->connectors : 0u - r->connectors;
 }
 
+/* Takes r over, but when it fails. slot NULL: in one of its own. */
+static enum err place(struct lsdb *db, struct lsdb_slot *slot, struct lsdb_record *r, ms_t born_ms,
+                      struct lsdb_slot **ret, struct errctx *ec)
+{
+    struct lsdb_record *old = slot != NULL ? slot->record : NULL;
+    enum err e;
+    if (db->connectors - (old != NULL ? old->connectors : 0) + r->connectors > LSDB_CONNECTORS_MAX)
+        return err_set(ec, ERR_TOOBIG, "more than %d connectors in the organization", LSDB_CONNECTORS_MAX);
+    if (slot == NULL && (e = slot_new(db, r, &slot)) != ERR_OK)
+        return err_set(ec, e, "more than %d groups in the organization", LSDB_GROUPS_MAX);
+    if (old != NULL)
+        account(db, slot, false);
+    slot->record = r;
+    slot->born_ms = born_ms;
+    free(slot->dropped);
+    slot->dropped = NULL;
+    account(db, slot, true);
+    lsdb_record_unref(old);
+    *ret = slot;
+    return ERR_OK;
+}
+
 enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t born_ms,
                   const struct ls_crypto *crypto, struct lsdb_slot **ret, struct errctx *ec)
 {
@@ -230,30 +253,26 @@ enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t
     enum err e = record_new(lsa, body, crypto, &r, ec);
     if (e != ERR_OK)
         return e;
-    if (db->connectors - (old != NULL ? old->connectors : 0) + r->connectors > LSDB_CONNECTORS_MAX) {
+    e = place(db, slot, r, born_ms, ret, ec);
+    if (e != ERR_OK)
         lsdb_record_unref(r);
-        return err_set(ec, ERR_TOOBIG, "more than %d connectors in the organization", LSDB_CONNECTORS_MAX);
-    }
-    if (slot == NULL && (e = slot_new(db, r, &slot)) != ERR_OK) {
-        lsdb_record_unref(r);
-        return err_set(ec, e, "more than %d groups in the organization", LSDB_GROUPS_MAX);
-    }
-    if (old != NULL)
-        account(db, slot, false);
-    slot->record = r;
-    slot->born_ms = born_ms;
-    free(slot->dropped);
-    slot->dropped = NULL;
-    account(db, slot, true);
-    lsdb_record_unref(old);
-    *ret = slot;
-    return ERR_OK;
+    return e;
+}
+
+enum err lsdb_share(struct lsdb *db, struct lsdb_record *r, ms_t born_ms, struct errctx *ec)
+{
+    struct lsdb_slot *slot = lsdb_find(db, r->lsa.group);
+    enum err e = place(db, slot, r, born_ms, &slot, ec);
+    if (e == ERR_OK)
+        (void)lsdb_record_ref(r);
+    return e;
 }
 
 /* A rebuild of the same size; failing it, the old index stays, and the name that is gone is found no
  * more because its slot has none. */
-static void index_shrink(struct lsdb *db)
+static void slots_freed(struct lsdb *db)
 {
+    db->low = 0;
     (void)!index_rebuild(db, db->index_size);
 }
 
@@ -272,7 +291,7 @@ void lsdb_drop(struct lsdb *db, struct lsdb_slot *slot, ms_t forget_ms)
     lsdb_record_unref(slot->record);
     slot->record = NULL;
     if (d == NULL)
-        index_shrink(db);
+        slots_freed(db);
 }
 
 void lsdb_forget(struct lsdb *db, ms_t now_ms)
@@ -287,5 +306,5 @@ void lsdb_forget(struct lsdb *db, ms_t now_ms)
         any = true;
     }
     if (any)
-        index_shrink(db);
+        slots_freed(db);
 }

@@ -35,8 +35,8 @@ struct lsdb_slot {              /* small: a simulation holds a hundred million o
 };
 struct lsdb {
     struct lsdb_slot *slots;
-    size_t nslots, cap;
-    uint32_t *index; /* open addressing: slot number + 1 */
+    size_t nslots, cap, low; /* low: every slot below is used */
+    uint32_t *index;         /* open addressing: slot number + 1 */
     size_t index_size;
     struct ls_sum sum;
     struct ls_sum buckets[LS_BUCKETS]; /* only .lo travels */
@@ -54,6 +54,8 @@ struct lsdb_slot *lsdb_find(const struct lsdb *db,
  * ERR_TOOBIG: groups or connectors beyond the limits; ERR_PARSE: the body; ERR_NOTFOUND: no body. */
 enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t born_ms,
                   const struct ls_crypto *crypto, struct lsdb_slot **ret, struct errctx *ec) MUST_USE;
+/* Puts a record of another table, which shares it. Errors as above. */
+enum err lsdb_share(struct lsdb *db, struct lsdb_record *r, ms_t born_ms, struct errctx *ec) MUST_USE;
 struct span lsdb_group(const struct lsdb_slot *slot);         /* "" : free */
 struct ls_version lsdb_version(const struct lsdb_slot *slot); /* held, or the floor of what was dropped */
 /* Drops the record and remembers its version until forget_ms (not at all when memory has run out). */

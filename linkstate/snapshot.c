@@ -99,24 +99,35 @@ struct ls_sum ls_snapshot_sum(const struct ls_snapshot *s, const struct ls_crypt
     return sum;
 }
 
-enum err ls_snapshot_restore(const struct ls_snapshot *s, struct span organization,
-                             const uint8_t org_key[LS_KEY_LEN], const struct ls_crypto *crypto, ms_t now_ms,
-                             ms_t age_ms, ms_t lifetime_ms, struct lsdb *db, size_t *ret_refused)
+static enum err restore_one(struct ls_restore *at, const struct ls_snapshot_entry *entry, struct lsdb *db)
 {
-    struct rd r = rd_open(s->bytes);
-    struct ls_snapshot_entry entry;
+    const struct lsdb_slot *known = at->trusted != NULL ? lsdb_find(at->trusted, entry->lsa.group) : NULL;
     struct lsdb_slot *slot;
-    *ret_refused = 0;
-    while (ls_snapshot_next(&r, &entry)) {
-        ms_t age = ms_after(age_ms, (ms_t)entry.age_s * 1000);
-        ms_t born = now_ms > age ? now_ms - age : 0;
-        enum err e =
-            age >= lifetime_ms ? ERR_STALE : lsa_verify(&entry.lsa, organization, org_key, SPAN(""), crypto);
-        if (e == ERR_OK)
-            e = lsdb_put(db, &entry.lsa, entry.body, born, crypto, &slot, NULL);
+    ms_t age = ms_after(at->age_ms, (ms_t)entry->age_s * 1000);
+    ms_t born = at->now_ms > age ? at->now_ms - age : 0;
+    if (age >= at->lifetime_ms)
+        return ERR_STALE;
+    if (known != NULL && known->record != NULL && span_eq(known->record->lsa.header, entry->lsa.header))
+        return lsdb_share(db, known->record, born, NULL);
+    at->checked++;
+    enum err e = lsa_verify(&entry->lsa, at->organization, at->org_key, SPAN(""), at->crypto);
+    return e != ERR_OK ? e : lsdb_put(db, &entry->lsa, entry->body, born, at->crypto, &slot, NULL);
+}
+
+enum err ls_snapshot_restore(struct ls_restore *at, unsigned most, struct lsdb *db, bool *ret_done)
+{
+    struct ls_snapshot_entry entry;
+    size_t checked = at->checked;
+    *ret_done = false;
+    for (size_t n = 0; at->checked - checked < most && n < (size_t)most * LS_RESTORE_SHARED; n++) {
+        if (!ls_snapshot_next(&at->rest, &entry)) {
+            *ret_done = true;
+            return ERR_OK;
+        }
+        enum err e = restore_one(at, &entry, db);
         if (e == ERR_NOMEM)
             return e;
-        *ret_refused += e != ERR_OK;
+        at->refused += e != ERR_OK;
     }
     return ERR_OK;
 }

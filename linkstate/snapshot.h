@@ -31,9 +31,22 @@ enum err ls_snapshot_parse(struct span bytes, struct ls_snapshot *ret, struct er
 bool ls_snapshot_next(struct rd *r, struct ls_snapshot_entry *ret);
 /* The digest of the table, to compare with a neighbour's. */
 struct ls_sum ls_snapshot_sum(const struct ls_snapshot *s, const struct ls_crypto *crypto);
-/* Puts every record into db whose signature, certificate and body are in order and which is not older than
- * lifetime_ms; *ret_refused counts the others. age_ms: how long ago the value was published. For a router
- * that starts. ERR_NOMEM. */
-enum err ls_snapshot_restore(const struct ls_snapshot *s, struct span organization,
-                             const uint8_t org_key[LS_KEY_LEN], const struct ls_crypto *crypto, ms_t now_ms,
-                             ms_t age_ms, ms_t lifetime_ms, struct lsdb *db, size_t *ret_refused) MUST_USE;
+
+/* Taking a table over, a part at a time: checking the signatures of a large one takes seconds. Which records
+ * are put into db: those whose signature, certificate and body are in order and which are not older than
+ * lifetime_ms. */
+struct ls_restore {
+    struct span organization; /* borrowed, as what follows, until the end */
+    const uint8_t *org_key;
+    const struct ls_crypto *crypto;
+    const struct lsdb *trusted; /* NULL, or records checked before: the same bytes are shared, not checked */
+    ms_t now_ms, age_ms;        /* the clock of db's born_ms; how long ago the value was published */
+    ms_t lifetime_ms;
+    /* the progress */
+    struct rd rest; /* rd_open(snapshot.bytes) */
+    size_t refused, checked;
+};
+/* Goes on until so many records have been checked, or LS_RESTORE_SHARED times as many taken from `trusted`;
+ * *ret_done: all of it is there. ERR_NOMEM. */
+enum { LS_RESTORE_SHARED = 32 };
+enum err ls_snapshot_restore(struct ls_restore *at, unsigned most, struct lsdb *db, bool *ret_done) MUST_USE;

@@ -133,9 +133,9 @@ static enum err send_table(struct routing *r, uint64_t have, routing_table_done_
     return ERR_OK;
 }
 
-enum err routing_table_get(struct routing *r, routing_table_done_fn *done, void *arg)
+enum err routing_table_get(struct routing *r, uint64_t have, routing_table_done_fn *done, void *arg)
 {
-    return send_table(r, 0, done, arg);
+    return send_table(r, have, done, arg);
 }
 
 static void ask_table(struct routing *r)

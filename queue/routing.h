@@ -43,9 +43,9 @@ typedef void routing_table_fn(void *arg, const struct routing_table *t);
 /* Called once with what is there, and again for every newer version, within a second of its publication (at
  * once when the notification arrives). Without Redis nothing is called: the last table stays good. */
 void routing_watch(struct routing *r, routing_table_fn *fn, void *arg);
-/* The same, once. */
+/* The same, once. have: a version that is known; its bytes are not sent again. 0: none. */
 typedef void routing_table_done_fn(void *arg, enum err e, const struct routing_table *t, const char *why);
-enum err routing_table_get(struct routing *r, routing_table_done_fn *done, void *arg) MUST_USE;
+enum err routing_table_get(struct routing *r, uint64_t have, routing_table_done_fn *done, void *arg) MUST_USE;
 
 /* --- Health of connectors: workers tell, the master decides ---------------------------------------- */
 

@@ -193,8 +193,22 @@ void carrier_changed(struct carrier *c, uint32_t number)
 void carrier_received(struct carrier *c, uint32_t number, struct span message)
 {
     metric_inc(&c->metrics->received);
-    if (!c->no_callbacks)
-        c->ops.received(c->arg, number, message);
+    unsigned checks = c->no_callbacks ? 0 : c->ops.received(c->arg, number, message);
+    c->checks_left -= checks < c->checks_left ? checks : c->checks_left;
+}
+
+bool carrier_may_read(struct carrier *c)
+{
+    ms_t now = loop_now(c->loop); /* another one every turn in which anything was verified */
+    if (now != c->checks_ms) {
+        c->checks_ms = now;
+        c->checks_left = CARRIER_CHECKS;
+    }
+    if (!c->paused && c->checks_left == 0) {
+        c->paused = true;
+        timer_set(c->more, 1);
+    }
+    return !c->paused;
 }
 
 static struct dial *best_dial(struct carrier *c, uint32_t number)
@@ -286,9 +300,23 @@ static void pump_server(void *arg)
 {
     struct carrier *c = arg;
     for (int n = 0; n < WAITING_MESSAGES && c->server.s != NULL; n++)
-        if (!read_one(c))
+        if (!carrier_may_read(c) || !read_one(c))
             return;
     zsock_used(&c->server);
+}
+
+static void read_more(void *arg)
+{
+    struct carrier *c = arg;
+    c->paused = false;
+    c->first = (c->first + 1) % (c->ndials + 1);
+    for (size_t i = 0; i <= c->ndials; i++) {
+        size_t who = (c->first + i) % (c->ndials + 1);
+        if (who == c->ndials)
+            pump_server(c);
+        else
+            dial_read(&c->dials[who]);
+    }
 }
 
 static void try_bind(void *arg)
@@ -319,8 +347,9 @@ static enum err open_server(struct carrier *c, const struct conf_strs *listen, s
     int one = 1;
     c->binds = calloc(listen->count + 1, sizeof *c->binds);
     c->bind_timer = timer_new(c->loop, try_bind, c);
+    c->more = timer_new(c->loop, read_more, c);
     c->server.s = carrier_socket(c, ZMQ_ROUTER);
-    if (c->binds == NULL || c->bind_timer == NULL || c->server.s == NULL ||
+    if (c->binds == NULL || c->bind_timer == NULL || c->more == NULL || c->server.s == NULL ||
         zmq_setsockopt(c->server.s, ZMQ_CURVE_SERVER, &one, sizeof one) != 0 ||
         zmq_setsockopt(c->server.s, ZMQ_ROUTER_MANDATORY, &one, sizeof one) != 0 ||
         zmq_setsockopt(c->server.s, ZMQ_ZAP_DOMAIN, "routers", 7) != 0 ||
@@ -402,6 +431,7 @@ void carrier_free(struct carrier *c)
     zsock_close(&c->server);
     zsock_close(&c->zap);
     timer_free(c->bind_timer);
+    timer_free(c->more);
     if (c->zmq != NULL)
         (void)zmq_ctx_term(c->zmq);
     for (size_t i = 0; i < c->nneighbours; i++)

@@ -27,11 +27,13 @@
 #include "router/metrics.h"
 
 struct carrier;
-enum { CARRIER_PORT = 691 };
+enum { CARRIER_PORT = 691, CARRIER_CHECKS = 64 };
 struct carrier_ops {
     void (*up)(void *arg, uint32_t neighbour); /* number: position in the configuration */
     void (*down)(void *arg, uint32_t neighbour);
-    void (*received)(void *arg, uint32_t neighbour, struct span message);
+    /* Returns how many signatures were verified for it: after CARRIER_CHECKS of them in one turn of the loop
+     * what else arrived waits for the next, so that nobody keeps a router from renewing its lease. */
+    unsigned (*received)(void *arg, uint32_t neighbour, struct span message);
 };
 struct carrier_conf { /* borrowed for the call but for loop, dns, metrics, which outlive it */
     struct loop *loop;

@@ -111,6 +111,8 @@ static void pump_link(void *arg)
     zmq_msg_t m;
     for (int n = 0; d->link.s != NULL && n < WAITING_MESSAGES; n++) {
         int more = 0;
+        if (!carrier_may_read(d->c))
+            return;
         zmq_msg_init(&m);
         if (zmq_msg_recv(&m, d->link.s, ZMQ_DONTWAIT) < 0) {
             zmq_msg_close(&m);
@@ -131,6 +133,11 @@ static void pump_link(void *arg)
         zmq_msg_close(&m);
     }
     zsock_used(&d->link);
+}
+
+void dial_read(struct dial *d)
+{
+    pump_link(d);
 }
 
 static void pump_monitor(void *arg)

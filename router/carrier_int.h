@@ -65,6 +65,13 @@ struct carrier {
     struct dial *dials;
     size_t nneighbours, ndials;
     uint64_t monitors; /* so many were opened */
+    /* Reading, paced: `more` fires when something waits for the next turn; then everybody has a turn at
+     * being the first. */
+    struct timer *more;
+    unsigned checks_left;
+    ms_t checks_ms; /* the turn that they are left of */
+    bool paused;
+    size_t first;
     struct timer *bind_timer;
     char (*binds)[64]; /* "tcp://..." not bound yet; "" : done */
     size_t nbinds;
@@ -77,10 +84,12 @@ struct carrier {
 enum err dials_new(struct carrier *c, const struct conf_root *root, struct errctx *ec) MUST_USE;
 void dials_start(struct carrier *c);
 void dials_free(struct carrier *c);
+void dial_read(struct dial *d);
 bool dial_send(struct dial *d, struct span message);
 const char *dial_state_name(enum dial_state s);
 /* carrier.c */
 void *carrier_socket(struct carrier *c,
                      int type); /* with the options that all of them have; NULL: no memory */
 void carrier_changed(struct carrier *c, uint32_t neighbour); /* a dial opened or closed */
+bool carrier_may_read(struct carrier *c);                    /* false: in the next turn, by itself */
 void carrier_received(struct carrier *c, uint32_t neighbour, struct span message);

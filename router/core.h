@@ -2,6 +2,7 @@
  *
  *   program.c   the daemon: what it stands on
  *   master.c    the lease: who is master, from taking over to stepping down
+ *   table.c     what is published: checked a part at a time, by a standby, too
  *   speaker.c   the engine (linkstate/engine.h) between carrier and Redis: origination, publishing
  *   watcher.c   health of connectors: reports, probes, overrides, questions
  *   history.c   what changed from one table to the next
@@ -20,6 +21,7 @@
 #pragma once
 #include "common/io/dns.h"
 #include "linkstate/engine.h"
+#include "linkstate/snapshot.h"
 #include "queue/routing_master.h"
 #include "router/carrier.h"
 #include "router/health.h"
@@ -58,6 +60,17 @@ struct router {
     struct timer *lease;
     struct deferred depose; /* stepping down, out of whatever callback found out */
     char why[200];
+
+    /* table.c */
+    struct lsdb trusted; /* records whose signatures were checked; nothing while this router is master */
+    struct lsdb loaded;  /* the part of `published` that was worked through */
+    struct buf published;
+    struct ls_restore restore;
+    struct ls_crypto table_crypto;
+    struct timer *slice, *follow;
+    uint64_t known_version;
+    ms_t followed, following; /* when what is in `trusted`, and in `published`, was published */
+    bool restoring, table_asked;
 
     /* speaker.c: only of a master */
     struct ls *ls;
@@ -100,14 +113,26 @@ bool router_may_act(struct router *r); /* R2; false also starts the stepping dow
 void router_refused(struct router *r, enum err e, const char *what, const char *why); /* an answer of Redis */
 void router_step_down(struct router *r, const char *why);
 void router_say(void *arg, char what);
+void master_loaded(struct router *r, struct lsdb *table); /* borrowed for the call */
 enum err master_start(struct router *r) MUST_USE;
 void master_drain(struct router *r); /* gives the lease back; r->drained when that is done */
 void master_reload(struct router *r,
                    bool rebuild); /* r->root and the keys are new; rebuild: neighbours, too */
 void master_stop(struct router *r);
 
+/* table.c: TABLE_CHECKS records' signatures are checked in one turn of the loop, for some 20 ms. What waits
+ * meanwhile, above all the renewal of the lease, gets its turn after each. */
+enum { TABLE_CHECKS = 64 };
+enum err table_start(struct router *r) MUST_USE;
+void table_stop(struct router *r);
+enum err table_load(struct router *r) MUST_USE; /* then master_loaded(), or the router steps down */
+void table_begin(struct router *r, const struct routing_table *t); /* borrowed for the call */
+void table_halt(struct router *r);     /* what was begun; what was checked stays known */
+void table_left(struct router *r);     /* no master any more: the table of the engine is known */
+void table_distrust(struct router *r); /* another organization: nothing is known */
+
 /* speaker.c */
-enum err speaker_start(struct router *r, struct span table, ms_t table_age_ms, struct errctx *ec) MUST_USE;
+enum err speaker_start(struct router *r, const struct lsdb *table, struct errctx *ec) MUST_USE;
 void speaker_stop(struct router *r);
 /* New neighbours, or another transport key: a new engine with the table of the old one. */
 enum err speaker_rebuild(struct router *r, struct errctx *ec) MUST_USE;

@@ -51,6 +51,7 @@ static void on_depose(void *arg)
     if (r->state != ROUTER_STANDBY)
         return;
     watcher_stop(r);
+    table_left(r);
     speaker_stop(r);
     r->lease_until_ms = 0;
     if (!r->draining)
@@ -124,20 +125,11 @@ static void renew(struct router *r)
 
 /* --- Taking over ------------------------------------------------------------------------------------ */
 
-static void on_table(void *arg, enum err e, const struct routing_table *t, const char *why)
+void master_loaded(struct router *r, struct lsdb *table)
 {
-    struct router *r = arg;
     struct errctx ec = {""};
     struct log_scratch scratch;
-    if (r->state != ROUTER_LOADING || !router_may_act(r))
-        return;
-    if (e != ERR_OK) {
-        router_refused(r, e, "table", why);
-        router_step_down(r, "what the master before left cannot be read");
-        return;
-    }
-    ms_t age = t->now_ms > t->published_ms ? t->now_ms - t->published_ms : 0;
-    e = speaker_start(r, t->bytes, age, &ec);
+    enum err e = speaker_start(r, table, &ec);
     if (e != ERR_OK) {
         log_error("router.start", "error=%s text=%s", err_name(e), log_text(&scratch, span_cstr(ec.msg)));
         router_step_down(r, "it cannot start");
@@ -175,12 +167,13 @@ static void on_left(void *arg, enum err e, const struct routing_left *left, cons
         log_error("router.version", "text='the persisted version is damaged; neighbours will tell'");
     (void)snprintf(r->left_digest, sizeof r->left_digest, SPAN_FMT,
                    SPAN_ARG(span_first(left->config, sizeof r->left_digest - 1)));
-    if (routing_table_get(r->routing, on_table, r) != ERR_OK)
+    if (table_load(r) != ERR_OK)
         router_step_down(r, "out of memory");
 }
 
 static void take_over(struct router *r, const struct routing_lease *lease)
 {
+    table_halt(r);
     r->seat.token = lease->token;
     r->wall_base_ms = lease->since_ms; /* Redis's clock: it is ours since now */
     r->wall_base_mono_ms = loop_now(r->loop);
@@ -251,7 +244,7 @@ enum err master_start(struct router *r)
 {
     deferred_init(&r->depose, on_depose, r);
     r->lease = timer_new(r->loop, on_timer, r);
-    if (r->lease == NULL)
+    if (r->lease == NULL || table_start(r) != ERR_OK)
         return ERR_NOMEM;
     (void)snprintf(r->seat.router, sizeof r->seat.router, "%s-%08x", r->name,
                    (unsigned)(r->instance & 0xffffffffu));
@@ -305,6 +298,7 @@ void master_stop(struct router *r)
     deferred_disarm(&r->depose);
     watcher_stop(r);
     speaker_stop(r);
+    table_stop(r);
     timer_free(r->lease);
     r->lease = NULL;
 }

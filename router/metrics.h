@@ -12,6 +12,7 @@
     X(groups, GAUGE, "router_groups", "groups in the table") \
     X(connectors, GAUGE, "router_connectors", "connectors in the table") \
     X(connectors_down, GAUGE, "router_connectors_down", "connectors of this group that are announced DOWN") \
+    X(checked, COUNTER, "router_table_checked_total", "records of the published table whose signatures were checked") \
     X(published, COUNTER, "router_tables_published_total", "versions of the table published to Redis") \
     X(publish_latency, HISTOGRAM, "router_publish_seconds", "from a change to the table in Redis") \
     X(dials, COUNTER, "router_dials_total", "connections to neighbours that were tried") \

@@ -149,6 +149,12 @@ static bool same_neighbours(const struct conf_root *a, const struct conf_root *b
     return same;
 }
 
+static bool same_organization(const struct conf_root *a, const struct conf_root *b)
+{
+    return strcmp(a->organization, b->organization) == 0 &&
+           strcmp(a->routing_group.name, b->routing_group.name) == 0;
+}
+
 static void program_reload(void *self, struct config *next)
 {
     struct router *r = self;
@@ -163,13 +169,22 @@ static void program_reload(void *self, struct config *next)
     } else {
         bool rebuild =
             !same_neighbours(r->root, root) || memcmp(&transport, &r->transport_key, sizeof transport) != 0;
+        bool anew = !same_organization(r->root, root) || memcmp(org_key, r->org_key, sizeof org_key) != 0;
+        table_halt(r); /* it borrows from the configuration */
         config_unref(r->conf);
         r->conf = config_ref(next);
         r->root = root;
         r->group_key = group;
         r->transport_key = transport;
         metric_set(&r->m.neighbours, root->routing_group.neighbours.count);
-        master_reload(r, rebuild);
+        if (anew) {
+            memcpy(r->org_key, org_key, sizeof org_key);
+            router_step_down(r, "another organization or another group is configured");
+            speaker_stop(r); /* at once: nothing of its table is believed any more */
+            table_distrust(r);
+        } else {
+            master_reload(r, rebuild);
+        }
     }
     key_file_wipe(&group);
     key_file_wipe(&transport);

@@ -1,6 +1,5 @@
 #include "common/log.h"
 #include "linkstate/record_config.h"
-#include "linkstate/snapshot.h"
 #include "router/core.h"
 
 #include <inttypes.h>
@@ -10,7 +9,6 @@
 
 enum { KEEP_PART = 6, OWN_MAX = RECORD_MAX + 1024, NOTICES_MS = 10000, NOTICES_LOGGED = 50 };
 
-static void step(struct router *r, const struct ls_event *ev);
 static void publish(struct router *r);
 
 void version_text(const struct ls_version *v, char out[64])
@@ -151,18 +149,19 @@ static void changed(struct router *r)
     publish(r);
 }
 
-static void step(struct router *r, const struct ls_event *ev)
+/* Returns how many records' signatures were verified. */
+static unsigned step(struct router *r, const struct ls_event *ev)
 {
     struct ls_output out;
     struct ls_event now = *ev;
     if (r->ls == NULL || !router_may_act(r))
-        return;
+        return 0;
     now.now_ms = loop_now(r->loop);
     enum err e = ls_step(r->ls, &now, &out);
     log_notices(r, &out);
     if (e == ERR_NOMEM) {
         router_step_down(r, "out of memory");
-        return;
+        return out.checked;
     }
     if (out.own_changed)
         save(r);
@@ -177,6 +176,7 @@ static void step(struct router *r, const struct ls_event *ev)
         changed(r);
     count_table(r);
     timer_set(r->tick, out.wake_at_ms > now.now_ms ? out.wake_at_ms - now.now_ms : 1);
+    return out.checked;
 }
 
 /* --- Publishing (R4) -------------------------------------------------------------------------------- */
@@ -250,7 +250,7 @@ static void keep_refreshes(struct router *r)
 static void on_tick(void *arg)
 {
     struct router *r = arg;
-    step(r, &(struct ls_event){.type = LS_TICK});
+    (void)step(r, &(struct ls_event){.type = LS_TICK});
     if (r->ls != NULL)
         keep_refreshes(r);
 }
@@ -304,8 +304,8 @@ void speaker_originate(struct router *r, enum ls_level level)
     buf_init(&body, OWN_MAX);
     enum err e = own_body(r, false, &body, &ec);
     if (e == ERR_OK) {
-        step(r, &(struct ls_event){
-                    .type = LS_ORIGINATE, .bytes = buf_span(&body), .level = level, .floor = r->left});
+        (void)step(r, &(struct ls_event){
+                          .type = LS_ORIGINATE, .bytes = buf_span(&body), .level = level, .floor = r->left});
     } else {
         metric_inc(&r->m.reloads_refused);
         log_error("router.record", "error=%s text=%s", err_name(e), log_text(&scratch, span_cstr(ec.msg)));
@@ -327,30 +327,30 @@ enum err speaker_purge(struct router *r, struct span group)
         return ERR_NOTFOUND;
     if (span_eq(group, span_cstr(r->root->routing_group.name)))
         return ERR_STATE;
-    step(r, &(struct ls_event){.type = LS_PURGE, .bytes = group});
+    (void)step(r, &(struct ls_event){.type = LS_PURGE, .bytes = group});
     return ERR_OK;
 }
 
 void speaker_verify(struct router *r)
 {
-    step(r, &(struct ls_event){.type = LS_VERIFY});
+    (void)step(r, &(struct ls_event){.type = LS_VERIFY});
 }
 
 /* --- The carrier ------------------------------------------------------------------------------------ */
 
 static void on_up(void *arg, uint32_t neighbour)
 {
-    step(arg, &(struct ls_event){.type = LS_CARRIER_UP, .peer = neighbour});
+    (void)step(arg, &(struct ls_event){.type = LS_CARRIER_UP, .peer = neighbour});
 }
 
 static void on_down(void *arg, uint32_t neighbour)
 {
-    step(arg, &(struct ls_event){.type = LS_CARRIER_DOWN, .peer = neighbour});
+    (void)step(arg, &(struct ls_event){.type = LS_CARRIER_DOWN, .peer = neighbour});
 }
 
-static void on_received(void *arg, uint32_t neighbour, struct span message)
+static unsigned on_received(void *arg, uint32_t neighbour, struct span message)
 {
-    step(arg, &(struct ls_event){.type = LS_RECV, .peer = neighbour, .bytes = message});
+    return step(arg, &(struct ls_event){.type = LS_RECV, .peer = neighbour, .bytes = message});
 }
 
 /* --- Life ------------------------------------------------------------------------------------------- */
@@ -381,34 +381,6 @@ static enum err make_engine(struct router *r, struct errctx *ec)
         r->npeers++; /* numbers are positions in the configuration on both sides */
     }
     return ERR_OK;
-}
-
-/* What the master before published; what is damaged or not signed is left out. */
-static enum err adopt(struct router *r, struct span table, ms_t age_ms)
-{
-    struct ls_snapshot snapshot;
-    struct errctx ec;
-    struct ls_crypto crypto;
-    struct log_scratch scratch;
-    struct lsdb db;
-    size_t refused = 0;
-    if (table.len == 0)
-        return ERR_OK;
-    if (ls_snapshot_parse(table, &snapshot, &ec) != ERR_OK) {
-        log_error("router.table", "text=%s", log_text(&scratch, span_cstr(ec.msg)));
-        return ERR_OK;
-    }
-    lsdb_init(&db);
-    key_crypto(&r->group_key, &crypto);
-    enum err e = ls_snapshot_restore(&snapshot, span_cstr(r->root->organization), r->org_key, &crypto,
-                                     loop_now(r->loop), age_ms, r->root->router.lifetime_ms, &db, &refused);
-    if (e == ERR_OK)
-        e = ls_adopt(r->ls, &db, loop_now(r->loop));
-    if (refused > 0)
-        log_warn("router.table",
-                 "refused=%zu text='records of the published table that are too old or not signed'", refused);
-    lsdb_done(&db);
-    return e;
 }
 
 static enum err open_carrier(struct router *r, struct errctx *ec)
@@ -469,7 +441,7 @@ void speaker_configured(struct router *r)
     speaker_originate(r, same ? LS_LEVEL_REFRESH : LS_LEVEL_MAJOR);
 }
 
-enum err speaker_start(struct router *r, struct span table, ms_t table_age_ms, struct errctx *ec)
+enum err speaker_start(struct router *r, const struct lsdb *table, struct errctx *ec)
 {
     lsdb_init(&r->seen);
     buf_init(&r->outbox, OUTBOX_MAX);
@@ -477,7 +449,7 @@ enum err speaker_start(struct router *r, struct span table, ms_t table_age_ms, s
     enum err e = r->tick == NULL ? err_set(ec, ERR_NOMEM, "out of memory") : make_engine(r, ec);
     if (e == ERR_OK)
         e = speaker_digest(r, r->config_digest, ec);
-    if (e == ERR_OK && (e = adopt(r, table, table_age_ms)) != ERR_OK)
+    if (e == ERR_OK && (e = ls_adopt(r->ls, table, loop_now(r->loop))) != ERR_OK)
         (void)err_set(ec, e, "the table cannot be taken over: %s", err_text(e));
     if (e == ERR_OK && lsdb_copy(ls_table(r->ls), &r->seen) != ERR_OK)
         e = err_set(ec, ERR_NOMEM, "out of memory");

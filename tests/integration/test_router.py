@@ -137,6 +137,25 @@ def test_takeover(box):
     second.stop()
 
 
+def test_a_large_table_is_checked_before_the_take_over(box):
+    """What is published is checked by a standby, too: when it takes over, at most the master's last word is new."""
+    organization = Organization(box)
+    group = box.add(Group(organization, "a", 0, {"router": {"refresh": "10m", "lifetime": "30m", "lease": "1s"}}))
+    group.publish(3000, 6000)
+    first = box.add(group.router("first")).wait_master(60)
+    assert first.metric("router_groups") == 3001
+    assert first.metric("router_table_checked_total") == 3000
+    assert first.metric("router_deposed_total") == 0, "the lease is renewed while the table is checked"
+    second = box.add(group.router("second", box.other_host(1)))
+    wait_for("the standby to have read the table", lambda: second.metric("router_table_checked_total") == 3001, 60)
+    killed = time.monotonic()
+    first.kill()
+    second.wait_master(60)
+    print(f"take-over of 3,001 groups, lease of 1 s: {time.monotonic() - killed:.2f} s")
+    assert second.metric("router_groups") == 3001
+    assert second.metric("router_table_checked_total") <= 3002, "the second member may be news, nothing else"
+
+
 def test_leaving_is_quick(box):
     """SIGTERM of the master gives the lease back: the other one need not wait for its end."""
     a, b, first, second, rb = replicas(box, {"router": {"lease": "30s"}})

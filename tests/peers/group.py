@@ -1,11 +1,14 @@
 """Routing groups: a Redis each, routers beside it, keys of one organization. For tests of link state."""
 import json
 import signal
+import subprocess
+import time
 
 from .bridgehead import executable, yaml, merge
 from .place import Loopback
 from .process import Failed, Process, wait_for
 from .redis import Redis
+from .sink import tool
 from .topology import published
 
 FAST = {"hello": "300ms", "refresh": "2s", "lifetime": "10s", "probe_timeout": "1s",
@@ -84,6 +87,17 @@ class Group:
         """(version, bytes) of what is published."""
         version = self.redis.ask("hget", self.key_of("table"), "v")
         return int(version or 0)
+
+    def publish(self, groups, connectors):
+        """Puts a table of so many other groups there, as a master before would have; returns its size."""
+        table = self.box.path(self.name, "table")
+        with open(table, "wb") as out:
+            subprocess.run([tool("ls_table"), self.organization.key, str(groups), str(connectors)], stdout=out, check=True)
+        with open(table, "rb") as data:
+            self.box.run("redis-cli", "-s", self.redis.socket, "-x", "hset", self.key_of("table"), "b", stdin=data)
+        now = str(int(time.time() * 1000))
+        self.redis.ask("hset", self.key_of("table"), "v", now, "at", now, "by", "another")
+        return table.stat().st_size
 
     def records(self):
         """What is published, decoded."""

@@ -109,19 +109,78 @@ static void test_snapshot__a_starting_router_takes_over_what_is_signed_and_fresh
     assert_int_equal(ls_snapshot_parse(buf_span(&b), &got, NULL), ERR_OK);
     CHECK_EACH (cases, c) {
         struct lsdb into;
-        size_t refused;
+        bool done;
         uint8_t org[LS_KEY_LEN];
         sim_org_key(org);
         org[0] = (uint8_t)(org[0] ^ c->other_key);
         lsdb_init(&into);
-        assert_int_equal(ls_snapshot_restore(&got, span_cstr(c->organization), org, &crypto, NOW, c->age_ms,
-                                             600000, &into, &refused),
-                         ERR_OK);
-        assert_int_equal(refused, c->refused);
+        struct ls_restore at = {.organization = span_cstr(c->organization),
+                                .org_key = org,
+                                .crypto = &crypto,
+                                .now_ms = NOW,
+                                .age_ms = c->age_ms,
+                                .lifetime_ms = 600000,
+                                .rest = rd_open(got.bytes)};
+        assert_int_equal(ls_snapshot_restore(&at, 100, &into, &done), ERR_OK);
+        assert_true(done);
+        assert_int_equal(at.refused, c->refused);
         assert_int_equal(into.records, 3 - c->refused);
         assert_true(c->refused > 0 || ls_sum_eq(into.sum, db->sum));
         lsdb_done(&into);
     }
+    buf_done(&b);
+    sim_free(s);
+}
+
+static void test_snapshot__is_taken_over_in_parts_and_only_what_is_new_is_checked(void **state)
+{
+    struct sim *s = three_groups();
+    struct ls_snapshot got;
+    struct ls_crypto crypto;
+    struct lsdb first, second;
+    uint8_t org[LS_KEY_LEN];
+    uint32_t who = 0;
+    bool done = false;
+    struct buf b;
+    (void)state;
+    sim_crypto(&crypto, &who);
+    sim_org_key(org);
+    publish(ls_table(sim_engine(s, 0)), &b);
+    assert_int_equal(ls_snapshot_parse(buf_span(&b), &got, NULL), ERR_OK);
+    lsdb_init(&first);
+    lsdb_init(&second);
+    struct ls_restore at = {.organization = SPAN("sim"),
+                            .org_key = org,
+                            .crypto = &crypto,
+                            .now_ms = NOW,
+                            .lifetime_ms = 600000,
+                            .rest = rd_open(got.bytes)};
+    for (size_t i = 1; i <= 3; i++) {
+        assert_int_equal(ls_snapshot_restore(&at, 1, &first, &done), ERR_OK);
+        assert_false(done);
+        assert_int_equal(first.records, i);
+        assert_int_equal(at.checked, i);
+    }
+    assert_int_equal(ls_snapshot_restore(&at, 1, &first, &done), ERR_OK);
+    assert_true(done);
+    /* Two of the three say something else meanwhile. */
+    ms_t took;
+    assert_int_equal(sim_link_state(s, 1, 2, false, true), ERR_OK);
+    assert_true(sim_converge(s, 10000, &took));
+    buf_clear(&b);
+    assert_int_equal(ls_snapshot_emit(ls_table(sim_engine(s, 0)), NOW, &b, NULL), ERR_OK);
+    assert_int_equal(ls_snapshot_parse(buf_span(&b), &got, NULL), ERR_OK);
+    at.trusted = &first;
+    at.checked = 0;
+    at.rest = rd_open(got.bytes);
+    assert_int_equal(ls_snapshot_restore(&at, 100, &second, &done), ERR_OK);
+    assert_true(done);
+    assert_int_equal(at.checked, 2);
+    assert_int_equal(at.refused, 0);
+    assert_true(ls_sum_eq(second.sum, ls_table(sim_engine(s, 0))->sum));
+    assert_ptr_equal(lsdb_find(&second, SPAN("b"))->record, lsdb_find(&first, SPAN("b"))->record);
+    lsdb_done(&first);
+    lsdb_done(&second);
     buf_done(&b);
     sim_free(s);
 }
@@ -191,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_snapshot__says_what_the_table_says),
         cmocka_unit_test(test_snapshot__is_refused_when_cut_or_out_of_order),
         cmocka_unit_test(test_snapshot__a_starting_router_takes_over_what_is_signed_and_fresh),
+        cmocka_unit_test(test_snapshot__is_taken_over_in_parts_and_only_what_is_new_is_checked),
         cmocka_unit_test(test_record_from_config__says_what_the_configuration_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
