@@ -1,10 +1,9 @@
 """What goes in comes out byte for byte, below the trace headers that were added."""
-import hashlib
 import pathlib
 
 from peers.bridgehead import Bridgehead, executable
 from peers.mail import added, binary_corpus, message, noise, text_corpus
-from peers.process import Failed, children, wait_for
+from peers.process import Failed, Sandbox, children, wait_for
 from peers.sink import Sink
 from peers.smtp import Client
 
@@ -14,7 +13,8 @@ def send_all(address, corpus, way, parameters=""):
     with Client(address) as client:
         client.ehlo()
         for number, content in enumerate(corpus.values()):
-            client.envelope("a@client.example", f"n{number}@{way['domain']}", parameters=parameters)
+            user = f"{way.get('user', 'n')}{number}"
+            client.envelope("a@client.example", f"{user}@{way['domain']}", parameters=parameters)
             client.bdat(content, way.get("chunk")) if "chunk" in way else client.data(content)
 
 
@@ -49,9 +49,8 @@ def test_text_by_bdat_to_maildir(box):
     small = {name: content for name, content in corpus.items() if len(content) < 2000}
     send_all(bridgehead.smtp, small, {"domain": "local.example", "chunk": 7})
     compare(small, lambda n: bridgehead.wait_mail(f"n{n}")[0])
-    send_all(bridgehead.smtp, {f"again {name}": content for name, content in corpus.items()},
-             {"domain": "local.example", "chunk": 100000})
-    compare(small, lambda n: bridgehead.wait_mail(f"n{n}")[0])
+    send_all(bridgehead.smtp, corpus, {"domain": "local.example", "chunk": 100000, "user": "m"})
+    compare(corpus, lambda n: bridgehead.wait_mail(f"m{n}")[0])
 
 
 def test_binary_to_maildir(box):
@@ -89,6 +88,35 @@ def test_binary_to_server_with_binarymime(box):
     compare(corpus, found.get)
 
 
+def lmtp_pair(box, **options):
+    """A server that speaks LMTP, and Bridgehead, for which it holds the mailboxes of box.example."""
+    sink = box.add(Sink(box, "lmtp", lmtp=True, store=True, **options))
+    bridgehead = Bridgehead(box)
+    bridgehead.write({"local_domains": bridgehead.config["local_domains"] + [
+        {"domain": "box.example", "deliver": "lmtp://{}:{}".format(*sink.address)}]})
+    return sink, bridgehead
+
+
+def test_text_by_lmtp(box):
+    """LMTP, to a server that offers everything and to one that knows nothing but DATA."""
+    corpus = text_corpus()
+    for name, hidden in (("all", []), ("bare", ["CHUNKING", "BINARYMIME", "PIPELINING", "DSN"])):
+        with Sandbox(name) as inner:
+            sink, bridgehead = lmtp_pair(inner, hide=hidden)
+            inner.add(bridgehead)
+            send_all(bridgehead.smtp, corpus, {"domain": "box.example"}, " BODY=8BITMIME")
+            compare(corpus, stored(sink, len(corpus)).get)
+
+
+def test_binary_by_lmtp(box):
+    """BODY=BINARYMIME, by BDAT within LMTP."""
+    sink, bridgehead = lmtp_pair(box)
+    box.add(bridgehead)
+    corpus = binary_corpus()
+    send_all(bridgehead.smtp, corpus, {"domain": "box.example", "chunk": 1000}, " BODY=BINARYMIME")
+    compare(corpus, stored(sink, len(corpus)).get)
+
+
 def memory_grown(bridgehead, before):
     """Most memory that node and worker ever had, less `before`; 0 with AddressSanitizer, which keeps what is freed."""
     if b"libasan" in bridgehead.sandbox.run("ldd", executable()).stdout:
@@ -103,22 +131,28 @@ def memory_grown(bridgehead, before):
 
 
 def test_fifty_megabytes(box):
-    """50 MB through DATA to a maildir and through BDAT to a server; memory does not grow with it."""
-    sink = box.add(Sink(box, store=True))
-    bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
+    """50 MB through DATA to a maildir and by LMTP, through BDAT to servers with BDAT and without; memory does not grow."""
+    plain = box.add(Sink(box, "plain", store=True, hide=["CHUNKING", "BINARYMIME"]))
+    chunks = box.add(Sink(box, "chunks", store=True))
+    mailboxes, bridgehead = lmtp_pair(box)
+    bridgehead.write({"connectors": [
+        {"name": name, "type": "smtp", "address_spaces": [{"space": f"{name}.example"}],
+         "smart_hosts": ["{}:{}".format(*sink.address)]} for name, sink in (("plain", plain), ("chunks", chunks))]})
+    box.add(bridgehead)
     content = message("large", noise(48_718_000))
     assert 50_000_000 <= len(content) < 50 << 20  # max_message_size is 50M
     before = memory_grown(bridgehead, 0)
     with Client(bridgehead.smtp, timeout=120) as client:
         client.ehlo()
-        client.envelope("a@client.example", "n0@local.example")
+        client.envelope("a@client.example", "n0@local.example", "n0@box.example")
         client.data(content)
-        client.envelope("a@client.example", "n0@far.example")
+        client.envelope("a@client.example", "n0@plain.example", "n0@chunks.example")
         client.bdat(content, 1 << 20)
-    added(bridgehead.wait_mail("n0", timeout=120)[0], content)
+    found = [bridgehead.wait_mail("n0", timeout=120)[0]]
+    found += [stored(sink, 1)[0] for sink in (mailboxes, plain, chunks)]
     assert memory_grown(bridgehead, before) < 32 << 20, f"{memory_grown(bridgehead, before)} octets more"
-    delivered = stored(sink, 1)[0]
-    assert hashlib.sha256(delivered[-len(content):]).digest() == hashlib.sha256(content).digest()
+    for delivered in found:
+        added(delivered, content)
 
 
 def test_too_large(box):
