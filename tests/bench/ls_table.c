@@ -117,7 +117,7 @@ static void put(struct lsdb *db, const struct key_file *org, uint32_t group, str
 
 int main(int argc, char **argv)
 {
-    uint64_t groups, connectors;
+    uint64_t groups = 0, connectors = 0;
     struct key_file org;
     struct errctx ec = {""};
     struct lsdb db;
