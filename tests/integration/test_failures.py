@@ -2,7 +2,7 @@
 from peers.bridgehead import Bridgehead
 from peers.mail import field, message
 from peers.process import Failed, wait_for
-from peers.sink import Sink, load
+from peers.sink import PostfixSink, Sink, load
 from peers.smtp import Client, send
 
 QUICK = {"delivery": {"retry": {"glitch": ["1s", "1s", "1s"], "schedule": ["1s"], "jitter_percent": 0}}}
@@ -109,6 +109,47 @@ def test_put_off_end(box):
 def test_put_off_by_421(box):
     """421 in the middle of a session, for several messages."""
     put_off(box, "rcpt:421 4.3.2 going down", count=5)
+
+
+def taking_sink(box, name, address):
+    """Postfix's smtp-sink, which leaves a file for each message."""
+    directory = box.path(name, "x").parent
+    directory.chmod(0o777)  # it runs as nobody
+    box.add(PostfixSink(box, "-d", f"{directory}/%H%M%S.", name=name, address=address))
+    return directory
+
+
+def test_postfix_sink_refuses(box):
+    """smtp-sink with 4xx, 5xx, 421 and dropped connections at every command: what is put off arrives when it takes mail
+    again and nobody hears of it, what is refused comes back."""
+    going_down = ["-b", "421 4.3.2 going down"]
+    put_off = {**{f"soft-{command}": ["-r", command] for command in ("mail", "rcpt", "data", ".")},
+               **{f"down-{command}": [*going_down, "-r", command] for command in ("mail", "rcpt", ".")},
+               **{f"drop-{command}": ["-q", command] for command in ("ehlo", "mail", "rcpt", "data", ".")}}
+    refused = {f"hard-{command}": ["-f", command] for command in ("mail", "rcpt", "data", ".")}
+    cases = {name.replace(".", "end"): options for name, options in {**put_off, **refused}.items()}
+    sinks = {name: PostfixSink(box, *options, name=name) for name, options in cases.items()}
+    connectors = [{"name": name, "type": "smtp", "address_spaces": [{"space": f"{name}.example"}],
+                   "smart_hosts": ["{}:{}".format(*sink.address)]} for name, sink in sinks.items()]
+    for sink in sinks.values():
+        box.add(sink)
+    bridgehead = box.add(Bridgehead(box, config={**QUICK, "connectors": connectors}))
+    for name in cases:
+        bridgehead.send(f"b@{name}.example", TEXT, f"{name}@local.example")
+    for name in (name for name in cases if name.startswith("hard")):
+        report = dict(bridgehead.wait_report(user=name)[1][0])
+        assert report["status"].startswith("5.") and "smtp;" in report["diagnostic-code"].lower(), (name, report)
+    waiting = [name for name in cases if not name.startswith("hard")]
+    for name in waiting:
+        wait_for(lambda: f"{name} to wait: {bridgehead.cli('queue', 'list').stdout}",
+                 lambda: any(f"{name}.example" in line and "Retry" in line
+                             for line in bridgehead.cli("queue", "list").stdout.splitlines()))
+        sink = sinks[name]
+        sink.stop()
+        directory = taking_sink(box, f"{name}-again", sink.address)
+        wait_for(lambda: f"{name}: {bridgehead.cli('queue', 'list').stdout}",
+                 lambda: any(b"body of the message" in path.read_bytes() for path in directory.iterdir()))
+        assert not bridgehead.mailbox(name), f"{name}: a report although it was delivered"
 
 
 def test_silence_in_every_phase(box):
