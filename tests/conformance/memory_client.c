@@ -38,7 +38,7 @@ static void die(const char *what)
 
 static size_t ask(enum question q)
 {
-    size_t answer;
+    size_t answer = 0;
     char octet = (char)q;
     if (write(ask_fd, &octet, 1) != 1 || read(ask_fd, &answer, sizeof answer) != sizeof answer)
         die("the node has gone");
