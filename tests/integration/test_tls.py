@@ -1,12 +1,13 @@
 """TLS in and out."""
 import os
+import smtplib
 import ssl
 import time
 
 from peers.bridgehead import Bridgehead
 from peers.certificates import Certificates
 from peers.exim import Exim
-from peers.mail import message
+from peers.mail import added, message, noise
 from peers.process import Failed, need_program, wait_for
 from peers.smtp import Client
 
@@ -144,6 +145,35 @@ def test_swaks_tls(box):
     box.run(need_program("swaks"), "--server", bridgehead.smtp[0], "--port", bridgehead.smtp[1], "--tls", "--tls-ca-path",
             tls.ca, "--from", "a@client.example", "--to", "b@local.example")
     bridgehead.wait_mail("b")
+
+
+def test_clients_tls(box):
+    """swaks, curl, msmtp, smtplib: behind STARTTLS and with TLS from the first byte; one of them with 5 MB."""
+    tls = Certificates(box)
+    bridgehead = secured(box, tls)
+    file, host = box.path("message"), "mx.example.org"
+    file.write_bytes(message("large", noise(5_000_000)))
+    senders = ["--from", "a@client.example"]
+    for user, port, implicit in (("starttls", bridgehead.smtp[1], False), ("implicit", bridgehead.smtps[1], True)):
+        to = f"{{}}-{user}@local.example"
+        box.run(need_program("swaks"), "--server", bridgehead.host, "--port", port, "--tlsc" if implicit else "--tls",
+                "--tls-ca-path", tls.ca, *senders, "--to", to.format("swaks"))
+        box.run(need_program("curl"), "--silent", "--show-error", "--ssl-reqd", "--cacert", tls.ca, "--resolve",
+                f"{host}:{port}:{bridgehead.host}", "--url", f"smtp{'s' if implicit else ''}://{host}:{port}/client.example",
+                "--mail-from", "a@client.example", "--mail-rcpt", to.format("curl"), "--upload-file", file)
+        box.run(need_program("msmtp"), "--host", bridgehead.host, "--port", port, *senders, "--auth=off", "--tls=on",
+                f"--tls-starttls={'off' if implicit else 'on'}", f"--tls-trust-file={tls.ca}", f"--tls-host-override={host}",
+                to.format("msmtp"), input=TEXT.replace(b"\r\n", b"\n"))
+        smtp = smtplib.SMTP_SSL if implicit else smtplib.SMTP
+        more = {"context": tls.client_context(False)} if implicit else {}
+        with smtp(bridgehead.host, port, local_hostname="client.example", **more) as client:
+            if not implicit:
+                client.starttls(context=tls.client_context(False))
+            client.sendmail("a@client.example", [to.format("smtplib")], TEXT)
+        for name in ("swaks", "curl", "msmtp", "smtplib"):
+            arrived = bridgehead.wait_mail(f"{name}-{user}")[0]
+            assert b"ESMTPS" in arrived and b"TLSv1.3" in arrived, (name, user, arrived[:400])
+        added(bridgehead.mailbox(f"curl-{user}")[0], file.read_bytes())
 
 
 def outgoing(box, mode, exim_tls, ca=None):
