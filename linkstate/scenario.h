@@ -15,7 +15,8 @@
 #include "common/rng.h"
 #include "linkstate/sim.h"
 
-enum { SCENARIO_EVENTS_MAX = 100000, SCENARIO_TEXT_MAX = 16 << 20, SCENARIO_NONE = UINT32_MAX };
+enum { SCENARIO_EVENTS_MAX = 100000, SCENARIO_TEXT_MAX = 16 << 20 };
+#define SCENARIO_NONE UINT32_MAX
 enum scenario_kind {
     SCENARIO_DOWN,
     SCENARIO_UP,
