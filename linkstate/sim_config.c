@@ -88,7 +88,7 @@ static void say(struct plan *p, uint32_t from, uint32_t to, uint8_t cost, bool f
 static void read_one(struct plan *p, const struct conf_root *c)
 {
     const struct conf_routing_group *g = &c->routing_group;
-    uint32_t self, to;
+    uint32_t self = 0, to;
     (void)find(p, g->name, &self);
     for (size_t i = 0; i < c->connectors.count; i++) {
         const struct conf_connector *k = &c->connectors.items[i];
