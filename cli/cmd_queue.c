@@ -226,6 +226,7 @@ static int is_there(struct remote *r, const struct admin_filter *f)
     r->user = &s;
     if (f->domain.len > 0 && remote_asked(r, admin_queues(r->admin, on_search, remote_done, r)))
         (void)remote_wait(r);
+    r->user = NULL;
     if (r->code != CLI_OK || s.found)
         return r->code;
     return cli_fail(r->cli, CLI_NOTFOUND,
