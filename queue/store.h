@@ -131,7 +131,7 @@ struct claim {
     bool bounce;          /* an operator wants it returned to its sender: do not try to deliver */
     struct span reason;   /* ... and says why; borrows from the claim */
     ms_t now_ms;          /* Redis's clock at the claim */
-    ms_t woken_ms;        /* same clock: when somebody last wanted its queue tried now; 0: not lately */
+    ms_t woken_ms;        /* same clock: its queue was last wanted now, or roused; 0: not lately */
 };
 typedef void claim_fn(void *arg, enum err e, struct claim *const *claims, size_t n);
 /* At most max jobs of one queue, the oldest due first, problem messages behind healthy ones.
@@ -180,7 +180,8 @@ enum err store_hold(struct store *st, unsigned partition, struct span domain, ui
 /* Queues that are held, a page at a time: *next is 0 at the end. A queue may come twice. */
 typedef void held_fn(void *arg, enum err e, const struct dmq *list, size_t n, uint64_t next);
 enum err store_held(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg) MUST_USE;
-/* The hold ends, and what waits for another try is due now: there is another way. */
+/* There is another way: the hold ends, what waits for another try is due now, and what is in hand comes back
+ * as after a wish. */
 enum err store_rouse(struct store *st, unsigned partition, struct span domain, uint32_t klass) MUST_USE;
 
 /* Connection slots, cluster-wide and exact: a slot is taken before connecting. */

@@ -255,8 +255,8 @@ static void claimed(struct due *d, struct claim *const *claims, size_t n, bool m
         due_drop(d);
 }
 
-/* Whether somebody has wanted the queue tried since the link is held. How long the answer took counts for
- * the wish: at worst a link is tried once in vain. */
+/* Whether somebody has wanted the queue tried, or roused it, since the link is held. How long the answer took
+ * counts for the wish: at worst a link is tried once in vain. */
 static bool woken(const struct link *link, const struct claim *c)
 {
     ms_t now = loop_now(link->w->loop), ago = c->now_ms > c->woken_ms ? c->now_ms - c->woken_ms : 0;
@@ -270,7 +270,7 @@ static void claimed_held(struct due *d, struct claim *const *claims, size_t n, b
     ms_t delay, seen_ms = n > 0 ? claims[0]->now_ms : 0;
 
     if (n > 0 && woken(d->link, claims[0])) {
-        link_try_now(d->link, "somebody wants its mail tried");
+        link_try_now(d->link, "its mail was woken");
         claimed(d, claims, n, more);
         return;
     }

@@ -281,7 +281,7 @@ enum err fake_rouse(struct store *st, unsigned partition, struct span domain, ui
     struct fake_client *c = (struct fake_client *)st;
     struct fake_queue *q = fake_queue_get(c->f, partition, domain, klass);
     ms_t now = clock_wall(c->f->clock);
-    q->hold_until_ms = 0;
+    wake(c->f, q);
     for (struct fake_message *m = c->f->messages; m != NULL; m = m->next)
         for (struct fake_job *j = m->jobs; j != NULL; j = j->next)
             if (j->queue == q && j->state == FAKE_JOB_READY && j->due_ms > now)

@@ -70,8 +70,8 @@ local function make_due(q, from, to, max, now)
   return jobs
 end
 
--- An operator, or the destination itself, wants a queue tried now: it is seen again, and what was known before says
--- nothing any more. The mark is the last token given, so that later tokens are those of later claims.
+-- An operator, or the destination itself, wants a queue tried now, or it has another way: it is seen again, and what was
+-- known before says nothing any more. The mark is the last token given, so that later tokens are those of later claims.
 local function wake_queue(q, now)
   if call('EXISTS', p .. 'q:' .. q) == 1 or call('HEXISTS', p .. 'inf', q) == 1 then
     local token = string.format('%.0f', math.max(tonumber(call('GET', p .. 'tok')) or 0, now * 16))

@@ -204,6 +204,8 @@ class RandomOperations(StoreTest):
     def op_rouse(self):
         queue = self.rng.choice(QUEUES)
         self.assertEqual(self.p.call("rouse", queue), 0)
+        if queue not in self.frozen:
+            self.wake(queue)
         for job in self.jobs.values():
             if job.queue == queue and job.state == "q" and not job.band and queue not in self.frozen:
                 job.due = True
