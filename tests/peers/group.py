@@ -110,6 +110,14 @@ class Group:
     def master(self):
         return self.redis.ask("hget", self.key_of("master"), "n").rsplit("-", 1)[0]
 
+    def say(self, connector, word):
+        """An administrator's word, as `bridgehead link` says it."""
+        if word == "auto":
+            self.redis.ask("hdel", self.key_of("words"), connector)
+        else:
+            self.redis.ask("hset", self.key_of("words"), connector, f"{word}\n0\ntest\n")
+        self.redis.ask("publish", self.key_of("say"), "w")
+
     def groups(self):
         """Names of the groups in the published table."""
         return set(self.records())

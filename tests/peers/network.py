@@ -58,12 +58,8 @@ class Network:
 
     def say(self, group, connector, word):
         """An administrator's word, as `bridgehead link` says it; returns the time just before, by Redis's clock."""
-        group, before = self.groups[group], time.time()
-        if word == "auto":
-            self.redis.ask("hdel", group.key_of("words"), connector)
-        else:
-            self.redis.ask("hset", group.key_of("words"), connector, f"{word}\n0\ntest\n")
-        self.redis.ask("publish", group.key_of("say"), "w")
+        before = time.time()
+        self.groups[group].say(connector, word)
         return before
 
 

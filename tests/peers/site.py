@@ -1,9 +1,11 @@
 """Complete routing groups: Redis, routers, nodes and workers."""
+import re
+
 from .bridgehead import Bridgehead, merge
 from .group import Group
 from .mail import message
 from .process import wait_for
-from .smtp import send
+from .smtp import Client, send
 
 # Workers alone would try again after ten minutes: what arrives in a test came by a new table.
 SLOW = {"delivery": {"retry": {"glitch": ["10m"], "schedule": ["10m"]}}}
@@ -28,9 +30,9 @@ class Site(Group):
         """Where it takes mail from the test."""
         return self.place.inside or self.host, self.listen(node)[1]
 
-    def leads_to(self, name, other, cost=1, node="node", **more):
+    def leads_to(self, name, other, cost=1, *nodes, **more):
         self.config["connectors"].append({"name": name, "type": "routing_group", "to_group": other.name, "cost": cost,
-                                          "smart_hosts": ["{}:{}".format(*other.listen(node))], **more})
+                                          "smart_hosts": ["{}:{}".format(*other.listen(node)) for node in nodes or ["node"]], **more})
 
     def program(self, verb, name=None):
         name = name or verb
@@ -45,6 +47,25 @@ class Site(Group):
     def send(self, *users, domain, node="node"):
         for user in users:
             send(self.submit(node), "s@sender.example", f"{user}@{domain}", message(user))
+
+    def send_many(self, count, recipient):
+        """In one session."""
+        with Client(self.submit()) as client:
+            client.ehlo()
+            for number in range(count):
+                client.envelope("s@sender.example", recipient)
+                client.data(message(str(number)))
+
+    def settle(self, *programs):
+        """Waits until these nodes and workers use what is published at this moment."""
+        version = self.table()
+        for one in programs:
+            wait_for(lambda: f"table {version} at {one.name}", lambda: self.applied(one) >= version)
+
+    def applied(self, program):
+        """The version of the table that a node or a worker uses."""
+        found = re.findall(r"(?:node|worker)\.routes .*version=(\d+) applied=yes", program.process.log.read_text())
+        return int(found[-1]) if found else 0
 
     def contents(self, user):
         """The messages that this user got."""

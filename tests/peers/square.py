@@ -73,13 +73,7 @@ class Square:
     def settle(self, names="abcd"):
         """Waits until nodes and workers of these groups use what their group publishes at this moment."""
         for name in names:
-            version = self.sites[name].table()
-            for verb in ("node", "worker"):
-                wait_for(lambda: f"table {version} at the {verb} of {name}", lambda: self.applied(name, verb) >= version)
-
-    def applied(self, name, verb):
-        found = re.findall(rf"{verb}\.routes .*version=(\d+) applied=yes", self.programs[name, verb].process.log.read_text())
-        return int(found[-1]) if found else 0
+            self.sites[name].settle(self.programs[name, "node"], self.programs[name, "worker"])
 
     def paths(self, name, *users):
         """The paths that mail for these users of a group came by."""
