@@ -97,7 +97,8 @@ static void table_read(struct routing_op *op, const struct redisReply *reply)
         return;
     }
     r->asking = false;
-    if (r->on_table != NULL && (!r->have || table.version > r->version)) {
+    /* Not only newer ones: a server that took over, or lost its data, may be behind with its clock. */
+    if (r->on_table != NULL && (!r->have || (table.version > 0 && table.version != r->version))) {
         r->have = true;
         r->version = table.version;
         r->on_table(r->on_table_arg, &table);

@@ -3,7 +3,8 @@
  *
  * The published table is one versioned value: a list of signed advertisements (struct ls_advert of
  * linkstate/message.h, one of every group, in order of group name; ls_advert_next() walks it). The version
- * is this Redis's own count of publications, not a link-state version; it never goes back.
+ * is this Redis's own count of publications, not a link-state version; it goes back only when this Redis has
+ * lost it, and its clock is behind.
  *
  * Lifetimes: belongs to one loop, with connections of its own; routing_free() ends what is under way with
  * ERR_CANCELED. Spans passed in are copied before the call returns; what callbacks get is borrowed for the
@@ -40,8 +41,9 @@ struct routing_table {
     ms_t now_ms;
 };
 typedef void routing_table_fn(void *arg, const struct routing_table *t);
-/* Called once with what is there, and again for every newer version, within a second of its publication (at
- * once when the notification arrives). Without Redis nothing is called: the last table stays good. */
+/* Called once with what is there, and again for every other version, within a second of its publication (at
+ * once when the notification arrives). Without Redis, or when it has lost the table, nothing is called: the
+ * last one stays good until another is published. */
 void routing_watch(struct routing *r, routing_table_fn *fn, void *arg);
 /* The same, once. have: a version that is known; its bytes are not sent again. 0: none. */
 typedef void routing_table_done_fn(void *arg, enum err e, const struct routing_table *t, const char *why);

@@ -151,3 +151,19 @@ def test_connections_are_spread_over_targets(box):
     wait_for(lambda: f"all to arrive: {accepted()}", lambda: sum(accepted()) >= 200)
     # One half of 200: six standard deviations of 7.1.
     assert sum(accepted()) == 200 and 57 <= accepted()[0] <= 143, accepted()
+
+
+def test_a_redis_behind_the_one_before(box):
+    """Tables are counted by Redis's clock. One that has lost its data and whose clock is behind is followed all the same."""
+    a, _ = two_sites(box, ("only", 1, "node"))
+    programs = a.program("node"), a.program("worker")
+    a.settle(*programs)
+    ahead = a.table() + 3600000
+    a.redis.ask("hset", a.key_of("table"), "v", ahead)
+    a.redis.ask("publish", a.key_of("say"), f"t{ahead}")
+    a.settle(*programs)
+    assert [a.applied(one) for one in programs] == [ahead, ahead]
+    a.redis.ask("del", *a.redis.ask("keys", a.key_of("*")).split())
+    wait_for("the router to publish anew", lambda: 0 < a.table() < ahead and a.groups() == {"a", "b"})
+    for one in programs:
+        wait_for(lambda: f"{one.name} to follow: {a.applied(one)}", lambda: a.applied(one) == a.table())
