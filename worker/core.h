@@ -323,7 +323,7 @@ struct worker {
 void reroute_start(struct worker *w);
 void reroute_stop(struct worker *w);
 void reroute_tick(struct worker *w);
-void reroute_keep(struct worker *w, const struct claim *c); /* it has no way for now, though its queue has */
+void reroute_keep(struct worker *w, const struct claim *c); /* it does not go the way of its queue */
 void reroute(struct worker *w, struct route_table *old);    /* w->set->routes is another one now */
 /* link_claim.c: the way of one message, which may be another one than that of its queue */
 void route_of_claim(const struct worker *w, const struct claim *c, struct route *ret);

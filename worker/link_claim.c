@@ -198,9 +198,10 @@ static struct link *link_of_message(struct link *link, const struct claim *c, bo
                         !w->set->root->routing_group.spread && c->env.visited.len == 0))
         return link;
     route_of_claim(w, c, &route);
-    if (route.kind == ROUTE_UNREACHABLE && link->kind != LINK_UNREACHABLE)
-        reroute_keep(w, c);
     other = links_get(w, &route, c->job.domain);
+    if (other != link && link->kind != LINK_UNREACHABLE &&
+        (route.kind == ROUTE_UNREACHABLE || c->env.visited.len > 0))
+        reroute_keep(w, c);
     return other == NULL ? link : other;
 }
 

@@ -5,8 +5,8 @@
  *                 at once, and found again for the link that serves them now;
  *   held          queues that the store hides until the next try of their link: a page of names at a time is
  *                 read from each partition, and those whose way has changed are roused;
- *   kept back     single jobs of a queue that has a way, which would lead them where they have been: their
- *                 queues are remembered, and roused by the next table;
+ *   kept back     single jobs of a queue whose way would lead them where they have been, and that wait or go
+ *                 another one: their queues are remembered, and roused by the next table;
  *   unknown       is looked up when it is found.
  *
  * `before` is the table that held queues were last compared with; it stays the same while pages are still

@@ -3,7 +3,7 @@ the way there is now."""
 from peers.group import Organization, wait_full
 from peers.mail import message
 from peers.process import wait_for
-from peers.site import Site
+from peers.site import Site, path_of
 from peers.smtp import Client, send
 
 
@@ -115,6 +115,29 @@ def test_the_groups_left_go_with_the_message(box):
     b.leads_to("back", a, 50)
     b.routers[0].reload()
     wait_for("the one that waited", lambda: len(queued_envelopes(b)) == 3)
+
+
+def test_a_way_of_its_own_that_fails(box):
+    """A message that goes another way than the rest of its queue, because of where it has been, is looked up anew, too, when
+    that way is DOWN."""
+    organization = Organization(box)
+    a, b, c = (box.add(Site(organization, name, number)) for number, name in enumerate("abc"))
+    a.leads_to("to-b", b)
+    a.leads_to("direct", c, 9, "absent")
+    b.leads_to("to-c", c)
+    for one, other in ((a, b), (a, c), (b, c)):
+        one.knows(other)
+        other.knows(one)
+    routers = [box.add(site.router()) for site in (a, b, c)]
+    wait_full(*routers)
+    wait_for("all tables", lambda: a.groups() == b.groups() == c.groups() == {"a", "b", "c"})
+    for site in (a, b, c):
+        site.settle(site.program("node"), site.program("worker"))
+    generation = sum(sum(record["version"][:2]) for record in a.records().values())
+    send(a.submit(), "s@sender.example", "u@c.example", message("u"), f" XVISITED=b:{generation}")
+    a.wait_event("DOWN", "direct")
+    c.wait_mail("u")
+    assert path_of(c.contents("u")[0]) == "abc"
 
 
 SPREAD = {"routing_group": {"spread": True}}

@@ -3,12 +3,18 @@ import re
 
 from .bridgehead import Bridgehead, merge
 from .group import Group
-from .mail import message
+from .mail import fields, message
 from .process import wait_for
 from .smtp import Client, send
 
 # Workers alone would try again after ten minutes: what arrives in a test came by a new table.
 SLOW = {"delivery": {"retry": {"glitch": ["10m"], "schedule": ["10m"]}}}
+
+
+def path_of(content):
+    """The groups that took a message, in order: the first letter of each."""
+    takers = [re.search(r"by \S+?\.(\w)\w*\.example", value) for name, value in fields(content) if name == "received"]
+    return "".join(found.group(1) for found in reversed(takers) if found)
 
 
 class Site(Group):

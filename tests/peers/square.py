@@ -2,29 +2,22 @@
 import collections
 import concurrent.futures
 import itertools
-import re
 import signal
 import threading
 import time
 
 from .bridgehead import merge
 from .group import FAST, Organization, wait_full
-from .mail import field, fields, message
+from .mail import field, message
 from .place import Lan, Loopback
 from .process import Failed, Skip, wait_for
-from .site import SLOW, Site
+from .site import SLOW, Site, path_of
 from .smtp import Client
 
 COSTS = {"ab": 1, "bc": 1, "cd": 1, "bd": 5, "ac": 7}  # a to d: abcd for 3, abd for 6, acd for 8
 # A server that has gone silent is not waited for as long as one across the world. One failure that routers do not take for DOWN
 # is tried again at once; more of them wait for a table.
 IMPATIENT = merge(SLOW["delivery"], {"retry": {"glitch": ["1s"]}, "timeouts": {"connect": "1s", **dict.fromkeys(("greeting", "helo", "mail", "rcpt", "data"), "4s")}})
-
-
-def path_of(content):
-    """The groups that took a message, in order: the first letter of each."""
-    takers = [re.search(r"by \S+?\.(\w)\w*\.example", value) for name, value in fields(content) if name == "received"]
-    return "".join(found.group(1) for found in reversed(takers) if found)
 
 
 class Square:
