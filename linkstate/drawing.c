@@ -153,7 +153,7 @@ enum err drawing_table(struct drawing *d, const struct lsdb *db)
 {
     enum err e = ERR_OK;
     for (size_t i = 0; e == ERR_OK && i < db->nslots; i++) {
-        const struct lsdb_slot *slot = &db->slots[i];
+        const struct lsdb_slot *slot = lsdb_at(db, i);
         struct record r;
         if (slot->record == NULL)
             continue;

@@ -172,7 +172,7 @@ enum err ls_originate(struct ls *ls, struct span body, enum ls_level level, cons
 {
     struct buf header;
     struct lsa lsa;
-    struct lsdb_slot *slot;
+    const struct lsdb_slot *slot;
     struct ls_version before = ls->own;
     buf_init(&header, LSA_HEADER_MAX);
     raise_version(ls, level, floor);
@@ -248,12 +248,36 @@ static void receive(struct ls *ls, uint32_t peer, struct span bytes)
     }
 }
 
+/* Drops what its group has not refreshed. Most ticks come before anything can be that old. */
+static void expire(struct ls *ls)
+{
+    ms_t oldest_ms = UINT64_MAX;
+    if (ls->now_ms < ms_after(ls->db.oldest_ms, ls->opts.lifetime_ms))
+        return;
+    for (size_t i = 0; i < ls->db.nslots; i++) {
+        const struct lsdb_slot *s = lsdb_at(&ls->db, i);
+        ms_t born_ms = s->born_ms;
+        if (s->record == NULL)
+            continue;
+        if (ls->now_ms >= ms_after(born_ms, ls->opts.lifetime_ms) &&
+            !span_eq(lsdb_group(s), span_cstr(ls->group))) {
+            ls_notice(ls, LS_C_EXPIRED, UINT32_MAX, lsdb_group(s), "not refreshed in time");
+            ls->nomem =
+                lsdb_drop(&ls->db, i, ms_after(ls->now_ms, ls->opts.lifetime_ms)) != ERR_OK || ls->nomem;
+            ls->result.table_changed = true;
+        }
+        if (lsdb_at(&ls->db, i)->record != NULL && born_ms < oldest_ms)
+            oldest_ms = born_ms;
+    }
+    ls->db.oldest_ms = oldest_ms;
+}
+
 static void tick(struct ls *ls)
 {
     ls_outbid(ls);
     if (ls->outbid_wait_ms > 0 && ls->now_ms >= ms_after(ls->outbid_ms, ls->outbid_wait_ms))
         ls->outbid_wait_ms = 0; /* the other one is gone */
-    struct lsdb_slot *own = lsdb_find(&ls->db, span_cstr(ls->group));
+    const struct lsdb_slot *own = lsdb_find(&ls->db, span_cstr(ls->group));
     if (own != NULL && own->record != NULL && ls->now_ms - ls->refreshed_ms >= ls->opts.refresh_ms &&
         ls->own.seq != 0) {
         /* Keeps the bytes alive: lsdb_put frees the record that the body lives in. */
@@ -262,14 +286,7 @@ static void tick(struct ls *ls)
             ls->refreshed_ms = ls->now_ms - ls->opts.refresh_ms + ls->opts.retransmit_ms * 10;
         lsdb_record_unref(r);
     }
-    for (size_t i = 0; i < ls->db.nslots; i++) {
-        struct lsdb_slot *s = &ls->db.slots[i];
-        if (s->record == NULL || s == own || ls->now_ms < ms_after(s->born_ms, ls->opts.lifetime_ms))
-            continue;
-        ls_notice(ls, LS_C_EXPIRED, UINT32_MAX, lsdb_group(s), "not refreshed in time");
-        lsdb_drop(&ls->db, s, ms_after(ls->now_ms, ls->opts.lifetime_ms));
-        ls->result.table_changed = true;
-    }
+    expire(ls);
     lsdb_forget(&ls->db, ls->now_ms);
     for (uint32_t p = 0; p < ls->nadj; p++) {
         adj_tick(ls, p);
@@ -294,14 +311,14 @@ static ms_t wake_at(const struct ls *ls)
 
 static enum err purge(struct ls *ls, struct span group)
 {
-    struct lsdb_slot *slot = lsdb_find(&ls->db, group);
+    const struct lsdb_slot *slot = lsdb_find(&ls->db, group);
     if (slot == NULL || slot->record == NULL)
         return ERR_NOTFOUND;
     if (span_eq(group, span_cstr(ls->group)))
         return ERR_STATE;
-    lsdb_drop(&ls->db, slot, ms_after(ls->now_ms, ls->opts.lifetime_ms));
-    ls->result.table_changed = true;
-    return ERR_OK;
+    enum err e = lsdb_drop(&ls->db, slot->number, ms_after(ls->now_ms, ls->opts.lifetime_ms));
+    ls->result.table_changed = e == ERR_OK;
+    return e;
 }
 
 static enum err finish_step(struct ls *ls, enum err e, struct ls_output *ret)

@@ -43,7 +43,7 @@ static void pending_put(struct ls *ls, struct adjacency *a, const struct flood_i
     }
     a->pending[at] = (struct pending){.slot = item->slot,
                                       .with_body = item->with_body,
-                                      .version = ls->db.slots[item->slot].record->lsa.version,
+                                      .version = lsdb_at(&ls->db, item->slot)->record->lsa.version,
                                       .due_ms = ms_after(ls->now_ms, ls->opts.retransmit_ms),
                                       .interval_ms = ls->opts.retransmit_ms};
 }
@@ -55,7 +55,7 @@ static void pending_settle(const struct ls *ls, struct adjacency *a, struct span
     const struct lsdb_slot *slot = lsdb_find(&ls->db, group);
     if (slot == NULL)
         return;
-    uint32_t number = (uint32_t)lsdb_number(&ls->db, slot);
+    uint32_t number = slot->number;
     size_t at = pending_at(a, number);
     if (at == a->npending || a->pending[at].slot != number ||
         ls_version_cmp(version, &a->pending[at].version) < 0)
@@ -81,7 +81,7 @@ static void say_list(struct ls *ls, uint32_t peer, enum ls_message_type type, st
 
 static void advertise(struct ls *ls, uint32_t peer, struct buf *list, const struct flood_item *item)
 {
-    const struct lsdb_slot *slot = &ls->db.slots[item->slot];
+    const struct lsdb_slot *slot = lsdb_at(&ls->db, item->slot);
     struct ls_advert ad = {age_of(ls, slot), slot->record->lsa.header,
                            item->with_body ? slot->record->body : SPAN("")};
     if (list->len > 0 && list->len + ad.header.len + ad.body.len > ADVERTISE_BYTES)
@@ -95,7 +95,7 @@ void flood_send(struct ls *ls, uint32_t peer, const struct flood_item *items, si
     struct buf list;
     buf_init(&list, LS_MESSAGE_MAX);
     for (size_t i = 0; i < n; i++) {
-        if (ls->db.slots[items[i].slot].record == NULL)
+        if (lsdb_at(&ls->db, items[i].slot)->record == NULL)
             continue;
         pending_put(ls, &ls->adj[peer], &items[i]);
         advertise(ls, peer, &list, &items[i]);
@@ -113,7 +113,7 @@ static void flood_items(struct ls *ls, const struct flood_item *items, size_t n,
 
 void flood_record(struct ls *ls, const struct lsdb_slot *slot, uint32_t except, bool with_body)
 {
-    struct flood_item item = {(uint32_t)lsdb_number(&ls->db, slot), with_body};
+    struct flood_item item = {slot->number, with_body};
     flood_items(ls, &item, 1, except);
 }
 
@@ -124,7 +124,7 @@ void flood_tick(struct ls *ls, uint32_t peer)
     size_t kept = 0;
     buf_init(&list, LS_MESSAGE_MAX);
     for (size_t i = 0; i < a->npending; i++) {
-        if (ls->db.slots[a->pending[i].slot].record == NULL)
+        if (lsdb_at(&ls->db, a->pending[i].slot)->record == NULL)
             continue; /* dropped meanwhile: nothing is left to be acknowledged */
         a->pending[kept++] = a->pending[i];
         struct pending *p = &a->pending[kept - 1];
@@ -161,7 +161,7 @@ static void acknowledge(struct intake *in, struct span group, const struct ls_ve
 
 static void send_back(struct intake *in, const struct lsdb_slot *slot)
 {
-    in->back[in->nback++] = (struct flood_item){(uint32_t)lsdb_number(&in->ls->db, slot), true};
+    in->back[in->nback++] = (struct flood_item){slot->number, true};
 }
 
 static bool trusted(struct intake *in, const struct lsa *lsa, const struct lsdb_slot *slot)
@@ -201,7 +201,7 @@ static void meet_rival(struct intake *in, const struct lsa *lsa)
 static void install(struct intake *in, const struct lsa *lsa, struct span body, ms_t born_ms)
 {
     struct ls *ls = in->ls;
-    struct lsdb_slot *slot = lsdb_find(&ls->db, lsa->group);
+    const struct lsdb_slot *slot = lsdb_find(&ls->db, lsa->group);
     struct errctx ec = {""};
     bool same = slot != NULL && slot->record != NULL &&
                 memcmp(slot->record->lsa.body_digest, lsa->body_digest, LS_DIGEST_LEN) == 0;
@@ -219,7 +219,7 @@ static void install(struct intake *in, const struct lsa *lsa, struct span body, 
     }
     ls_count(ls, same ? LS_C_REFRESHED : LS_C_ACCEPTED);
     ls->result.table_changed = ls->result.table_changed || !same;
-    in->news[in->nnews++] = (struct flood_item){(uint32_t)lsdb_number(&ls->db, slot), !same};
+    in->news[in->nnews++] = (struct flood_item){slot->number, !same};
     acknowledge(in, lsa->group, &lsa->version);
 }
 
@@ -246,7 +246,7 @@ static void take_in(struct intake *in, const struct ls_advert *ad)
     }
     ms_t age_ms = (ms_t)ad->age_s * 1000;
     ms_t born_ms = ls->now_ms > age_ms ? ls->now_ms - age_ms : 0;
-    struct lsdb_slot *slot = lsdb_find(&ls->db, lsa.group);
+    const struct lsdb_slot *slot = lsdb_find(&ls->db, lsa.group);
     bool held = slot != NULL && slot->record != NULL;
     bool own = span_eq(lsa.group, span_cstr(ls->group));
     struct ls_version ours = slot != NULL ? lsdb_version(slot) : (struct ls_version){0, 0, 0, 0};
@@ -323,7 +323,7 @@ void flood_recv_request(struct ls *ls, uint32_t peer, const struct ls_message *m
     while (n < ls->db.nslots && ls_item_next(&r, &item)) {
         const struct lsdb_slot *slot = lsdb_find(&ls->db, item.group);
         if (slot != NULL && slot->record != NULL)
-            items[n++] = (struct flood_item){(uint32_t)lsdb_number(&ls->db, slot), true};
+            items[n++] = (struct flood_item){slot->number, true};
     }
     flood_send(ls, peer, items, n);
     free(items);

@@ -81,7 +81,7 @@ static void say_summary(struct ls *ls, uint32_t peer, struct summary *s)
 static void summarize(struct ls *ls, struct buf *items, unsigned bucket)
 {
     for (size_t i = 0; i < ls->db.nslots; i++) {
-        const struct lsdb_slot *slot = &ls->db.slots[i];
+        const struct lsdb_slot *slot = lsdb_at(&ls->db, i);
         struct ls_item item = {.group = lsdb_group(slot)};
         if (slot->record == NULL || slot->record->bucket != bucket)
             continue;
@@ -122,7 +122,7 @@ static size_t news_for_peer(const struct ls *ls, const struct ls_message *m, con
 {
     size_t n = 0;
     for (size_t i = 0; i < ls->db.nslots; i++) {
-        const struct lsdb_slot *slot = &ls->db.slots[i];
+        const struct lsdb_slot *slot = lsdb_at(&ls->db, i);
         if (slot->record != NULL && bit(m->bitmap, slot->record->bucket) && !theirs_enough[i])
             items[n++] = (struct flood_item){(uint32_t)i, true};
     }
@@ -147,7 +147,7 @@ void sync_recv_summary(struct ls *ls, uint32_t peer, const struct ls_message *m)
         struct ls_version ours = slot != NULL ? lsdb_version(slot) : (struct ls_version){0, 0, 0, 0};
         int theirs = slot == NULL ? 1 : ls_version_cmp(&item.version, &ours);
         if (slot != NULL && theirs >= 0)
-            theirs_enough[lsdb_number(&ls->db, slot)] = true;
+            theirs_enough[slot->number] = true;
         struct ls_item want = {.group = item.group};
         bool differs = theirs == 0 && held != NULL && held->sum.lo != item.check;
         if (theirs > 0 || held == NULL || differs)
@@ -160,7 +160,7 @@ void sync_recv_summary(struct ls *ls, uint32_t peer, const struct ls_message *m)
         ls_say(ls, peer, &ask);
     size_t news = news_for_peer(ls, m, theirs_enough, items);
     for (size_t i = 0; i < news; i++)
-        name_difference(&ls->adj[peer], lsdb_group(&ls->db.slots[items[i].slot]));
+        name_difference(&ls->adj[peer], lsdb_group(lsdb_at(&ls->db, items[i].slot)));
     flood_send(ls, peer, items, news);
 out:
     free(theirs_enough);

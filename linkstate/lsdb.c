@@ -5,29 +5,60 @@
 
 void lsdb_init(struct lsdb *db)
 {
-    *db = (struct lsdb){0};
+    *db = (struct lsdb){.oldest_ms = UINT64_MAX, .forget_ms = UINT64_MAX};
+}
+
+/* Records, pages and indexes may be shared with a table of another thread. */
+static void ref(unsigned *refs)
+{
+    (void)__atomic_add_fetch(refs, 1, __ATOMIC_RELAXED);
+}
+
+static bool unref(unsigned *refs)
+{
+    return __atomic_sub_fetch(refs, 1, __ATOMIC_ACQ_REL) == 0;
+}
+
+static bool shared(const unsigned *refs)
+{
+    return __atomic_load_n(refs, __ATOMIC_ACQUIRE) > 1;
 }
 
 struct lsdb_record *lsdb_record_ref(struct lsdb_record *r)
 {
-    (void)__atomic_add_fetch(&r->refs, 1, __ATOMIC_RELAXED);
+    ref(&r->refs);
     return r;
 }
 
 void lsdb_record_unref(struct lsdb_record *r)
 {
-    if (r != NULL && __atomic_sub_fetch(&r->refs, 1, __ATOMIC_ACQ_REL) == 0)
+    if (r != NULL && unref(&r->refs))
         free(r);
+}
+
+static void page_unref(struct lsdb_page *p)
+{
+    if (p == NULL || !unref(&p->refs))
+        return;
+    for (size_t i = 0; i < LSDB_PAGE; i++) {
+        lsdb_record_unref(p->slots[i].record);
+        free(p->slots[i].dropped);
+    }
+    free(p);
+}
+
+static void index_unref(struct lsdb_index *index)
+{
+    if (index != NULL && unref(&index->refs))
+        free(index);
 }
 
 void lsdb_done(struct lsdb *db)
 {
-    for (size_t i = 0; i < db->nslots; i++) {
-        lsdb_record_unref(db->slots[i].record);
-        free(db->slots[i].dropped);
-    }
-    free(db->slots);
-    free(db->index);
+    for (size_t i = 0; i < db->npages; i++)
+        page_unref(db->pages[i]);
+    free(db->pages);
+    index_unref(db->index);
     lsdb_init(db);
 }
 
@@ -82,39 +113,106 @@ static void sum_sub(struct ls_sum *s, struct ls_sum d)
     s->lo -= d.lo;
 }
 
-size_t lsdb_number(const struct lsdb *db, const struct lsdb_slot *slot)
+static struct lsdb_page *page_new(size_t number)
 {
-    return (size_t)(slot - db->slots);
+    struct lsdb_page *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->refs = 1;
+    for (size_t i = 0; i < LSDB_PAGE; i++)
+        p->slots[i].number = (uint32_t)(number * LSDB_PAGE + i);
+    return p;
 }
 
-/* Where group stands in the index, or the free place where it would. index_size is a power of two. */
+/* with_dropped: also what is remembered of dropped records. NULL: out of memory. */
+static struct lsdb_page *page_copy(const struct lsdb_page *from, bool with_dropped)
+{
+    struct lsdb_page *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->refs = 1;
+    for (size_t i = 0; i < LSDB_PAGE; i++) {
+        const struct lsdb_slot *s = &from->slots[i];
+        struct lsdb_slot *to = &p->slots[i];
+        *to = (struct lsdb_slot){.record = s->record, .born_ms = s->born_ms, .number = s->number};
+        if (to->record != NULL)
+            (void)lsdb_record_ref(to->record);
+        if (!with_dropped || s->dropped == NULL)
+            continue;
+        to->dropped = malloc(sizeof *to->dropped);
+        if (to->dropped == NULL) {
+            page_unref(p);
+            return NULL;
+        }
+        *to->dropped = *s->dropped;
+    }
+    return p;
+}
+
+/* The slot, in a page that nobody shares. NULL: out of memory. */
+static struct lsdb_slot *writable(struct lsdb *db, size_t n)
+{
+    struct lsdb_page **p = &db->pages[n / LSDB_PAGE];
+    if (shared(&(*p)->refs)) {
+        struct lsdb_page *own = page_copy(*p, true);
+        if (own == NULL)
+            return NULL;
+        page_unref(*p);
+        *p = own;
+    }
+    return &(*p)->slots[n % LSDB_PAGE];
+}
+
+/* Where group stands in the index, or the free place where it would. */
 static size_t index_at(const struct lsdb *db, struct span group)
 {
-    size_t i = name_hash(group) & (db->index_size - 1);
-    while (db->index[i] != 0 && !span_eq(lsdb_group(&db->slots[db->index[i] - 1]), group))
-        i = (i + 1) & (db->index_size - 1);
+    const struct lsdb_index *x = db->index;
+    size_t i = name_hash(group) & (x->size - 1);
+    while (x->at[i] != 0 && !span_eq(lsdb_group(lsdb_at(db, x->at[i] - 1)), group))
+        i = (i + 1) & (x->size - 1);
     return i;
 }
 
-struct lsdb_slot *lsdb_find(const struct lsdb *db, struct span group)
+const struct lsdb_slot *lsdb_find(const struct lsdb *db, struct span group)
 {
-    if (db->index_size == 0)
+    if (db->index == NULL)
         return NULL;
-    uint32_t n = db->index[index_at(db, group)];
-    return n == 0 ? NULL : &db->slots[n - 1];
+    uint32_t n = db->index->at[index_at(db, group)];
+    return n == 0 ? NULL : lsdb_at(db, n - 1);
 }
 
 static enum err index_rebuild(struct lsdb *db, size_t size)
 {
-    uint32_t *index = calloc(size, sizeof *index);
+    struct lsdb_index *index = calloc(1, sizeof *index + size * sizeof index->at[0]);
     if (index == NULL)
         return ERR_NOMEM;
-    free(db->index);
+    index->refs = 1;
+    index->size = size;
+    index_unref(db->index);
     db->index = index;
-    db->index_size = size;
     for (size_t i = 0; i < db->nslots; i++)
-        if (used(&db->slots[i]))
-            db->index[index_at(db, lsdb_group(&db->slots[i]))] = (uint32_t)i + 1;
+        if (used(lsdb_at(db, i)))
+            index->at[index_at(db, lsdb_group(lsdb_at(db, i)))] = (uint32_t)i + 1;
+    return ERR_OK;
+}
+
+/* A page more, when slot n is the first of one. */
+static enum err page_for(struct lsdb *db, size_t n)
+{
+    if (n < db->npages * LSDB_PAGE)
+        return ERR_OK;
+    if (db->npages == db->cap_pages) {
+        size_t cap = db->cap_pages == 0 ? 4 : db->cap_pages * 2;
+        struct lsdb_page **p = realloc(db->pages, cap * sizeof(*p));
+        if (p == NULL)
+            return ERR_NOMEM;
+        db->pages = p;
+        db->cap_pages = cap;
+    }
+    struct lsdb_page *page = page_new(db->npages);
+    if (page == NULL)
+        return ERR_NOMEM;
+    db->pages[db->npages++] = page;
     return ERR_OK;
 }
 
@@ -122,50 +220,64 @@ static enum err index_rebuild(struct lsdb *db, size_t size)
 static enum err slot_new(struct lsdb *db, struct lsdb_record *r, struct lsdb_slot **ret)
 {
     size_t n = db->low;
-    while (n < db->nslots && used(&db->slots[n]))
+    while (n < db->nslots && used(lsdb_at(db, n)))
         n++;
     db->low = n;
     if (n >= LSDB_GROUPS_MAX)
         return ERR_TOOBIG;
-    if (n == db->cap) {
-        size_t cap = db->cap < 16 ? 16 : db->cap * 2;
-        struct lsdb_slot *p = realloc(db->slots, cap * sizeof *p);
-        if (p == NULL)
-            return ERR_NOMEM;
-        db->slots = p;
-        db->cap = cap;
-    }
-    size_t want = db->index_size < 32 ? 32 : db->index_size;
+    size_t have = db->index == NULL ? 0 : db->index->size, want = have < 32 ? 32 : have;
     while (want < (n + 1) * 2)
         want *= 2;
-    if (want != db->index_size && index_rebuild(db, want) != ERR_OK)
+    if (page_for(db, n) != ERR_OK)
+        return ERR_NOMEM;
+    struct lsdb_slot *slot = writable(db, n);
+    if (slot == NULL)
+        return ERR_NOMEM;
+    if ((want != have || shared(&db->index->refs)) && index_rebuild(db, want) != ERR_OK)
         return ERR_NOMEM;
     if (n == db->nslots)
         db->nslots++;
-    db->index[index_at(db, r->lsa.group)] = (uint32_t)n + 1;
-    db->slots[n] = (struct lsdb_slot){.record = r};
-    *ret = &db->slots[n];
+    db->index->at[index_at(db, r->lsa.group)] = (uint32_t)n + 1;
+    slot->record = r;
+    *ret = slot;
     return ERR_OK;
+}
+
+static bool remembers_dropped(const struct lsdb_page *p)
+{
+    for (size_t i = 0; i < LSDB_PAGE; i++)
+        if (p->slots[i].dropped != NULL)
+            return true;
+    return false;
 }
 
 enum err lsdb_copy(const struct lsdb *from, struct lsdb *ret)
 {
     struct lsdb db = *from;
-    db.cap = from->nslots;
-    db.slots = calloc(from->nslots + 1, sizeof *db.slots);
-    db.index = calloc(from->index_size + 1, sizeof *db.index);
-    if (db.slots == NULL || db.index == NULL) {
-        free(db.slots);
-        free(db.index);
+    db.npages = 0;
+    db.cap_pages = from->npages;
+    db.index = NULL; /* until nothing can fail any more */
+    db.forget_ms = UINT64_MAX;
+    db.pages = calloc(from->npages + 1, sizeof(*db.pages));
+    if (db.pages == NULL)
         return ERR_NOMEM;
+    for (size_t i = 0; i < from->npages; i++) {
+        struct lsdb_page *page = from->pages[i];
+        if (remembers_dropped(page)) {
+            page = page_copy(page, false);
+            db.low = 0;
+        } else {
+            ref(&page->refs);
+        }
+        if (page == NULL) {
+            lsdb_done(&db);
+            return ERR_NOMEM;
+        }
+        db.pages[db.npages++] = page;
     }
-    for (size_t i = 0; i < from->nslots; i++) {
-        db.slots[i] = (struct lsdb_slot){.record = from->slots[i].record, .born_ms = from->slots[i].born_ms};
-        if (db.slots[i].record != NULL)
-            (void)lsdb_record_ref(db.slots[i].record);
-    }
-    if (from->index_size > 0)
-        memcpy(db.index, from->index, from->index_size * sizeof *db.index);
+    db.index = from->index;
+    if (db.index != NULL)
+        ref(&db.index->refs);
     *ret = db;
     return ERR_OK;
 }
@@ -216,20 +328,38 @@ static void account(struct lsdb *db, const struct lsdb_slot *slot, bool in)
     db->connectors += in ? r->connectors : 0u - r->connectors;
 }
 
-/* Takes r over, but when it fails. slot NULL: in one of its own. */
-static enum err place(struct lsdb *db, struct lsdb_slot *slot, struct lsdb_record *r, ms_t born_ms,
-                      struct lsdb_slot **ret, struct errctx *ec)
+/* The slot for r, in a page that nobody shares; refused when r would be beyond the limits. */
+static enum err slot_for(struct lsdb *db, struct lsdb_record *r, const struct lsdb_slot *found,
+                         struct lsdb_slot **ret, struct errctx *ec)
 {
-    struct lsdb_record *old = slot != NULL ? slot->record : NULL;
-    enum err e;
-    if (db->connectors - (old != NULL ? old->connectors : 0) + r->connectors > LSDB_CONNECTORS_MAX)
+    uint32_t before = found != NULL && found->record != NULL ? found->record->connectors : 0;
+    if (db->connectors - before + r->connectors > LSDB_CONNECTORS_MAX)
         return err_set(ec, ERR_TOOBIG, "more than %d connectors in the organization", LSDB_CONNECTORS_MAX);
-    if (slot == NULL && (e = slot_new(db, r, &slot)) != ERR_OK)
+    if (found != NULL) {
+        *ret = writable(db, found->number);
+        return *ret != NULL ? ERR_OK : err_set(ec, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+    }
+    enum err e = slot_new(db, r, ret);
+    if (e == ERR_TOOBIG)
         return err_set(ec, e, "more than %d groups in the organization", LSDB_GROUPS_MAX);
+    return e == ERR_OK ? e : err_set(ec, e, "%s", err_text(e));
+}
+
+/* Takes r over, but when it fails. found NULL: its group is not known yet. */
+static enum err place(struct lsdb *db, const struct lsdb_slot *found, struct lsdb_record *r, ms_t born_ms,
+                      const struct lsdb_slot **ret, struct errctx *ec)
+{
+    struct lsdb_record *old = found != NULL ? found->record : NULL;
+    struct lsdb_slot *slot;
+    enum err e = slot_for(db, r, found, &slot, ec);
+    if (e != ERR_OK)
+        return e;
     if (old != NULL)
         account(db, slot, false);
     slot->record = r;
     slot->born_ms = born_ms;
+    if (born_ms < db->oldest_ms)
+        db->oldest_ms = born_ms;
     free(slot->dropped);
     slot->dropped = NULL;
     account(db, slot, true);
@@ -239,10 +369,10 @@ static enum err place(struct lsdb *db, struct lsdb_slot *slot, struct lsdb_recor
 }
 
 enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t born_ms,
-                  const struct ls_crypto *crypto, struct lsdb_slot **ret, struct errctx *ec)
+                  const struct ls_crypto *crypto, const struct lsdb_slot **ret, struct errctx *ec)
 {
-    struct lsdb_slot *slot = lsdb_find(db, lsa->group);
-    struct lsdb_record *old = slot != NULL ? slot->record : NULL, *r;
+    const struct lsdb_slot *found = lsdb_find(db, lsa->group);
+    struct lsdb_record *old = found != NULL ? found->record : NULL, *r;
     if (body.len == 0) {
         if (old == NULL || memcmp(old->lsa.body_digest, lsa->body_digest, LS_DIGEST_LEN) != 0)
             return err_set(ec, ERR_NOTFOUND, "the body is not here");
@@ -253,7 +383,7 @@ enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t
     enum err e = record_new(lsa, body, crypto, &r, ec);
     if (e != ERR_OK)
         return e;
-    e = place(db, slot, r, born_ms, ret, ec);
+    e = place(db, found, r, born_ms, ret, ec);
     if (e != ERR_OK)
         lsdb_record_unref(r);
     return e;
@@ -261,50 +391,57 @@ enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t
 
 enum err lsdb_share(struct lsdb *db, struct lsdb_record *r, ms_t born_ms, struct errctx *ec)
 {
-    struct lsdb_slot *slot = lsdb_find(db, r->lsa.group);
-    enum err e = place(db, slot, r, born_ms, &slot, ec);
-    if (e == ERR_OK)
-        (void)lsdb_record_ref(r);
+    const struct lsdb_slot *slot;
+    (void)lsdb_record_ref(r); /* it may be the one that is replaced */
+    enum err e = place(db, lsdb_find(db, r->lsa.group), r, born_ms, &slot, ec);
+    if (e != ERR_OK)
+        lsdb_record_unref(r);
     return e;
 }
 
-/* A rebuild of the same size; failing it, the old index stays, and the name that is gone is found no
- * more because its slot has none. */
-static void slots_freed(struct lsdb *db)
+enum err lsdb_drop(struct lsdb *db, size_t number, ms_t forget_ms)
 {
-    db->low = 0;
-    (void)!index_rebuild(db, db->index_size);
-}
-
-void lsdb_drop(struct lsdb *db, struct lsdb_slot *slot, ms_t forget_ms)
-{
-    if (slot->record == NULL)
-        return;
+    if (lsdb_at(db, number)->record == NULL)
+        return ERR_OK;
     struct lsdb_dropped *d = calloc(1, sizeof *d);
-    account(db, slot, false);
-    if (d != NULL) {
-        d->floor = slot->record->lsa.version;
-        d->forget_ms = forget_ms;
-        memcpy(d->group, slot->record->lsa.group.ptr, slot->record->lsa.group.len);
+    struct lsdb_slot *slot = d == NULL ? NULL : writable(db, number);
+    if (slot == NULL) {
+        free(d);
+        return ERR_NOMEM;
     }
+    account(db, slot, false);
+    d->floor = slot->record->lsa.version;
+    d->forget_ms = forget_ms;
+    memcpy(d->group, slot->record->lsa.group.ptr, slot->record->lsa.group.len);
     slot->dropped = d;
     lsdb_record_unref(slot->record);
     slot->record = NULL;
-    if (d == NULL)
-        slots_freed(db);
+    if (forget_ms < db->forget_ms)
+        db->forget_ms = forget_ms;
+    return ERR_OK;
 }
 
 void lsdb_forget(struct lsdb *db, ms_t now_ms)
 {
+    ms_t next_ms = UINT64_MAX;
     bool any = false;
+    if (now_ms < db->forget_ms)
+        return;
     for (size_t i = 0; i < db->nslots; i++) {
-        struct lsdb_slot *s = &db->slots[i];
-        if (s->dropped == NULL || s->dropped->forget_ms > now_ms)
-            continue;
-        free(s->dropped);
-        s->dropped = NULL;
-        any = true;
+        const struct lsdb_dropped *d = lsdb_at(db, i)->dropped;
+        struct lsdb_slot *s = d != NULL && d->forget_ms <= now_ms ? writable(db, i) : NULL;
+        if (s != NULL) {
+            free(s->dropped);
+            s->dropped = NULL;
+            any = true;
+        } else if (d != NULL && d->forget_ms < next_ms) {
+            next_ms = d->forget_ms;
+        }
     }
+    db->forget_ms = next_ms;
+    db->low = any ? 0 : db->low;
+    /* Failing this the old index stays, and the names that are gone are found no more because their slots
+     * have none. */
     if (any)
-        slots_freed(db);
+        (void)!index_rebuild(db, db->index->size);
 }

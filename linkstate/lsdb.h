@@ -1,17 +1,19 @@
 /* linkstate/lsdb.h — the link-state table: the newest advertisement of every group, and its digest.
  *
- * Records are immutable and counted, so copies of a table (a snapshot for path computation, a thousand
- * routers in a simulation) share their memory. The digest is a sum of record digests: it changes in
- * O(1), does not depend on order, and exists for 256 parts so that two tables find where they differ.
- * Slots are stable: a group keeps its number while it is known or remembered as dropped.
- * Not thread-safe; a record may be read by any thread, its count is atomic. */
+ * Records are immutable and counted, and slots stand in pages that are counted, too, and copied when they are
+ * written to while somebody else holds them: copies of a table (a snapshot for path computation, ten
+ * thousand routers in a simulation) share all that is equal. The digest is a sum of record digests: it
+ * changes in O(1), does not depend on order, and exists for 256 parts so that two tables find where they
+ * differ. Numbers are stable: a group keeps its own while it is known or remembered as dropped. A slot that
+ * was looked at may be an old one after the next change of the table. Not thread-safe; a record may be read
+ * by any thread, its count is atomic. */
 #pragma once
 #include "common/clock.h"
 #include "common/err.h"
 #include "linkstate/lsa.h"
 #include "linkstate/message.h"
 
-enum { LSDB_GROUPS_MAX = 10000, LSDB_CONNECTORS_MAX = 100000 };
+enum { LSDB_GROUPS_MAX = 10000, LSDB_CONNECTORS_MAX = 100000, LSDB_PAGE = 16 };
 
 struct lsdb_record {
     unsigned refs;
@@ -28,16 +30,27 @@ struct lsdb_dropped { /* what was here is remembered: versions up to the floor a
     ms_t forget_ms;
     char group[RECORD_NAME_MAX + 1];
 };
-struct lsdb_slot {              /* small: a simulation holds a hundred million of them */
+struct lsdb_slot {
     struct lsdb_record *record; /* NULL: free, or dropped */
     struct lsdb_dropped *dropped;
     ms_t born_ms; /* when the group signed the record, by our clock: now - age */
+    uint32_t number;
+};
+struct lsdb_page {
+    unsigned refs;
+    struct lsdb_slot slots[LSDB_PAGE];
+};
+struct lsdb_index {
+    unsigned refs;
+    size_t size;   /* a power of two */
+    uint32_t at[]; /* open addressing: slot number + 1 */
 };
 struct lsdb {
-    struct lsdb_slot *slots;
-    size_t nslots, cap, low; /* low: every slot below is used */
-    uint32_t *index;         /* open addressing: slot number + 1 */
-    size_t index_size;
+    struct lsdb_page **pages;
+    size_t nslots, npages, cap_pages, low; /* low: every slot below is used */
+    struct lsdb_index *index;              /* NULL: empty */
+    ms_t oldest_ms;                        /* no record was born before */
+    ms_t forget_ms;                        /* nothing that was dropped can be forgotten before */
     struct ls_sum sum;
     struct ls_sum buckets[LS_BUCKETS]; /* only .lo travels */
     uint32_t records, connectors;
@@ -48,22 +61,26 @@ void lsdb_done(struct lsdb *db); /* idempotent */
 enum err lsdb_copy(const struct lsdb *from,
                    struct lsdb *ret) MUST_USE; /* shares the records; drops what is dropped */
 
-struct lsdb_slot *lsdb_find(const struct lsdb *db,
-                            struct span group); /* NULL: unknown; else also dropped ones */
+/* Slot n < db->nslots. */
+static inline const struct lsdb_slot *lsdb_at(const struct lsdb *db, size_t n)
+{
+    return &db->pages[n / LSDB_PAGE]->slots[n % LSDB_PAGE];
+}
+const struct lsdb_slot *lsdb_find(const struct lsdb *db,
+                                  struct span group); /* NULL: unknown; else also dropped ones */
 /* Puts a record that has been verified. An empty body keeps the one that is there (same digest).
  * ERR_TOOBIG: groups or connectors beyond the limits; ERR_PARSE: the body; ERR_NOTFOUND: no body. */
 enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t born_ms,
-                  const struct ls_crypto *crypto, struct lsdb_slot **ret, struct errctx *ec) MUST_USE;
+                  const struct ls_crypto *crypto, const struct lsdb_slot **ret, struct errctx *ec) MUST_USE;
 /* Puts a record of another table, which shares it. Errors as above. */
 enum err lsdb_share(struct lsdb *db, struct lsdb_record *r, ms_t born_ms, struct errctx *ec) MUST_USE;
 struct span lsdb_group(const struct lsdb_slot *slot);         /* "" : free */
 struct ls_version lsdb_version(const struct lsdb_slot *slot); /* held, or the floor of what was dropped */
-/* Drops the record and remembers its version until forget_ms (not at all when memory has run out). */
-void lsdb_drop(struct lsdb *db, struct lsdb_slot *slot, ms_t forget_ms);
+/* Drops the record and remembers its version until forget_ms. ERR_NOMEM: it is still there. */
+enum err lsdb_drop(struct lsdb *db, size_t number, ms_t forget_ms) MUST_USE;
 /* Frees slots whose memory has run out; their numbers may be used again. */
 void lsdb_forget(struct lsdb *db, ms_t now_ms);
 
-size_t lsdb_number(const struct lsdb *db, const struct lsdb_slot *slot);
 uint8_t lsdb_bucket_of(struct span group);
 /* What one advertisement adds to the digest of a table. */
 struct ls_sum ls_sum_of(struct span header, const struct ls_crypto *crypto);

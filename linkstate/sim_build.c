@@ -267,7 +267,7 @@ static enum err share(struct sim *s, const uint32_t *part, size_t n)
     for (size_t i = 0; e == ERR_OK && i < n; i++) {
         struct group *g = &s->groups[part[i]];
         const struct lsdb_slot *own = lsdb_find(ls_table(g->ls), span_cstr(g->name));
-        struct lsdb_slot *put;
+        const struct lsdb_slot *put;
         struct ls_crypto crypto;
         sim_crypto(&crypto, &g->number);
         e = lsdb_put(&all, &own->record->lsa, own->record->body, s->now_ms, &crypto, &put, NULL);

@@ -16,8 +16,8 @@ static enum err emit_entries(const struct lsdb *db, ms_t now_ms, struct buf *out
     enum err e = sorted == NULL ? ERR_NOMEM : ERR_OK;
     size_t n = 0;
     for (size_t i = 0; e == ERR_OK && i < db->nslots; i++)
-        if (db->slots[i].record != NULL)
-            sorted[n++] = &db->slots[i];
+        if (lsdb_at(db, i)->record != NULL)
+            sorted[n++] = lsdb_at(db, i);
     if (n > 0)
         qsort(sorted, n, sizeof *sorted, by_group);
     for (size_t i = 0; e == ERR_OK && i < n; i++) {
@@ -102,7 +102,7 @@ struct ls_sum ls_snapshot_sum(const struct ls_snapshot *s, const struct ls_crypt
 static enum err restore_one(struct ls_restore *at, const struct ls_snapshot_entry *entry, struct lsdb *db)
 {
     const struct lsdb_slot *known = at->trusted != NULL ? lsdb_find(at->trusted, entry->lsa.group) : NULL;
-    struct lsdb_slot *slot;
+    const struct lsdb_slot *slot;
     ms_t age = ms_after(at->age_ms, (ms_t)entry->age_s * 1000);
     ms_t born = at->now_ms > age ? at->now_ms - age : 0;
     if (age >= at->lifetime_ms)

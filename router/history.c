@@ -76,7 +76,7 @@ void history_diff(struct router *r, const struct lsdb *before, const struct lsdb
 {
     struct pages p = {.r = r};
     for (size_t i = 0; i < now->nslots; i++) {
-        const struct lsdb_record *n = now->slots[i].record;
+        const struct lsdb_record *n = lsdb_at(now, i)->record;
         if (n == NULL)
             continue;
         const struct lsdb_slot *slot = lsdb_find(before, n->lsa.group);
@@ -87,7 +87,7 @@ void history_diff(struct router *r, const struct lsdb *before, const struct lsdb
             diff_record(&p, slot->record, n);
     }
     for (size_t i = 0; i < before->nslots; i++) {
-        const struct lsdb_record *b = before->slots[i].record;
+        const struct lsdb_record *b = lsdb_at(before, i)->record;
         const struct lsdb_slot *slot = b == NULL ? NULL : lsdb_find(now, b->lsa.group);
         if (b != NULL && (slot == NULL || slot->record == NULL))
             add(&p, "GONE", b->lsa.group, SPAN(""), &b->lsa.version, "not refreshed, or purged");

@@ -98,7 +98,7 @@ static void put(struct lsdb *db, const struct key_file *org, uint32_t group, str
     struct ls_crypto crypto;
     struct buf header;
     struct lsa lsa;
-    struct lsdb_slot *slot;
+    const struct lsdb_slot *slot;
     struct ls_version v = {1, 0, 0, 1};
     (void)snprintf(name, sizeof name, "g%05u", group);
     buf_init(&header, LSA_HEADER_MAX);

@@ -27,10 +27,10 @@ static void check_table(const struct ls *ls, struct ls_version seen[GROUPS])
     struct ls_sum sum = {0, 0};
     uint32_t records = 0, connectors = 0;
     for (size_t i = 0; i < db->nslots; i++) {
-        const struct lsdb_record *r = db->slots[i].record;
+        const struct lsdb_record *r = lsdb_at(db, i)->record;
         if (r == NULL)
             continue;
-        require(lsdb_find(db, lsdb_group(&db->slots[i])) == &db->slots[i]);
+        require(lsdb_find(db, lsdb_group(lsdb_at(db, i))) == lsdb_at(db, i));
         sum.hi += r->sum.hi;
         sum.lo += r->sum.lo;
         records++;

@@ -155,7 +155,7 @@ static void test_engine__a_restarted_router_goes_beyond_its_former_self(void **s
     struct ls_version before = *ls_own_version(sim_engine(s, 2));
     assert_int_equal(sim_restart(s, 2), ERR_OK);
     assert_true(sim_converge(s, 60000, &took));
-    struct lsdb_slot *seen = lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g02"));
+    const struct lsdb_slot *seen = lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g02"));
     assert_true(ls_version_cmp(&seen->record->lsa.version, &before) > 0);
     assert_int_equal(seen->record->lsa.version.user, before.user + 1);
     sim_free(s);
