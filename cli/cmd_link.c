@@ -4,6 +4,7 @@
 #include "cli/routing_view.h"
 #include "cli/table.h"
 #include "common/nearest.h"
+#include "linkstate/record_config.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -66,12 +67,6 @@ static const struct conf_connector *find_connector(const struct conf_root *root,
         if (span_eq(span_cstr(root->connectors.items[i].name), name))
             return &root->connectors.items[i];
     return NULL;
-}
-
-static bool by_dns(const struct conf_connector *c) /* never DOWN */
-{
-    return c->type == CONF_CONNECTOR_SMTP &&
-           (c->deliver == CONF_DELIVER_DNS || (c->deliver == CONF_DELIVER_AUTO && c->smart_hosts.count == 0));
 }
 
 /* --- link list --------------------------------------------------------------------------------------------
@@ -156,7 +151,8 @@ static bool add_others(struct links *l)
             continue;
         if (!add_configured(l->table, span_cstr(c->name), c) ||
             table_text(l->table, L_STATE,
-                       by_dns(c) ? SPAN("UP (by DNS)") : SPAN("UP (no trouble heard of)")) != ERR_OK)
+                       connector_by_dns(c) ? SPAN("UP (by DNS)") : SPAN("UP (no trouble heard of)")) !=
+                ERR_OK)
             return false;
         table_number(l->table, L_UP, true);
         (void)json_array_append_new(l->targets, json_array());
@@ -225,7 +221,7 @@ static int check_connector(struct cli *cli, enum routing_override word)
                    : cli_fail(cli, CLI_NOTFOUND,
                               "there is no connector '%s'; `bridgehead link list` shows them", cli->args[0]);
     }
-    if (by_dns(c))
+    if (connector_by_dns(c))
         return cli_fail(
             cli, CLI_USAGE,
             "connector '%s' finds its targets by DNS and is never DOWN; `bridgehead queue freeze` "

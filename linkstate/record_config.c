@@ -72,6 +72,12 @@ static void add_targets(struct lists *l, const struct conf_connector *c, const s
     }
 }
 
+bool connector_by_dns(const struct conf_connector *c)
+{
+    return c->type == CONF_CONNECTOR_SMTP &&
+           (c->deliver == CONF_DELIVER_DNS || (c->deliver == CONF_DELIVER_AUTO && c->smart_hosts.count == 0));
+}
+
 static void add_connector(struct lists *l, const struct conf_connector *c, const struct record_health *health)
 {
     bool group = c->type == CONF_CONNECTOR_ROUTING_GROUP;
@@ -83,8 +89,7 @@ static void add_connector(struct lists *l, const struct conf_connector *c, const
         .cost = group ? (uint8_t)c->cost : 1,
         .scope = c->scope == CONF_SCOPE_GROUP ? RECORD_SCOPE_GROUP : RECORD_SCOPE_ORGANIZATION,
         .weight = c->weight == 0 ? 1 : (uint8_t)c->weight,
-        .dns = !group && (c->deliver == CONF_DELIVER_DNS ||
-                          (c->deliver == CONF_DELIVER_AUTO && c->smart_hosts.count == 0)),
+        .dns = connector_by_dns(c),
         .relay_open = c->allow_relay,
         .max_size = c->max_message_size,
         .priorities = priorities_of(c),

@@ -9,6 +9,8 @@ struct record_health {
     bool (*target_up)(void *arg, struct span connector, struct span target);
     void *arg;
 };
+/* It finds its targets by DNS: it is never DOWN. */
+bool connector_by_dns(const struct conf_connector *c);
 /* Appends the body. ERR_TOOBIG and ERR_PARSE name the connector or what is too large; ERR_NOMEM. */
 enum err record_from_config(const struct conf_root *root, struct span master,
                             const struct record_member *members, size_t nmembers,

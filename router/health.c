@@ -1,5 +1,7 @@
 #include "router/health.h"
 
+#include "linkstate/record_config.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,12 +123,6 @@ struct span health_target(const struct health_connector *c, size_t i)
 
 /* --- Configuration ---------------------------------------------------------------------------------- */
 
-static bool uses_dns(const struct conf_connector *c)
-{
-    return c->type == CONF_CONNECTOR_SMTP &&
-           (c->deliver == CONF_DELIVER_DNS || (c->deliver == CONF_DELIVER_AUTO && c->smart_hosts.count == 0));
-}
-
 static void set_options(struct health *h, const struct conf_damping *d)
 {
     h->options = (struct damping_options){.glitch_attempts = (unsigned)d->glitch_attempts,
@@ -194,7 +190,7 @@ enum err health_configure(struct health *h, const struct conf_root *root, ms_t n
     (void)now_ms;
     set_options(h, &root->router.damping);
     for (size_t i = 0; ok && i < root->connectors.count; i++)
-        if (!uses_dns(&root->connectors.items[i]))
+        if (!connector_by_dns(&root->connectors.items[i]))
             ok = fill(h, &items[n++], &root->connectors.items[i], root);
     if (ok && n > 0)
         qsort(items, n, sizeof *items, by_name);
