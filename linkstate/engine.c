@@ -55,6 +55,7 @@ struct ls *ls_new(const struct ls_options *opts, const struct ls_crypto *crypto,
     ls->crypto = *crypto;
     ls->now_ms = now_ms;
     lsdb_init(&ls->db);
+    ls->db.pool = opts->pool;
     buf_init(&ls->cert, CERT_MAX);
     buf_init(&ls->out, OUT_MAX);
     struct ls_cert cert;

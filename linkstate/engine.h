@@ -41,6 +41,7 @@ struct ls_options {
     ms_t retransmit_ms;      /* default 1 s, doubling to 8 times that */
     ms_t refresh_ms;         /* own record is signed anew. Default 10 min */
     ms_t lifetime_ms;        /* an unrefreshed record is dropped. Default 30 min */
+    struct lsdb_pool *pool;  /* for simulations; NULL: none */
     ms_t violation_pause_ms; /* before an adjacency that broke the rules is tried again. Default 60 s */
 };
 

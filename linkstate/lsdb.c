@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { POOL_SIZE = 4096 };
+
 void lsdb_init(struct lsdb *db)
 {
     *db = (struct lsdb){.oldest_ms = UINT64_MAX, .forget_ms = UINT64_MAX};
@@ -294,10 +296,42 @@ struct ls_sum ls_sum_of(struct span header, const struct ls_crypto *crypto)
     return s;
 }
 
-static enum err record_new(const struct lsa *lsa, struct span body, const struct ls_crypto *crypto,
-                           struct lsdb_record **ret, struct errctx *ec)
+/* The last record of each hash. */
+struct lsdb_pool {
+    struct lsdb_record *at[POOL_SIZE];
+};
+
+struct lsdb_pool *lsdb_pool_new(void)
+{
+    return calloc(1, sizeof(struct lsdb_pool));
+}
+
+void lsdb_pool_free(struct lsdb_pool *pool)
+{
+    for (size_t i = 0; pool != NULL && i < POOL_SIZE; i++)
+        lsdb_record_unref(pool->at[i]);
+    free(pool);
+}
+
+static struct lsdb_record **pool_place(struct lsdb_pool *pool, struct span header)
+{
+    return &pool->at[name_hash(header) % POOL_SIZE];
+}
+
+static bool is_record(const struct lsdb_record *r, struct span header, struct span body)
+{
+    return r != NULL && span_eq(r->lsa.header, header) && span_eq(r->body, body);
+}
+
+static enum err record_new(struct lsdb_pool *pool, const struct lsa *lsa, struct span body,
+                           const struct ls_crypto *crypto, struct lsdb_record **ret, struct errctx *ec)
 {
     struct record parsed;
+    struct lsdb_record **pooled = pool != NULL ? pool_place(pool, lsa->header) : NULL;
+    if (pooled != NULL && is_record(*pooled, lsa->header, body)) {
+        *ret = lsdb_record_ref(*pooled);
+        return ERR_OK;
+    }
     enum err e = record_parse(body, &parsed, ec);
     if (e != ERR_OK)
         return e;
@@ -315,6 +349,10 @@ static enum err record_new(const struct lsa *lsa, struct span body, const struct
     r->body = span_of(r->bytes + lsa->header.len, body.len);
     (void)!lsa_parse(span_of(r->bytes, lsa->header.len), &r->lsa); /* has been parsed before */
     r->sum = ls_sum_of(r->lsa.header, crypto);
+    if (pooled != NULL) {
+        lsdb_record_unref(*pooled);
+        *pooled = lsdb_record_ref(r);
+    }
     *ret = r;
     return ERR_OK;
 }
@@ -380,7 +418,7 @@ enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t
     } else if (lsa_check_body(lsa, body, crypto) != ERR_OK) {
         return err_set(ec, ERR_PARSE, "the body does not match the signed digest");
     }
-    enum err e = record_new(lsa, body, crypto, &r, ec);
+    enum err e = record_new(db->pool, lsa, body, crypto, &r, ec);
     if (e != ERR_OK)
         return e;
     e = place(db, found, r, born_ms, ret, ec);

@@ -45,7 +45,11 @@ struct lsdb_index {
     size_t size;   /* a power of two */
     uint32_t at[]; /* open addressing: slot number + 1 */
 };
+/* Records that many tables will hold: the same bytes are kept, and parsed, once. Simulations have one; a
+ * router would gain nothing. Not thread-safe. */
+struct lsdb_pool;
 struct lsdb {
+    struct lsdb_pool *pool; /* borrowed; NULL: none */
     struct lsdb_page **pages;
     size_t nslots, npages, cap_pages, low; /* low: every slot below is used */
     struct lsdb_index *index;              /* NULL: empty */
@@ -85,5 +89,7 @@ uint8_t lsdb_bucket_of(struct span group);
 /* What one advertisement adds to the digest of a table. */
 struct ls_sum ls_sum_of(struct span header, const struct ls_crypto *crypto);
 bool ls_sum_eq(struct ls_sum a, struct ls_sum b);
+struct lsdb_pool *lsdb_pool_new(void);       /* NULL: out of memory */
+void lsdb_pool_free(struct lsdb_pool *pool); /* NULL is a no-op; tables keep the records that they hold */
 struct lsdb_record *lsdb_record_ref(struct lsdb_record *r);
 void lsdb_record_unref(struct lsdb_record *r); /* NULL is a no-op */

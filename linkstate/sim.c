@@ -13,7 +13,13 @@ struct sim *sim_new(const struct sim_options *opts)
     struct sim *s = calloc(1, sizeof *s);
     if (s == NULL)
         return NULL;
+    s->pool = lsdb_pool_new();
+    if (s->pool == NULL) {
+        free(s);
+        return NULL;
+    }
     s->opts = *opts;
+    s->opts.engine.pool = s->pool;
     s->now_ms = 1000;
     rng_seed(&s->rng, opts->seed);
     buf_init(&s->trace, TRACE_MAX);
@@ -38,6 +44,7 @@ void sim_free(struct sim *s)
     free(s->groups);
     free(s->heap);
     free(s->crossings);
+    lsdb_pool_free(s->pool);
     buf_done(&s->trace);
     free(s);
 }

@@ -264,6 +264,7 @@ static enum err share(struct sim *s, const uint32_t *part, size_t n)
     struct lsdb all;
     enum err e = ERR_OK;
     lsdb_init(&all);
+    all.pool = s->pool;
     for (size_t i = 0; e == ERR_OK && i < n; i++) {
         struct group *g = &s->groups[part[i]];
         const struct lsdb_slot *own = lsdb_find(ls_table(g->ls), span_cstr(g->name));

@@ -44,6 +44,7 @@ struct crossing { /* how often a version of a record crossed an adjacency: open 
 struct sim {
     struct sim_options opts;
     struct rng rng;
+    struct lsdb_pool *pool;
     struct group *groups;
     size_t ngroups, cap_groups;
     struct packet *heap;

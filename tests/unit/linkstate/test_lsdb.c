@@ -1,7 +1,7 @@
 /* tests/unit/linkstate/test_lsdb.c — copies of a table share what is equal, and are as independent as if they
  * did not: every change of one is compared with tables that were never shared. */
 #include "linkstate/lsdb.h"
-#include "linkstate/sim.h"
+#include "linkstate/shape.h"
 #include "tests/unit/check.h"
 
 #include <string.h>
@@ -113,11 +113,15 @@ static void compare(const struct pair *p)
 static void test_lsdb__copies_are_independent(void **state)
 {
     static struct pair tables[TABLES];
+    struct lsdb_pool *pool = lsdb_pool_new();
     struct rng rng;
     (void)state;
     rng_seed(&rng, check_seed());
-    for (size_t i = 0; i < TABLES; i++)
+    for (size_t i = 0; i < TABLES; i++) {
         lsdb_init(&tables[i].db);
+        if (i < 2)
+            tables[i].db.pool = pool;
+    }
     for (uint32_t step = 1; step <= STEPS; step++) {
         struct pair *p = &tables[rng_below(&rng, TABLES)];
         uint32_t group = (uint32_t)rng_below(&rng, GROUPS);
@@ -133,6 +137,7 @@ static void test_lsdb__copies_are_independent(void **state)
         for (size_t i = 0; i < TABLES; i++)
             compare(&tables[i]);
     }
+    lsdb_pool_free(pool);
     for (size_t i = 0; i < TABLES; i++)
         lsdb_done(&tables[i].db);
 }
@@ -165,8 +170,61 @@ static void test_lsdb__copies_share_what_is_equal(void **state)
     lsdb_done(&b.db);
 }
 
+static const struct lsdb_record *record_of(const struct pair *p, const char *name)
+{
+    return lsdb_find(&p->db, span_cstr(name))->record;
+}
+
+/* The same bytes in two tables that have never been copies of each other. */
+static void test_lsdb__a_pool_keeps_equal_records_once(void **state)
+{
+    struct pair a = {0}, b = {0};
+    struct lsdb_pool *pool = lsdb_pool_new();
+    (void)state;
+    lsdb_init(&a.db);
+    lsdb_init(&b.db);
+    a.db.pool = b.db.pool = pool;
+    put(&a, 1, 1);
+    put(&b, 1, 1);
+    assert_ptr_equal(record_of(&a, "g01"), record_of(&b, "g01"));
+    put(&b, 1, 2);
+    assert_ptr_not_equal(record_of(&a, "g01"), record_of(&b, "g01"));
+    lsdb_pool_free(pool);
+    compare(&a);
+    compare(&b);
+    lsdb_done(&a.db);
+    lsdb_done(&b.db);
+}
+
+/* A hundred routers after two records have changed: each has one or two pages of its own, and no record at
+ * all. */
+static void test_lsdb__simulated_routers_share_their_tables(void **state)
+{
+    enum { ROUTERS = 100 };
+    struct sim_options o = {.seed = 1, .latency_min_ms = 1, .latency_max_ms = 5};
+    struct sim *s = sim_new(&o);
+    struct rng rng;
+    ms_t took;
+    (void)state;
+    rng_seed(&rng, 1);
+    assert_int_equal(shape_build(s, SHAPE_RING, ROUTERS, 0, &rng), ERR_OK);
+    assert_int_equal(sim_start_converged(s), ERR_OK);
+    assert_int_equal(sim_link_state(s, 0, ROUTERS - 1, false, true), ERR_OK);
+    assert_true(sim_converge(s, 60000, &took));
+    const struct lsdb *first = ls_table(sim_engine(s, 0));
+    for (uint32_t n = 1; n < ROUTERS; n++) {
+        const struct lsdb *db = ls_table(sim_engine(s, n));
+        assert_in_range(pages_in_common(first, db), db->npages - 2, db->npages - 1);
+        for (size_t i = 0; i < db->nslots; i++)
+            assert_ptr_equal(lsdb_at(db, i)->record, lsdb_at(first, i)->record);
+    }
+    sim_free(s);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_lsdb__copies_are_independent),
-                     cmocka_unit_test(test_lsdb__copies_share_what_is_equal));
+                     cmocka_unit_test(test_lsdb__copies_share_what_is_equal),
+                     cmocka_unit_test(test_lsdb__a_pool_keeps_equal_records_once),
+                     cmocka_unit_test(test_lsdb__simulated_routers_share_their_tables));
 }
