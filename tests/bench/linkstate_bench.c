@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,6 +77,8 @@ static void flood(uint32_t groups, uint32_t links)
     uint32_t a, b;
     bool up;
     ms_t took = 0;
+    double begin = now_ms();
+    struct rusage used;
     struct sim *s = sim_new(&o);
     rng_seed(&rng, 1);
     if (s == NULL || shape_build(s, SHAPE_RANDOM, groups, links, &rng) != ERR_OK ||
@@ -88,10 +91,11 @@ static void flood(uint32_t groups, uint32_t links)
         abort();
     sim_stats(s, &stats);
     uint64_t full = sim_full_flood_bytes(s);
+    (void)getrusage(RUSAGE_SELF, &used);
     printf("one link DOWN, %" PRIu32 " groups, %zu connectors: %" PRIu64 " bytes, %.3f %% of %" PRIu64
-           " for full tables, most crossings %" PRIu64 "\n",
+           " for full tables, most crossings %" PRIu64 "; simulated in %.2f s, %ld MiB at most\n",
            groups, sim_links(s) * 2, stats.bytes, 100.0 * (double)stats.bytes / (double)full, full,
-           stats.advertised_most);
+           stats.advertised_most, (now_ms() - begin) / 1000, used.ru_maxrss / 1024);
     sim_free(s);
 }
 
@@ -168,5 +172,6 @@ int main(int argc, char **argv)
     paths((uint32_t)n[0], (uint32_t)n[1]);
     lookups((uint32_t)(n[0] / 10 < 2 ? 2 : n[0] / 10), (uint32_t)(n[1] / 20));
     flood((uint32_t)(n[0] / 10 < 2 ? 2 : n[0] / 10), (uint32_t)(n[1] / 20));
+    flood((uint32_t)n[0], (uint32_t)(n[1] / 2));
     return 0;
 }
