@@ -1,5 +1,7 @@
 #include "linkstate/scenario.h"
 
+#include "linkstate/record_config.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +90,11 @@ static enum err arguments(struct parser *p, struct scenario_event *ev, const str
         return e;
     ev->b = sim_find(p->s, words[1]);
     bool linked = ev->b != UINT32_MAX && sim_linked(p->s, ev->a, ev->b);
-    if (!linked && verbs[ev->kind].shape == LINK_OR_CONNECTOR && sim_has_connector(p->s, ev->a, words[1])) {
+    const struct conf_connector *c =
+        linked || verbs[ev->kind].shape != LINK_OR_CONNECTOR ? NULL : sim_connector(p->s, ev->a, words[1]);
+    if (c != NULL && connector_by_dns(c))
+        return refuse(p, ERR_STATE, "a connector that finds its targets by DNS is never DOWN", words[1]);
+    if (c != NULL) {
         ev->b = SCENARIO_NONE;
         memcpy(ev->connector, words[1].ptr, words[1].len);
         return ERR_OK;

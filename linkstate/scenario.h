@@ -48,7 +48,8 @@ struct scenario_result { /* what one event caused, until all tables agreed again
 };
 
 const char *scenario_name(enum scenario_kind kind); /* "down" */
-/* Groups must have been added to s. ERR_PARSE, ERR_NOTFOUND, ERR_TOOBIG with the line; ERR_NOMEM. */
+/* Groups must have been added to s. ERR_PARSE, ERR_NOTFOUND, ERR_STATE, ERR_TOOBIG with the line; ERR_NOMEM.
+ */
 enum err scenario_parse(struct span text, const struct sim *s, struct scenario *ret,
                         struct errctx *ec) MUST_USE;
 void scenario_done(struct scenario *sc); /* idempotent */

@@ -358,13 +358,13 @@ bool sim_is_cut(const struct sim *s, uint32_t a, uint32_t b)
     return l != NULL && l->cut;
 }
 
-bool sim_has_connector(const struct sim *s, uint32_t group, struct span name)
+const struct conf_connector *sim_connector(const struct sim *s, uint32_t group, struct span name)
 {
     const struct conf_root *conf = s->groups[group].conf;
     for (size_t i = 0; conf != NULL && i < conf->connectors.count; i++)
         if (span_eq(span_cstr(conf->connectors.items[i].name), name))
-            return true;
-    return false;
+            return &conf->connectors.items[i];
+    return NULL;
 }
 
 uint32_t sim_find(const struct sim *s, struct span group)

@@ -67,9 +67,10 @@ size_t sim_links(const struct sim *s); /* each counted once */
 bool sim_link_at(const struct sim *s, size_t n, uint32_t *ret_a, uint32_t *ret_b, bool *ret_up);
 bool sim_linked(const struct sim *s, uint32_t a, uint32_t b);
 bool sim_is_cut(const struct sim *s, uint32_t a, uint32_t b);
-bool sim_has_connector(const struct sim *s, uint32_t group, struct span name); /* a configured group */
-uint32_t sim_find(const struct sim *s, struct span group);                     /* UINT32_MAX: none */
-bool sim_failed(const struct sim *s); /* memory has run out while it ran */
+/* The connector of a configured group; NULL: there is none of that name. */
+const struct conf_connector *sim_connector(const struct sim *s, uint32_t group, struct span name);
+uint32_t sim_find(const struct sim *s, struct span group); /* UINT32_MAX: none */
+bool sim_failed(const struct sim *s);                      /* memory has run out while it ran */
 const char *sim_group_name(const struct sim *s, uint32_t group);
 void sim_stats(const struct sim *s, struct sim_stats *ret);
 void sim_stats_reset(struct sim *s);

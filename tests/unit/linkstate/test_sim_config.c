@@ -1,4 +1,5 @@
 /* tests/unit/linkstate/test_sim_config.c — configurations as a simulated organization. */
+#include "linkstate/scenario.h"
 #include "linkstate/sim_config.h"
 #include "tests/unit/check.h"
 
@@ -144,6 +145,35 @@ static void test_sim_configured__neighbours_decide_who_is_adjacent(void **state)
     done(&w);
 }
 
+/* Scripts name connectors of configured groups, but not those that are never DOWN. */
+static void test_sim_configured__a_script_names_connectors(void **state)
+{
+    static const char *const yaml[] = {
+        "routing_group: {name: a}\nconnectors:\n" CONNECTOR("ab", "b", "7")
+            CONNECTOR("ax", "x", "7") "  - {name: dns, address_spaces: [{space: \"*\", cost: 3}]}\n",
+        "routing_group: {name: b}\n", NULL};
+    struct world w;
+    struct scenario sc;
+    struct scenario_result was;
+    struct record r;
+    (void)state;
+    assert_int_equal(build(&w, yaml), ERR_OK);
+    assert_int_equal(scenario_parse(SPAN("down a dns"), w.s, &sc, &w.ec), ERR_STATE);
+    assert_string_equal(w.ec.msg, "line 1: a connector that finds its targets by DNS is never DOWN: 'dns'");
+    assert_int_equal(scenario_parse(SPAN("down b ab"), w.s, &sc, &w.ec), ERR_NOTFOUND);
+    assert_int_equal(scenario_parse(SPAN("down a ax\ndown a ab"), w.s, &sc, &w.ec), ERR_OK);
+    assert_int_equal(sim_start_converged(w.s), ERR_OK);
+    for (size_t i = 0; i < sc.n; i++)
+        assert_int_equal(scenario_run(w.s, &sc.events[i], sim_now(w.s), 10000, &was), ERR_OK);
+    assert_true(was.converged);
+    parse_record(&w, 1, "a", &r);
+    assert_false(connector(&r, "ax")->up);
+    assert_false(connector(&r, "ab")->up);
+    record_done(&r);
+    scenario_done(&sc);
+    done(&w);
+}
+
 static void test_sim_configured__what_cannot_be_one_organization(void **state)
 {
     static const struct {
@@ -175,5 +205,6 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_sim_configured__connectors_cost_and_state),
                      cmocka_unit_test(test_sim_configured__a_connector_in_one_direction),
                      cmocka_unit_test(test_sim_configured__neighbours_decide_who_is_adjacent),
+                     cmocka_unit_test(test_sim_configured__a_script_names_connectors),
                      cmocka_unit_test(test_sim_configured__what_cannot_be_one_organization));
 }
