@@ -36,6 +36,7 @@ enum {
     S_MESSAGES,
     S_BYTES,
     S_FULL,
+    S_CUT_OFF,
     S_CROSSED,
     S_KEEPALIVES,
     S_KEPT_BYTES,
@@ -49,6 +50,7 @@ static const struct column columns[] = {
     [S_MESSAGES] = {"messages", "MESSAGES", COLUMN_COUNT, 0},
     [S_BYTES] = {"bytes", "BYTES", COLUMN_BYTES, 0},
     [S_FULL] = {"full_flood_bytes", "FULL TABLES", COLUMN_BYTES, 0},
+    [S_CUT_OFF] = {"cut_off_groups", "CUT OFF", COLUMN_COUNT, 0},
     [S_CROSSED] = {"most_crossings", "MOST CROSSINGS", COLUMN_COUNT, 0},
     [S_KEEPALIVES] = {"keepalives", NULL, COLUMN_COUNT, 0},
     [S_KEPT_BYTES] = {"keepalive_bytes", NULL, COLUMN_BYTES, 0},
@@ -114,6 +116,7 @@ static enum err add_row(struct run *r, const struct scenario_event *ev, const st
     table_number(t, S_MESSAGES, was->stats.messages - was->stats.keepalives);
     table_number(t, S_BYTES, was->stats.bytes - was->stats.keepalive_bytes);
     table_number(t, S_FULL, was->full_flood_bytes);
+    table_number(t, S_CUT_OFF, was->cut_off);
     table_number(t, S_CROSSED, was->stats.advertised_most);
     table_number(t, S_KEEPALIVES, was->stats.keepalives);
     table_number(t, S_KEPT_BYTES, was->stats.keepalive_bytes);

@@ -304,5 +304,7 @@ enum err scenario_run(struct sim *s, const struct scenario_event *ev, ms_t start
         ret->converged = sim_converge(s, end_ms > sim_now(s) ? end_ms - sim_now(s) : 0, &ret->took_ms);
     sim_stats(s, &ret->stats);
     ret->full_flood_bytes = sim_full_flood_bytes(s);
+    if (e == ERR_OK)
+        e = sim_cut_off(s, &ret->cut_off);
     return e == ERR_OK && sim_failed(s) ? ERR_NOMEM : e;
 }

@@ -45,6 +45,7 @@ struct scenario_result { /* what one event caused, until all tables agreed again
     ms_t took_ms; /* until the last table changed */
     struct sim_stats stats;
     uint64_t full_flood_bytes;
+    size_t cut_off; /* sim_cut_off() */
 };
 
 const char *scenario_name(enum scenario_kind kind); /* "down" */

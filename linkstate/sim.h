@@ -77,6 +77,9 @@ void sim_stats_reset(struct sim *s);
 /* Bytes that one change would have cost had every router passed on its whole table. */
 uint64_t sim_full_flood_bytes(const struct sim *s);
 const char *sim_trace(const struct sim *s); /* "[ 120] a > b ADVERTISE c 1.0.0#1" lines */
+/* How many groups are outside the largest set of groups that all reach one another over connectors that are
+ * UP. */
+enum err sim_cut_off(const struct sim *s, size_t *ret) MUST_USE;
 /* Groups and connectors as they are, whatever who knows of them; a group that was stopped is drawn like one
  * that is only named. Address spaces of configured groups. */
 enum err sim_draw(const struct sim *s, struct drawing *d) MUST_USE;

@@ -2,6 +2,7 @@
  *
  *   sim.c         packets, virtual time, counting
  *   sim_build.c   groups, links, records; what happens to them
+ *   sim_reach.c   who is cut off
  *   sim_crypto.c  imitated signatures */
 #pragma once
 #include "common/rng.h"

@@ -40,7 +40,7 @@ def test_configurations(box):
     first, second = report(box, *apart), report(box, joined)
     assert first == second and len(first) == 10
     assert {row["what"] for row in first} == {"a - b", "a - c"}
-    assert set(first[0]) == {"at_ms", "event", "what", "converged_ms", "messages", "bytes", "full_flood_bytes", "most_crossings",
+    assert set(first[0]) == {"at_ms", "event", "what", "converged_ms", "messages", "bytes", "full_flood_bytes", "cut_off_groups", "most_crossings",
                              "keepalives", "keepalive_bytes", "lost"}, "what programs read"
     assert all(row["converged_ms"] is not None and row["bytes"] > 0 for row in first)
     done = box.run(executable(), "simulate", str(joined), check=True)
@@ -92,6 +92,7 @@ def test_examples_of_the_documents(box):
     assert [(row["event"], row["what"], row["at_ms"]) for row in rows[:4]] == [
         ("cut", "frankfurt", 10000), ("down", "paris - london", 20000), ("cost", "berlin - prague 50", 30000), ("heal", "", 3600000)]
     assert [row["event"] for row in rows[4:]] == ["up", "crash", "restart"]
+    assert [row["cut_off_groups"] for row in rows] == [1, 1, 1, 0, 0, 0, 0], "frankfurt, until its line heals"
     assert all(row["converged_ms"] is not None and row["bytes"] <= row["full_flood_bytes"] for row in rows)
     table = simulate(box, COST266, "--script", script)
     assert "28 groups, 41 links; longest convergence" in table and len(table.splitlines()) == 9

@@ -180,6 +180,25 @@ static void test_scenario_run__crashed_and_restarted(void **state)
     sim_free(p.s);
 }
 
+/* The largest set of groups that all reach one another counts: one that can only be reached is outside of it.
+ */
+static void test_scenario_run__who_is_cut_off(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t cut_off; /* of a, b, c, d in a ring, and e, which nothing leads out of */
+    } cases[] = {{"down a b", 1}, {"down c d", 3}, {"up a b", 1}, {"down a e", 1}, {"cut a", 3},
+                 {"down b c", 4}, {"heal", 2},     {"up b c", 1}, {"up c d", 1}};
+    struct play p;
+    (void)state;
+    begin(&p, 0);
+    CHECK_EACH (cases, c) {
+        happen(&p, c->text, 600000);
+        assert_int_equal(p.was.cut_off, c->cut_off);
+    }
+    sim_free(p.s);
+}
+
 /* Time that the next event ends: what has not spread by then has not spread. */
 static void test_scenario_run__the_next_event_comes_too_soon(void **state)
 {
@@ -219,6 +238,7 @@ int main(void)
                      cmocka_unit_test(test_scenario_run__every_kind),
                      cmocka_unit_test(test_scenario_run__cut_and_healed),
                      cmocka_unit_test(test_scenario_run__crashed_and_restarted),
+                     cmocka_unit_test(test_scenario_run__who_is_cut_off),
                      cmocka_unit_test(test_scenario_run__the_next_event_comes_too_soon),
                      cmocka_unit_test(test_scenario_random__with_loss_all_of_it_spreads));
 }
