@@ -19,7 +19,7 @@ struct edge {
     uint8_t cost;
 };
 
-static void stop(const char *what, const char *why)
+static _Noreturn void stop(const char *what, const char *why)
 {
     (void)fprintf(stderr, "%s: %s\n", what, why);
     exit(1);
