@@ -175,7 +175,7 @@ static enum err rouse_some(struct rousing *r)
 
 enum err redis_rouse(struct store *store, unsigned partition, struct span domain, uint32_t klass)
 {
-    struct rousing *r = malloc(sizeof *r + domain.len + 1);
+    struct rousing *r = calloc(1, sizeof *r + domain.len + 1);
     if (r == NULL)
         return ERR_NOMEM;
     *r = (struct rousing){(struct redis_store *)store, partition, klass, span_of(r->text, domain.len)};
