@@ -35,9 +35,15 @@ static unsigned distance(struct span a, struct span b)
     return row[b.len];
 }
 
+/* "password" begins "password_file", and the other way round. */
+static bool begins(struct span a, struct span b)
+{
+    return a.len > 1 && a.len < b.len && b.ptr[a.len] == '_' && span_ieq(a, span_first(b, a.len));
+}
+
 const char *nearest_word(struct span typed, nearest_word_fn *next, void *arg)
 {
-    const char *best = NULL, *word;
+    const char *best = NULL, *longer = NULL, *word;
     /* a third of the letters may be wrong, but at least one */
     unsigned limit = typed.len < 6 ? 1 : (unsigned)typed.len / 3;
     if (typed.len == 0 || typed.len > WORD_MAX)
@@ -51,8 +57,10 @@ const char *nearest_word(struct span typed, nearest_word_fn *next, void *arg)
             best = word;
             limit = d;
         }
+        if (longer == NULL && (begins(typed, w) || begins(w, typed)))
+            longer = word;
     }
-    return best;
+    return best != NULL ? best : longer;
 }
 
 struct array {

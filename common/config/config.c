@@ -121,7 +121,8 @@ static enum err read_file(const char *path, struct buf *out, struct errctx *ec)
     }
     (void)close(fd);
     if (e == ERR_TOOBIG)
-        return err_set(ec, ERR_CONFIG, "%s: larger than %d MiB", path, YAML_BYTES_MAX >> 20);
+        return err_set(ec, ERR_CONFIG, "%s: larger than %d MiB; leave out what is not needed", path,
+                       YAML_BYTES_MAX >> 20);
     return e;
 }
 

@@ -127,12 +127,13 @@ static enum err read_secret(struct config *c, char **field, struct errctx *ec)
         return err_set(ec, ERR_CONFIG, "more than %zu secrets", ARRAY_LEN(c->secrets));
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return err_set(ec, ERR_CONFIG, "cannot read %s: %s", path, strerror(errno));
+        return err_set(ec, ERR_CONFIG, "cannot read %s: %s; name a file that this program may read", path,
+                       strerror(errno));
     bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     ssize_t n = regular ? read(fd, text, sizeof text) : -1;
     (void)close(fd);
     if (!regular || n < 0)
-        return err_set(ec, ERR_CONFIG, "cannot read %s: %s", path,
+        return err_set(ec, ERR_CONFIG, "cannot read %s: %s; name a file that this program may read", path,
                        regular ? strerror(errno) : "it is not a regular file");
     struct span value = span_of(text, (size_t)n);
     while (value.len > 0 && (value.ptr[value.len - 1] == '\n' || value.ptr[value.len - 1] == '\r'))
@@ -177,17 +178,18 @@ static enum err texts_of(struct loader *l, const struct conf_row *row, const str
     bool list = conf_shape_is_list(row->type->shape), sequence = n->kind == YAML_SEQUENCE;
     size_t room = sequence ? n->count : list ? CONF_ITEMS_MAX : 1;
     if (sequence && (!list || n->count > row->hi))
-        return list
-                   ? err_set(ec, ERR_CONFIG, "%zu items; at most %llu", n->count, (unsigned long long)row->hi)
-                   : err_set(ec, ERR_CONFIG, "is a list; write %s", row->type->what);
+        return list ? err_set(ec, ERR_CONFIG, "%zu items; write at most %llu", n->count,
+                              (unsigned long long)row->hi)
+                    : err_set(ec, ERR_CONFIG, "is a list; write %s", row->type->what);
     struct span *texts = arena_alloc(&l->tree, room * sizeof *texts);
     if (texts == NULL)
         return ERR_NOMEM;
     *ret = texts;
     *ret_n = 1;
     if (n->kind == YAML_SCALAR && list)
-        return conf_split(n->text, texts, room, ret_n) == ERR_OK ? ERR_OK
-                                                                 : err_set(ec, ERR_CONFIG, "too many items");
+        return conf_split(n->text, texts, room, ret_n) == ERR_OK
+                   ? ERR_OK
+                   : err_set(ec, ERR_CONFIG, "more than %d items; write fewer", CONF_ITEMS_MAX);
     if (n->kind == YAML_SCALAR)
         texts[0] = n->text;
     else if (n->kind == YAML_MAPPING &&
@@ -268,7 +270,8 @@ static bool walk_list(struct loader *l, const struct conf_row *row, char *field,
     char what[128];
     struct conf_list list = {.count = n->count};
     if (n->kind != YAML_SEQUENCE || n->count > row->hi) {
-        (void)snprintf(what, sizeof what, "%zu items; at most %llu", n->count, (unsigned long long)row->hi);
+        (void)snprintf(what, sizeof what, "%zu items; write at most %llu", n->count,
+                       (unsigned long long)row->hi);
         problem_at(l, n, path,
                    n->kind == YAML_SEQUENCE ? what : "must be a list; write each item after '- '");
         return false;
@@ -310,7 +313,7 @@ static void missing_row(struct loader *l, const struct conf_row *row, char *base
         *(char **)(void *)field = empty_text;
         if (where == NULL)
             return;
-        problem_at(l, where, path, "missing, and it has no default");
+        problem_at(l, where, path, "missing, and it has no default; write it");
         remember(l, field, where, true);
     } else if (row->kind != ROW_LIST && set_default(l, row, field) != ERR_OK) {
         l->out_of_memory = true;
@@ -340,8 +343,8 @@ static void unknown_key(struct loader *l, const struct conf_section *s, const st
     if (near != NULL)
         (void)snprintf(what, sizeof what, "unknown key '%s'; did you mean '%s'?", buf_cstr(&escaped), near);
     else
-        (void)snprintf(what, sizeof what, "unknown key '%s'; docs/settings.md lists the keys of section '%s'",
-                       buf_cstr(&escaped), s->name);
+        (void)snprintf(what, sizeof what, "unknown key '%s'; docs/settings.md lists what may stand here",
+                       buf_cstr(&escaped));
     struct mark m = mark_of(key);
     conf_problem(l, &m, buf_cstr(&where), "%s", what);
     buf_done(&escaped);
@@ -363,7 +366,7 @@ static void read_pair(struct loader *l, const struct conf_section *s, char *base
     struct conf_path at = {path, rows[i].key, 0};
     if (lines[i] != 0) {
         char what[64];
-        (void)snprintf(what, sizeof what, "given twice; first on line %u", lines[i]);
+        (void)snprintf(what, sizeof what, "given twice, first on line %u; keep one", lines[i]);
         problem_at(l, key, &at, what);
         return;
     }
@@ -392,7 +395,7 @@ void conf_walk(struct loader *l, const struct conf_section *s, char *base, const
     }
     for (size_t i = 0; n != NULL && i + 1 < n->count && !conf_stopped(l); i += 2) {
         if (++l->nsteps > YAML_NODES_MAX) { /* only aliases can lead here */
-            problem_at(l, n, path == NULL ? &top : path, "aliases expand to too many values");
+            problem_at(l, n, path == NULL ? &top : path, "aliases expand to too many values; write them out");
             return;
         }
         read_pair(l, s, base, n->items[i], n->items[i + 1], lines, path);

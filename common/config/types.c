@@ -143,7 +143,7 @@ static enum err check_ip(struct span in, const char *base_dir, struct buf *out, 
     struct ip_addr ip;
     (void)base_dir;
     if (ip_parse(in, &ip) != ERR_OK)
-        return err_set(ec, ERR_PARSE, "'" SPAN_FMT "' is not an IP address", SHOWN(in));
+        return err_set(ec, ERR_PARSE, "'" SPAN_FMT "' is not an IP address; write e.g. 192.0.2.1", SHOWN(in));
     return buf_add(out, in);
 }
 
@@ -167,9 +167,16 @@ static enum err check_word(struct span in, const char *const *words, size_t n, c
         if (span_ieq(in, span_cstr(words[i])))
             return buf_add(out, span_cstr(words[i]));
     const char *near = nearest_of(in, words, n);
-    return err_set(ec, ERR_PARSE, "unknown %s '" SPAN_FMT "'%s%s%s", what, SHOWN(in),
-                   near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
-                   near == NULL ? "" : "'?");
+    if (near != NULL)
+        return err_set(ec, ERR_PARSE, "unknown %s '" SPAN_FMT "'; did you mean '%s'?", what, SHOWN(in), near);
+    struct buf all;
+    buf_init(&all, 256);
+    for (size_t i = 0; i < n; i++)
+        (void)!buf_addf(&all, "%s%s", i == 0 ? "" : ", ", words[i]); /* for the message alone */
+    (void)err_set(ec, ERR_PARSE, "unknown %s '" SPAN_FMT "'; write one of %s", what, SHOWN(in),
+                  buf_cstr(&all));
+    buf_done(&all);
+    return ERR_PARSE;
 }
 
 static enum err check_priority(struct span in, const char *base_dir, struct buf *out, struct errctx *ec)

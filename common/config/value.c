@@ -51,6 +51,17 @@ enum err conf_range_text(const struct conf_row *row, struct buf *out)
     return buf_addf(out, "%s to %s%s", lo, hi, unit);
 }
 
+static enum err not_a_number(const struct conf_row *row, struct span in, struct errctx *ec)
+{
+    struct buf range;
+    buf_init(&range, 256);
+    (void)!conf_range_text(row, &range); /* for the message alone */
+    (void)err_set(ec, ERR_CONFIG, "'" SPAN_FMT "' is not %s%s%s", SPAN_ARG(span_first(in, 80)),
+                  row->type->what, range.len > 0 ? "; write " : "", buf_cstr(&range));
+    buf_done(&range);
+    return ERR_CONFIG;
+}
+
 static enum err in_range(const struct conf_row *row, uint64_t v, struct span text, struct errctx *ec)
 {
     struct buf range;
@@ -154,8 +165,7 @@ static enum err set_number(const struct conf_row *row, struct span in, void *fie
     else
         ok = conf_parse_ms(in, &v);
     if (!ok)
-        return err_set(ec, ERR_CONFIG, "'" SPAN_FMT "' is not %s", SPAN_ARG(span_first(in, 80)),
-                       row->type->what);
+        return not_a_number(row, in, ec);
     enum err e = in_range(row, v, in, ec);
     if (e == ERR_OK)
         *(uint64_t *)field = v;

@@ -9,6 +9,7 @@ struct anchor {
 };
 struct builder {
     yaml_parser_t parser;
+    struct span text;
     struct arena *mem;
     struct yaml_node *root;
     struct yaml_node *open[YAML_DEPTH_MAX]; /* containers not yet ended */
@@ -49,7 +50,7 @@ static enum err attach(struct builder *b, struct yaml_node *n)
     }
     struct yaml_node *parent = b->open[b->depth - 1];
     if (parent->kind == YAML_MAPPING && parent->count % 2 == 0 && n->kind != YAML_SCALAR)
-        return err_set(b->ec, ERR_PARSE, "a key must be a plain word");
+        return err_set(b->ec, ERR_PARSE, "a key must be a plain word; write 'key: value'");
     return yaml_append(b->mem, parent, n);
 }
 
@@ -58,7 +59,7 @@ static enum err remember(struct builder *b, const yaml_char_t *anchor, struct ya
     if (anchor == NULL)
         return ERR_OK;
     if (b->nanchors == YAML_ANCHORS_MAX)
-        return err_set(b->ec, ERR_TOOBIG, "more than %d anchors", YAML_ANCHORS_MAX);
+        return err_set(b->ec, ERR_TOOBIG, "more than %d anchors; write the values out", YAML_ANCHORS_MAX);
     char *name = arena_dup(b->mem, span_cstr((const char *)anchor));
     if (name == NULL)
         return ERR_NOMEM;
@@ -73,7 +74,8 @@ static enum err add_node(struct builder *b, enum yaml_kind kind, const yaml_char
         return err_set(b->ec, ERR_PARSE, "tag '%s' is not supported; write the plain value",
                        (const char *)tag);
     if (++b->nodes > YAML_NODES_MAX)
-        return err_set(b->ec, ERR_TOOBIG, "more than %d values", YAML_NODES_MAX);
+        return err_set(b->ec, ERR_TOOBIG, "more than %d values; leave out what is not needed",
+                       YAML_NODES_MAX);
     struct yaml_node *n = arena_alloc(b->mem, sizeof *n);
     if (n == NULL)
         return ERR_NOMEM;
@@ -108,7 +110,8 @@ static enum err open_container(struct builder *b, enum yaml_kind kind, const yam
 {
     struct yaml_node *n = NULL;
     if (b->depth == YAML_DEPTH_MAX)
-        return err_set(b->ec, ERR_TOOBIG, "nested deeper than %d levels", YAML_DEPTH_MAX);
+        return err_set(b->ec, ERR_TOOBIG, "nested deeper than %d levels; no setting is: close a bracket",
+                       YAML_DEPTH_MAX);
     enum err e = add_node(b, kind, anchor, tag, &n);
     if (e == ERR_OK)
         b->open[b->depth++] = n;
@@ -123,10 +126,11 @@ static enum err add_alias(struct builder *b, const char *name)
         if (strcmp(b->anchors[i - 1].name, name) == 0)
             n = b->anchors[i - 1].node;
     if (n == NULL)
-        return err_set(b->ec, ERR_PARSE, "no anchor '&%s' before this alias", name);
+        return err_set(b->ec, ERR_PARSE, "no anchor '&%s' before this alias; write the value out", name);
     for (size_t i = 0; i < b->depth; i++)
         if (b->open[i] == n)
-            return err_set(b->ec, ERR_PARSE, "alias '*%s' stands inside its own anchor", name);
+            return err_set(b->ec, ERR_PARSE, "alias '*%s' stands inside its own anchor; write the value out",
+                           name);
     return attach(b, n);
 }
 
@@ -162,18 +166,67 @@ static enum err take_event(struct builder *b, const yaml_event_t *ev, bool *ret_
     return ERR_OK;
 }
 
+/* What the library says, and what people do about it; the first that fits. */
+static const char *advice_for(const char *problem, bool reader, bool tab)
+{
+    static const struct {
+        const char *problem, *advice;
+    } known[] = {
+        {"control characters", "remove the character"},
+        {"mapping values are not allowed",
+         "indent like the lines around it, and quote a value that holds ': '"},
+        {"cannot start any token", "quote a value that begins with one of @ ` %"},
+        {"could not find expected ':'", "write 'key: value'"},
+        {"did not find expected key", "indent it like the keys around it"},
+        {"did not find expected '-' indicator", "indent it like the items around it"},
+        {"did not find expected ','", "close the bracket that was opened before, or put a comma"},
+        {"unexpected end of stream", "close the quote or the bracket that was opened before"},
+        {"directive", "leave the line out"},
+        {"incompatible YAML document", "leave the line out"},
+    };
+    if (tab)
+        return "this is a tab: indent with blanks";
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (strstr(problem, known[i].problem) != NULL)
+            return known[i].advice;
+    return reader ? "save the file as UTF-8" : "look at its quotes, brackets and indentation";
+}
+
+static unsigned line_at(struct span text, size_t offset)
+{
+    unsigned line = 1;
+    for (size_t i = 0; i < offset && i < text.len; i++)
+        line += text.ptr[i] == '\n';
+    return line;
+}
+
+/* Columns count characters; a tab that matters has only blanks before it. */
+static bool is_tab(struct span text, const yaml_mark_t *at)
+{
+    struct span line = SPAN("");
+    for (size_t i = 0; i <= at->line && text.len > 0; i++)
+        (void)span_cut(text, '\n', &line, &text);
+    return at->column < line.len && line.ptr[at->column] == '\t';
+}
+
 static enum err syntax_error(struct builder *b)
 {
     const yaml_parser_t *p = &b->parser;
     if (p->error == YAML_MEMORY_ERROR)
         return ERR_NOMEM;
     bool reader = p->error == YAML_READER_ERROR; /* knows bytes, not lines */
-    b->line = reader ? 0 : (unsigned)p->problem_mark.line + 1;
     const char *problem = p->problem == NULL ? "malformed" : p->problem;
+    b->line = reader ? line_at(b->text, p->problem_offset) : (unsigned)p->problem_mark.line + 1;
     if (reader)
-        return err_set(b->ec, ERR_PARSE, "%s at byte %zu", problem, p->problem_offset);
-    return err_set(b->ec, ERR_PARSE, "%s%s%s", problem, p->context == NULL ? "" : " ",
-                   p->context == NULL ? "" : p->context);
+        return err_set(b->ec, ERR_PARSE, "%s at byte %zu; %s", problem, p->problem_offset,
+                       advice_for(problem, true, false));
+    char context[96] = "";
+    if (p->context != NULL && p->context_mark.line + 1 < b->line)
+        (void)snprintf(context, sizeof context, " %s of line %zu", p->context, p->context_mark.line + 1);
+    else if (p->context != NULL)
+        (void)snprintf(context, sizeof context, " %s", p->context);
+    return err_set(b->ec, ERR_PARSE, "%s%s; %s", problem, context,
+                   advice_for(problem, false, is_tab(b->text, &p->problem_mark)));
 }
 
 static enum err build(struct builder *b)
@@ -195,8 +248,8 @@ enum err yaml_parse(struct span text, struct arena *mem, struct yaml_node **ret,
 {
     *ret_line = 0;
     if (text.len > YAML_BYTES_MAX)
-        return err_set(ec, ERR_TOOBIG, "larger than %d bytes", YAML_BYTES_MAX);
-    struct builder b = {.mem = mem, .ec = ec};
+        return err_set(ec, ERR_TOOBIG, "larger than %d bytes; leave out what is not needed", YAML_BYTES_MAX);
+    struct builder b = {.text = text, .mem = mem, .ec = ec};
     if (yaml_parser_initialize(&b.parser) == 0)
         return ERR_NOMEM;
     yaml_parser_set_input_string(&b.parser, (const unsigned char *)text.ptr, text.len);

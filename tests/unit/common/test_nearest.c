@@ -5,7 +5,7 @@
 
 static void test_nearest__finds_the_slip(void **state)
 {
-    static const char *const words[] = {"listen", "hostname", "max_hops", "max_errors", "tls", "url"};
+    static const char *const words[] = {"listen", "hostname", "max_hops", "max_errors", "tls", "url", "password_file"};
     static const struct {
         const char *typed, *want;
     } cases[] = {
@@ -19,11 +19,14 @@ static void test_nearest__finds_the_slip(void **state)
         {"xyz", NULL},
         {"", NULL},
         {"relay_from", NULL},
-        {"tls_key", NULL},
+        {"tls_key", "tls"},
+        {"password", "password_file"},
+        {"p", NULL},
+        {"passwords", NULL},
     };
     (void)state;
     CHECK_EACH (cases, c) {
-        const char *got = nearest_of(span_cstr(c->typed), words, sizeof words / sizeof *words);
+        const char *got = nearest_of(span_cstr(c->typed), words, ARRAY_LEN(words));
         if (c->want == NULL)
             assert_null(got);
         else
@@ -32,7 +35,7 @@ static void test_nearest__finds_the_slip(void **state)
     char lengthy[70] = {0};
     for (size_t i = 0; i < sizeof lengthy - 1; i++)
         lengthy[i] = 'x';
-    assert_null(nearest_of(span_cstr(lengthy), words, 6));
+    assert_null(nearest_of(span_cstr(lengthy), words, ARRAY_LEN(words)));
 }
 
 int main(void)

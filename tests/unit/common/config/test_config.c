@@ -265,6 +265,90 @@ static void test_config__load_tells_missing_from_bad(void **state)
     buf_done(&problems);
 }
 
+/* Not even YAML: the line, what is wrong there, and what to do about it. */
+static void test_config__what_is_no_yaml(void **state)
+{
+    static const struct {
+        struct span text;
+        const char *problem;
+    } cases[] = {
+        {SPAN_INIT("a: 1\nb: \"x\0y\"\n"),
+         "t:2: not usable YAML: control characters are not allowed at byte 10; remove the character"},
+        {SPAN_INIT("\0"),
+         "t:1: not usable YAML: control characters are not allowed at byte 0; remove the character"},
+        {SPAN_INIT("a: 1\n# \x1b[31m\n"),
+         "t:2: not usable YAML: control characters are not allowed at byte 7; remove the character"},
+        {SPAN_INIT("a: 1\n# ok\nb: \xff\n"),
+         "t:3: not usable YAML: invalid leading UTF-8 octet at byte 13; save the file as UTF-8"},
+        {SPAN_INIT("# caf\xe9 \n"),
+         "t:1: not usable YAML: invalid trailing UTF-8 octet at byte 6; save the file as UTF-8"},
+        {SPAN_INIT("a: \xc3"),
+         "t:1: not usable YAML: incomplete UTF-8 octet sequence at byte 3; save the file as UTF-8"},
+        {SPAN_INIT("a: \xed\xa0\x80\n"),
+         "t:1: not usable YAML: invalid Unicode character at byte 3; save the file as UTF-8"},
+        {SPAN_INIT("\x1f\x8b\x08"),
+         "t:1: not usable YAML: control characters are not allowed at byte 0; remove the character"},
+        {SPAN_INIT("redis:\n\turl: embedded\n"),
+         "t:2: not usable YAML: found character that cannot start any token while scanning for the next "
+         "token; this is a tab: indent with blanks"},
+        {SPAN_INIT("redis:\n  url: embedded\n\tx: y\n"),
+         "t:3: not usable YAML: found a tab character that violates indentation while scanning a plain "
+         "scalar of line 2; this is a tab: indent with blanks"},
+        {SPAN_INIT("# \xc3\xa4\xc3\xa4\nx:\n-\ty: 1\n"),
+         "t:3: not usable YAML: found character that cannot start any token while scanning for the next "
+         "token; this is a tab: indent with blanks"},
+        {SPAN_INIT("a: @x\n"), "t:1: not usable YAML: found character that cannot start any token while "
+                               "scanning for the next token; quote a value that begins with one of @ ` %"},
+        {SPAN_INIT("a: \"x\nb: y\n"),
+         "t:3: not usable YAML: found unexpected end of stream while scanning a quoted scalar of line 1; "
+         "close the quote or the bracket that was opened before"},
+        {SPAN_INIT("a: {x: 1\nb: y\n"),
+         "t:2: not usable YAML: did not find expected ',' or '}' while parsing a flow mapping of line 1; "
+         "close the bracket that was opened before, or put a comma"},
+        {SPAN_INIT("a: [x, y}\n"), "t:1: not usable YAML: did not find expected ',' or ']' while parsing a "
+                                   "flow sequence; close the bracket that was opened before, or put a comma"},
+        {SPAN_INIT("a:\n  b: 1\n c: 2\n"), "t:3: not usable YAML: did not find expected key while parsing a "
+                                           "block mapping of line 1; indent it like the keys around it"},
+        {SPAN_INIT("a: 1\n  b: 2\n"), "t:2: not usable YAML: mapping values are not allowed in this context; "
+                                      "indent like the lines around it, and quote a value that holds ': '"},
+        {SPAN_INIT("a: b: c\n"), "t:1: not usable YAML: mapping values are not allowed in this context; "
+                                 "indent like the lines around it, and quote a value that holds ': '"},
+        {SPAN_INIT("a: 1\nb c\n"), "t:3: not usable YAML: could not find expected ':' while scanning a "
+                                   "simple key of line 2; write 'key: value'"},
+        {SPAN_INIT("%YAML 2.0\n---\na: 1\n"),
+         "t:1: not usable YAML: found incompatible YAML document; leave the line out"},
+        {SPAN_INIT("%FOO\n---\na: 1\n"),
+         "t:1: not usable YAML: found unknown directive name while scanning a directive; leave the line out"},
+        {SPAN_INIT("a: \"\\q\"\n"), "t:1: not usable YAML: found unknown escape character while parsing a "
+                                    "quoted scalar; look at its quotes, brackets and indentation"},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct config *config = NULL;
+        struct errctx ec = {{0}};
+        assert_int_equal(config_parse(c->text, "t", "/base", NULL, &config, NULL, &ec), ERR_CONFIG);
+        assert_string_equal(ec.msg, c->problem);
+    }
+}
+
+/* What other systems write is the same YAML. */
+static void test_config__other_line_ends_and_encodings(void **state)
+{
+    static const struct span texts[] = {
+        SPAN_INIT("\xef\xbb\xbforganization: x\n"), SPAN_INIT("organization: x\r\nlog: {level: warn}\r\n"),
+        SPAN_INIT("organization: x\rlog: {level: warn}"), SPAN_INIT("{\"organization\": \"x\"}"),
+        SPAN_INIT("\xff\xfeo\0r\0g\0a\0n\0i\0z\0a\0t\0i\0o\0n\0:\0 \0x\0\n\0")};
+    (void)state;
+    CHECK_EACH (texts, t) {
+        struct config *c = NULL;
+        struct errctx ec = {{0}};
+        if (config_parse(*t, "t", "/base", NULL, &c, NULL, &ec) != ERR_OK)
+            fail_msg("%s", ec.msg);
+        assert_string_equal(config_root(c)->organization, "x");
+        config_unref(c);
+    }
+}
+
 /* What is bounded, at its bound. */
 
 static enum err parse_text(const struct buf *b, char *why)
@@ -364,6 +448,8 @@ int main(void)
         cmocka_unit_test(test_config__an_empty_file_is_all_defaults),
         cmocka_unit_test(test_config__values_are_normalized), cmocka_unit_test(test_config__environment_wins),
         cmocka_unit_test(test_config__secrets_come_from_files),
+        cmocka_unit_test(test_config__what_is_no_yaml),
+        cmocka_unit_test(test_config__other_line_ends_and_encodings),
         cmocka_unit_test(test_config__load_tells_missing_from_bad),
         cmocka_unit_test(test_config__depth_is_bounded), cmocka_unit_test(test_config__anchors_are_bounded),
         cmocka_unit_test(test_config__aliases_cannot_multiply),
