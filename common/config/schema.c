@@ -6,10 +6,25 @@
 
 /* --- rows ---------------------------------------------------------------------------------------- */
 
+/* "type", one or more of JSON's. What has a default may be written without a value, which is null to YAML. */
+static void put_type(struct json_writer *j, const struct conf_row *row, const char *types)
+{
+    jw_member(j, "type");
+    jw_put(j, SPAN("["));
+    jw_put(j, span_cstr(types));
+    jw_put(j, row->def == NULL ? SPAN("]") : SPAN(", \"null\"]"));
+}
+
 /* An empty text is the way to leave an optional value out, whatever its pattern. */
 static void text_schema(struct json_writer *j, const struct conf_row *row)
 {
-    jw_text(j, "type", "string");
+    bool durability = row->type == &conf_type_DURABILITY; /* "replicas: 1" without quotes is a mapping */
+    put_type(j, row, durability ? "\"string\", \"object\"" : "\"string\"");
+    if (durability) {
+        jw_raw(j, "properties", "{\"replicas\": {\"type\": [\"integer\", \"string\"]}}");
+        jw_raw(j, "required", "[\"replicas\"]");
+        jw_raw(j, "additionalProperties", "false");
+    }
     jw_number(j, "minLength", row->lo);
     jw_number(j, "maxLength", row->hi);
     if (row->type->pattern != NULL)
@@ -18,7 +33,7 @@ static void text_schema(struct json_writer *j, const struct conf_row *row)
 
 static void list_schema(struct json_writer *j, const struct conf_row *row)
 {
-    jw_raw(j, "type", "[\"array\", \"string\"]");
+    put_type(j, row, "\"array\", \"string\"");
     jw_number(j, "minItems", row->lo);
     jw_number(j, "maxItems", row->hi);
     jw_member(j, "items");
@@ -32,7 +47,7 @@ static void list_schema(struct json_writer *j, const struct conf_row *row)
 static void number_schema(struct json_writer *j, const struct conf_row *row)
 {
     enum conf_shape shape = row->type->shape;
-    jw_raw(j, "type", shape == SHAPE_NUMBER ? "\"integer\"" : "[\"string\", \"integer\"]");
+    put_type(j, row, shape == SHAPE_NUMBER ? "\"integer\"" : "\"string\", \"integer\"");
     if (row->type->pattern != NULL)
         jw_text(j, "pattern", row->type->pattern);
     jw_number(j, "minimum", shape == SHAPE_MS ? 0 : row->lo);
@@ -57,7 +72,7 @@ static void enum_schema(struct json_writer *j, const struct conf_row *row)
             jw_put(j, word);
         }
     }
-    jw_put(j, SPAN("]"));
+    jw_put(j, row->def == NULL ? SPAN("]") : SPAN(", null]"));
 }
 
 static void value_schema(struct json_writer *j, const struct conf_row *row)
@@ -72,7 +87,7 @@ static void value_schema(struct json_writer *j, const struct conf_row *row)
         number_schema(j, row);
         return;
     case SHAPE_BOOL:
-        jw_text(j, "type", "boolean");
+        put_type(j, row, "\"boolean\"");
         return;
     case SHAPE_TEXTS:
     case SHAPE_NETS:
@@ -121,18 +136,10 @@ static void row_schema(struct json_writer *j, const struct conf_row *row)
     jw_close(j);
 }
 
-static void section_schema(struct json_writer *j, const struct conf_section *s)
+/* Keys without a default; false: there is none. */
+static bool put_required(struct json_writer *j, const struct conf_row *rows, size_t nrows)
 {
-    size_t nrows;
     bool any = false;
-    const struct conf_row *rows = s->rows(&nrows);
-    jw_raw(j, "type", "[\"object\", \"null\"]");
-    jw_raw(j, "additionalProperties", "false");
-    jw_member(j, "properties");
-    jw_open(j);
-    for (size_t i = 0; i < nrows; i++)
-        row_schema(j, &rows[i]);
-    jw_close(j);
     for (size_t i = 0; i < nrows; i++) {
         if (rows[i].kind != ROW_VALUE || rows[i].def != NULL)
             continue;
@@ -144,6 +151,21 @@ static void section_schema(struct json_writer *j, const struct conf_section *s)
     }
     if (any)
         jw_put(j, SPAN("]"));
+    return any;
+}
+
+static void section_schema(struct json_writer *j, const struct conf_section *s)
+{
+    size_t nrows;
+    const struct conf_row *rows = s->rows(&nrows);
+    bool required = put_required(j, rows, nrows);
+    jw_raw(j, "type", required ? "\"object\"" : "[\"object\", \"null\"]");
+    jw_raw(j, "additionalProperties", "false");
+    jw_member(j, "properties");
+    jw_open(j);
+    for (size_t i = 0; i < nrows; i++)
+        row_schema(j, &rows[i]);
+    jw_close(j);
 }
 
 enum err config_schema(struct buf *out)

@@ -517,51 +517,6 @@ def test_completion_in_bash(box):
         assert set(done.stdout.decode().split()) == expected, (words, done.stdout)
 
 
-SAMPLE = """\
-organization: example
-routing_group: {name: hq}
-redis: {url: embedded, durability: fsync}      # or unix:///path, redis://h:6379/0, rediss://…, redis-sentinel://h1:26379,h2/mymaster, redis-cluster://h1,h2
-data_dir: ./var
-virtual_servers:
-  - name: default
-    listen: ["127.0.0.1:2525"]                  # and "tls://127.0.0.1:2465" for TLS from the first byte
-    hostname: mx.example.org
-    # tls: {certificate: /path/fullchain.pem, key: /path/key.pem}   (reloaded when the files change)
-    relay_from: ["127.0.0.0/8"]
-    max_message_size: 50M
-delivery:
-  max_connections: 1000
-  max_connections_per_domain: 100
-  messages_per_connection: 20
-  retry: {glitch: [60s, 60s, 60s], schedule: [10m, 10m, 10m, 15m], expire: 2d, delay_notice: 12h}
-local_domains:
-  - {domain: example.org, deliver: "maildir:./var/mail/%d/%u"}     # or lmtp://host:port, lmtp:unix:/path
-connectors:
-  - name: lab
-    type: smtp
-    address_spaces: [{space: "*.lab.example", cost: 1}]
-    smart_hosts: ["127.0.0.1:2526"]
-    allow_relay: true                           # anybody may send to this connector's address spaces
-  - {name: internet, type: smtp, address_spaces: [{space: "*", cost: 10}], deliver: dns}
-resolver: {servers: []}                         # empty: the system's; e.g. ["127.0.0.1@5353"]
-"""
-
-
-def test_the_sample_works_as_it_stands(box):
-    """The documented file, not a byte changed: mail for its local domain arrives. Addresses come from the environment."""
-    assert SAMPLE in (ROOT / "deploy" / "bridgehead.yaml").read_text()
-    bridgehead = Bridgehead(box)
-    bridgehead.file.write_text(SAMPLE)
-    bridgehead.process.env = dict(os.environ)
-    for part, address in (("VIRTUAL_SERVERS_0_LISTEN", bridgehead.smtp), ("NODE_HTTP", bridgehead.http["node"]),
-                          ("WORKER_HTTP", bridgehead.http["worker"]), ("ROUTER_HTTP", bridgehead.http["router"])):
-        bridgehead.process.env[f"BRIDGEHEAD_{part}"] = "{}:{}".format(*address)
-    box.add(bridgehead)
-    bridgehead.send("b@example.org", TEXT)
-    new = bridgehead.dir / "var" / "mail" / "example.org" / "b" / "new"
-    wait_for(lambda: bridgehead.process.tail(), lambda: new.exists() and list(new.iterdir()))
-
-
 def test_metrics_and_health(box):
     """/metrics counts what happened; health pages answer."""
     sink = box.add(Sink(box))

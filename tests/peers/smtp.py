@@ -19,8 +19,8 @@ class Reply:
 class Client:
     """A session; ends with the `with` block. Replies are checked where a code is expected."""
 
-    def __init__(self, address, tls=None, greeting=220, timeout=30):
-        self.socket = socket.create_connection(address, timeout=timeout)
+    def __init__(self, address, tls=None, greeting=220, timeout=30, source=None):
+        self.socket = socket.create_connection(address, timeout=timeout, source_address=source and (source, 0))
         self.buffer = b""
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname="mx.example.org")
