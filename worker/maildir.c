@@ -125,16 +125,33 @@ enum err maildir_append(struct maildir_file *f, struct span bytes, struct errctx
     return ERR_OK;
 }
 
+/* A mailbox may have tmp and lack new: another delivery made one durable and failed at the other, or somebody
+ * removed it. */
+static enum err move(const char *dir, const char *tmp, const char *final, struct errctx *ec)
+{
+    enum err e = ERR_OK;
+    int rc = rename(tmp, final);
+
+    if (rc != 0 && errno == ENOENT) {
+        e = make_maildir(dir, ec);
+        if (e == ERR_OK)
+            rc = rename(tmp, final);
+    }
+    return e == ERR_OK && rc != 0 ? failed(ec, "rename", tmp) : e;
+}
+
 enum err maildir_commit(struct maildir_file *f, struct errctx *ec)
 {
+    enum err e;
     char tmp[4096], final[4096], new_dir[4096];
 
     if (path_of(f, false, tmp, sizeof tmp) != ERR_OK || path_of(f, true, final, sizeof final) != ERR_OK)
         return err_set(ec, ERR_TOOBIG, "path too long: %s", f->dir);
     if (fsync(f->fd) != 0)
         return failed(ec, "fsync", tmp);
-    if (rename(tmp, final) != 0)
-        return failed(ec, "rename", tmp);
+    e = move(f->dir, tmp, final, ec);
+    if (e != ERR_OK)
+        return e;
     /* From here on the message is visible; if the directory cannot be synced it is delivered again,
      * over the same name. */
     (void)close(f->fd);

@@ -82,6 +82,21 @@ static void test_maildir__a_repeated_delivery_replaces_the_first(void **state)
     assert_int_equal(st.st_mode & 0777, 0700);
 }
 
+static void test_maildir__a_mailbox_without_new_gets_it(void **state)
+{
+    char path[256], text[64];
+
+    (void)state;
+    deliver("1", "one", 1);
+    (void)snprintf(path, sizeof path, "%s/new/1", box);
+    assert_int_equal(unlink(path), 0);
+    (void)snprintf(path, sizeof path, "%s/new", box);
+    assert_int_equal(rmdir(path), 0);
+    deliver("2", "two", 2);
+    content_of("2", text, sizeof text);
+    assert_string_equal(text, "two");
+}
+
 static void test_maildir__what_is_given_up_leaves_nothing(void **state)
 {
     struct maildir_file f = {0};
@@ -141,6 +156,7 @@ int main(void)
     return CHECK_RUN(
         cmocka_unit_test_setup_teardown(test_maildir__a_repeated_delivery_replaces_the_first, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_maildir__a_mailbox_without_new_gets_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_maildir__what_is_given_up_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_maildir__errors_say_what_and_where, setup, teardown),
         cmocka_unit_test_setup_teardown(test_maildir__does_not_follow_links_of_others, setup, teardown),
