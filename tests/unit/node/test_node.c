@@ -658,8 +658,17 @@ static void test_node__a_session_that_hears_nothing_is_bounded(void **state)
     stage_done(&st);
 }
 
+/* Blocks that glibc keeps for each thread after free() would count as held. */
+static void without_free_lists(void)
+{
+    if (__sanitizer_get_current_allocated_bytes == NULL && getenv("GLIBC_TUNABLES") == NULL &&
+        setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1) == 0)
+        (void)execl("/proc/self/exe", "test_node", (char *)NULL);
+}
+
 int main(void)
 {
+    without_free_lists();
     return CHECK_RUN(cmocka_unit_test(test_node__takes_mail_on_all_loops),
                      cmocka_unit_test(test_node__limits_are_exact_over_all_loops),
                      cmocka_unit_test(test_node__an_early_talker_is_shown_the_door),
