@@ -5,7 +5,8 @@
 
 static void test_nearest__finds_the_slip(void **state)
 {
-    static const char *const words[] = {"listen", "hostname", "max_hops", "max_errors", "tls", "url", "password_file"};
+    static const char *const words[] = {"listen", "hostname", "max_hops",     "max_errors",
+                                        "tls",    "url",      "password_file"};
     static const struct {
         const char *typed, *want;
     } cases[] = {
