@@ -30,7 +30,7 @@ static SSL_CTX *tls;
 static struct client clients[SESSIONS_MAX];
 static struct rng rng;
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
     (void)fprintf(stderr, "memory_client: %s: %s\n", what, strerror(errno));
     _exit(1);
