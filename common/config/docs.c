@@ -73,7 +73,7 @@ static enum err add_row(const struct conf_row *row, struct buf *out)
     if (e == ERR_OK && row->kind == ROW_VALUE)
         e = conf_range_text(row, out);
     if (e == ERR_OK)
-        e = buf_addf(out, " | %s | ", row->when == CONF_WHEN_RELOAD ? "reload" : "restart");
+        e = buf_addf(out, " | %s | ", conf_when_text(row->when));
     if (e == ERR_OK)
         e = add_cell(out, span_cstr(row->help));
     return e == ERR_OK ? buf_add(out, SPAN(" |\n")) : e;

@@ -131,7 +131,7 @@ static void row_schema(struct json_writer *j, const struct conf_row *row)
         else
             value_schema(j, row);
         default_member(j, row);
-        jw_text(j, "x-applies-on", row->when == CONF_WHEN_RELOAD ? "reload" : "restart");
+        jw_text(j, "x-applies-on", conf_when_text(row->when));
     }
     jw_close(j);
 }

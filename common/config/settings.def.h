@@ -16,7 +16,8 @@
  *   a number     SIZE (bytes; 50M = 50 * 2^20) MS (500ms 60s 10m 12h 2d 1h30m) UINT BOOL
  *   a list       LISTENS TARGETS RESOLVERS IPS SENDERS PRIORITIES KEYWORDS KEYS NETS MSLIST (durations)
  * min and max bound the number, the bytes, the milliseconds, the length of the text, or the items.
- * WHEN: RELOAD applies on SIGHUP without dropping a connection; RESTART needs a restart. */
+ * WHEN: RELOAD applies on SIGHUP without dropping a connection; RESTART needs a restart; TOGGLE is a text whose
+ * new value is applied, but to set what was empty, or to empty it, needs a restart. */
 #pragma once
 
 #define CONF_MIN  ((uint64_t)60 * 1000)
@@ -33,7 +34,7 @@
 #define CONF_ROUTING_GROUP(V, E, S, L) \
     V(name, NAME, "name", "default", 1, 63, RESTART, "name of this cluster in the organization") \
     V(organization_key, KEY, "organization_key", "", 0, 64, RESTART, "public key of the organization, which certifies the groups' keys") \
-    V(key_file, PATH, "key_file", "", 0, 4096, RELOAD, "secret key of this group with its certificate, made by `bridgehead keys`; empty: no routing daemon") \
+    V(key_file, PATH, "key_file", "", 0, 4096, TOGGLE, "secret key of this group with its certificate, made by `bridgehead keys`; empty: no routing daemon") \
     V(transport_key_file, PATH, "transport_key_file", "", 0, 4096, RELOAD, "secret key that connections between routers are encrypted with") \
     L(neighbours, neighbour, "neighbours", 1024, "routing groups to exchange link state with") \
     V(fall_back, BOOL, "fall_back", "true", 0, 0, RELOAD, "when every connector of the most specific address space is down, use the next more general one; no: wait") \
@@ -129,7 +130,7 @@
     S(retry, retry, "retry", "when to try again") \
     S(timeouts, client_timeouts, "timeouts", "how long a server may keep silent") \
     S(dsn, dsn, "dsn", "delivery status notifications") \
-    V(grace_ms, MS, "grace", "25s", 0, CONF_HOUR, RELOAD, "after SIGTERM: how long to finish what is in flight")
+    V(grace_ms, MS, "grace", "25s", 0, CONF_HOUR, RESTART, "after SIGTERM: how long to finish what is in flight")
 
 #define CONF_LOCAL_DOMAIN(V, E, S, L) \
     V(domain, DOMAIN, "domain", NULL, 1, 255, RELOAD, "recipient domain delivered here") \
@@ -172,7 +173,7 @@
     V(threads, UINT, "threads", "0", 0, 256, RESTART, "event loops; 0: one per processor") \
     V(memory_limit, SIZE, "memory_limit", "512M", 16 * CONF_MIB, UINT64_MAX, RELOAD, "bodies in flight; above it clients get 452") \
     V(http, ENDPOINT, "http", "127.0.0.1:9525", 0, 255, RESTART, "metrics and health; empty: off") \
-    V(grace_ms, MS, "grace", "25s", 0, CONF_HOUR, RELOAD, "after SIGTERM: how long sessions may finish")
+    V(grace_ms, MS, "grace", "25s", 0, CONF_HOUR, RESTART, "after SIGTERM: how long sessions may finish")
 
 #define CONF_WORKER(V, E, S, L) \
     V(lease_ms, MS, "lease", "30s", 1000, CONF_HOUR, RESTART, "how long a silent worker keeps its claims") \

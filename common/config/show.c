@@ -103,11 +103,16 @@ static enum err diff_key(struct diff *d, const struct conf_path *path)
     return e;
 }
 
+static bool is_empty(const char *field)
+{
+    return (*(char *const *)(const void *)field)[0] == '\0';
+}
+
 static enum err diff_value(struct diff *d, const struct conf_row *row, const char *a, const char *b,
                            const struct conf_path *path)
 {
     enum err e;
-    if (row->when == CONF_WHEN_RELOAD)
+    if (row->when == CONF_WHEN_RELOAD || (row->when == CONF_WHEN_TOGGLE && is_empty(a) == is_empty(b)))
         return ERR_OK;
     if (row->kind == ROW_ENUM)
         return memcmp(a, b, sizeof(int)) == 0 ? ERR_OK : diff_key(d, path);
@@ -127,7 +132,7 @@ static bool any_restart(const struct conf_section *s)
     const struct conf_row *rows = s->rows(&nrows);
     for (size_t i = 0; i < nrows; i++) {
         bool value = rows[i].kind == ROW_VALUE || rows[i].kind == ROW_ENUM;
-        if (value ? rows[i].when == CONF_WHEN_RESTART : any_restart(rows[i].sub))
+        if (value ? rows[i].when != CONF_WHEN_RELOAD : any_restart(rows[i].sub))
             return true;
     }
     return false;

@@ -36,6 +36,12 @@ CONF_SECTIONS(SECTION_)
 _Static_assert(sizeof(struct conf_list) == sizeof(((struct conf_root *)NULL)->connectors), "list layout");
 _Static_assert(sizeof(struct conf_list) == sizeof(struct conf_strs), "list layout");
 
+const char *conf_when_text(enum conf_when when)
+{
+    static const char *const texts[] = {"reload", "restart", "reload; set or emptied: restart"};
+    return texts[when];
+}
+
 bool conf_word(const char *words, size_t i, struct span *ret)
 {
     struct span rest = span_cstr(words), word;

@@ -26,7 +26,8 @@ struct conf_type {
     const char *pattern;  /* regular expression of the JSON schema, or NULL */
 };
 
-enum conf_when { CONF_WHEN_RELOAD, CONF_WHEN_RESTART };
+enum conf_when { CONF_WHEN_RELOAD, CONF_WHEN_RESTART, CONF_WHEN_TOGGLE };
+const char *conf_when_text(enum conf_when when); /* for people */
 enum conf_row_kind { ROW_VALUE, ROW_ENUM, ROW_SECTION, ROW_LIST };
 struct conf_section;
 struct conf_row {

@@ -101,6 +101,9 @@ static void test_show__masks_secrets(void **state)
     (void)unlink(path);
 }
 
+#define KEYED(file)                                                                                          \
+    "routing_group: {key_file: " file                                                                        \
+    ", organization_key: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}"
 static void test_restart__names_the_keys(void **state)
 {
     static const struct {
@@ -111,6 +114,9 @@ static void test_restart__names_the_keys(void **state)
         {"", "log: {level: debug}", ""},
         {"", "log: {format: json}", "log.format\n"},
         {"", "redis: {url: 'redis://h'}\norganization: x", "organization\nredis.url\n"},
+        {"", "node: {grace: 1s}\ndelivery: {grace: 1s}", "delivery.grace\nnode.grace\n"},
+        {KEYED("a"), KEYED("b"), ""},
+        {"", KEYED("b"), "routing_group.organization_key\nrouting_group.key_file\n"},
         {"", "connectors: [{name: c, address_spaces: [{space: '*'}]}]", ""},
         {"virtual_servers: [{name: a}]", "virtual_servers: [{name: a, listen: '127.0.0.1:1'}]",
          "virtual_servers[0].listen\n"},
@@ -132,8 +138,8 @@ static void test_restart__names_the_keys(void **state)
     }
 }
 
-/* Follows "a.b[].c" through the table. */
-static bool key_exists(const struct conf_section *s, struct span path)
+/* Follows "a.b[].c" through the table; NULL: there is no such key. */
+static const struct conf_row *find_row(const struct conf_section *s, struct span path)
 {
     struct span key, rest;
     size_t nrows;
@@ -146,10 +152,10 @@ static bool key_exists(const struct conf_section *s, struct span path)
         if (!span_eq(span_cstr(rows[i].key), key))
             continue;
         if (!more)
-            return true;
-        return rows[i].sub != NULL && list == (rows[i].kind == ROW_LIST) && key_exists(rows[i].sub, rest);
+            return &rows[i];
+        return rows[i].sub != NULL && list == (rows[i].kind == ROW_LIST) ? find_row(rows[i].sub, rest) : NULL;
     }
-    return false;
+    return NULL;
 }
 
 static void test_exchange__names_existing_keys_or_says_why_not(void **state)
@@ -157,10 +163,73 @@ static void test_exchange__names_existing_keys_or_says_why_not(void **state)
     (void)state;
     for (size_t i = 0; i < exchange_setting_count; i++) {
         const struct exchange_setting *x = &exchange_settings[i];
-        if (x->key != NULL && !key_exists(&conf_section_root, span_cstr(x->key)))
+        if (x->key != NULL && find_row(&conf_section_root, span_cstr(x->key)) == NULL)
             fail_msg("%s: no key '%s'", x->setting, x->key);
         if (x->key == NULL && x->note[0] == '\0')
             fail_msg("%s: neither a key nor a reason", x->setting);
+    }
+}
+
+/* Every key of such a server is in the table, and the default is the same where the key says the same. */
+static void test_exchange__knows_every_key_and_keeps_its_default(void **state)
+{
+    static const struct {
+        const char *metabase,
+            *def; /* NULL: there is no such number here, or another one, and the note says why */
+    } known[] = {
+        {"ServerBindings", NULL},
+        {"SecureBindings", NULL},
+        {"AuthFlags", NULL},
+        {"MaxConnections", NULL},
+        {"LogType", "false"},
+        {"AccessSSLFlags", "false"},
+        {"ServerAutoStart", NULL},
+        {"NTAuthenticationProviders", NULL},
+        {"ConnectionTimeout", "10m"},
+        {"MaxOutConnections", "1000"},
+        {"RemoteTimeout", NULL},
+        {"MaxOutConnectionsPerDomain", "100"},
+        {"RemoteSmtpPort", "25"},
+        {"RemoteSmtpSecurePort", NULL},
+        {"HopCount", "30"},
+        {"MaxMessageSize", NULL},
+        {"MaxSessionSize", "0"},
+        {"MaxRecipients", "64000"},
+        {"SmtpLocalNDRExpireMinutes", "2d"},
+        {"SmtpRemoteNDRExpireMinutes", "2d"},
+        {"SmtpLocalDelayExpireMinutes", "12h"},
+        {"SmtpRemoteDelayExpireMinutes", "12h"},
+        {"SmartHost", ""},
+        {"SmartHostType", NULL},
+        {"MaxBatchedMessages", "20"},
+        {"RouteAction", NULL},
+        {"RouteUserName", NULL},
+        {"RoutePassword", NULL},
+        {"SmtpInboundCommandSupportOptions", ""},
+        {"RelayForAuth", NULL},
+        {"EnableReverseDnsLookup", "false"},
+        {"DoMasquerade, MasqueradeDomain", ""},
+        {"BadMailDirectory", NULL},
+        {"SendNdrTo", ""},
+        {"SendBadTo", NULL},
+        {"FullyQualifiedDomainName", ""},
+        {"PickupDirectory", NULL},
+        {"QueueDirectory", NULL},
+        {"SmtpRemoteProgressiveRetry", "10m, 10m, 10m, 15m"},
+        {"RelayIpList", ""},
+    };
+    (void)state;
+    CHECK_EACH (known, k) {
+        const struct exchange_setting *x = NULL;
+        for (size_t i = 0; i < exchange_setting_count && x == NULL; i++)
+            if (strcmp(exchange_settings[i].metabase, k->metabase) == 0)
+                x = &exchange_settings[i];
+        if (x == NULL)
+            fail_msg("%s is missing", k->metabase);
+        else if (k->def != NULL)
+            assert_string_equal(find_row(&conf_section_root, span_cstr(x->key))->def, k->def);
+        else
+            assert_true(x->note[0] != '\0');
     }
 }
 
@@ -205,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_show__is_a_fixed_point), cmocka_unit_test(test_show__json_loads_to_the_same),
         cmocka_unit_test(test_show__masks_secrets), cmocka_unit_test(test_restart__names_the_keys),
         cmocka_unit_test(test_exchange__names_existing_keys_or_says_why_not),
+        cmocka_unit_test(test_exchange__knows_every_key_and_keeps_its_default),
         cmocka_unit_test(test_schema__is_json_and_knows_every_key),
         cmocka_unit_test(test_docs__have_every_section));
 }
