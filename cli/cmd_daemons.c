@@ -1,12 +1,12 @@
 /* cli/cmd_daemons.c — starting the daemons, and telling running ones to read their configuration again. */
 #include "cli/commands.h"
 #include "cli/supervisor.h"
+#include "common/io/reload.h"
 #include "common/log.h"
 #include "node/node.h"
 #include "router/router.h"
 #include "worker/worker.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -47,49 +47,104 @@ int cmd_router(struct cli *cli)
     return conf == NULL ? CLI_CONFIG : router_main(conf, cli->config_path);
 }
 
-/* The pid in data_dir/run/NAME.pid; 0: there is none, or its process has gone. */
-static pid_t running_pid(const char *path)
+/* --- reload -------------------------------------------------------------------------------------- */
+
+enum { RELOAD_WAIT_MS = 10000, RELOAD_LOOK_MS = 20, PATH_BYTES_MAX = 8192 };
+
+/* The start of a small file, as a text; empty: it is not there. */
+static void small_file(const char *path, struct buf *out)
 {
-    char text[32] = "";
-    uint64_t pid = 0;
     FILE *f = fopen(path, "re");
     if (f == NULL)
-        return 0;
-    size_t n = fread(text, 1, sizeof text - 1, f);
+        return;
+    if (buf_reserve(out, RELOAD_TEXT_MAX) == ERR_OK)
+        buf_wrote(out, fread(out->ptr, 1, RELOAD_TEXT_MAX, f));
     (void)fclose(f);
+}
+
+/* The pid in data_dir/run/NAME.pid; 0: there is none, or its process has gone. */
+static pid_t running_pid(const char *data_dir, const char *name)
+{
+    struct buf path, text;
     struct span line, rest;
-    (void)span_cut(span_of(text, n), '\n', &line, &rest);
-    return span_to_u64(line, INT32_MAX, &pid) && pid > 1 && kill((pid_t)pid, 0) == 0 ? (pid_t)pid : 0;
+    uint64_t pid = 0;
+    buf_init(&path, PATH_BYTES_MAX);
+    buf_init(&text, RELOAD_TEXT_MAX + 1);
+    if (buf_addf(&path, "%s/run/%s.pid", data_dir, name) == ERR_OK)
+        small_file(buf_cstr(&path), &text);
+    (void)span_cut(buf_span(&text), '\n', &line, &rest);
+    bool runs = span_to_u64(line, INT32_MAX, &pid) && pid > 1 && kill((pid_t)pid, 0) == 0;
+    buf_done(&path);
+    buf_done(&text);
+    return runs ? (pid_t)pid : 0;
+}
+
+/* One line: what a daemon said it did. */
+static int tell_outcome(const char *name, struct span text)
+{
+    struct span outcome, line;
+    (void)span_cut(text, '\n', &outcome, &text);
+    bool applied = span_eq(outcome, SPAN("applied"));
+    (void)printf("%s: " SPAN_FMT, name, SPAN_ARG(outcome));
+    for (const char *sep = applied ? "; needs a restart: " : ": "; text.len > 0;) {
+        (void)span_cut(text, '\n', &line, &text);
+        if (line.len == 0)
+            continue;
+        (void)printf("%s" SPAN_FMT, sep, SPAN_ARG(line));
+        sep = ", ";
+    }
+    (void)printf(applied ? "\n" : "; what runs stays, see its log\n");
+    return applied ? CLI_OK : CLI_CONFIG;
+}
+
+/* *budget: how long to wait, less what was waited. */
+static int wait_outcome(const char *name, const char *path, ms_t *budget)
+{
+    struct buf text;
+    int code;
+    buf_init(&text, RELOAD_TEXT_MAX + 1);
+    for (small_file(path, &text); text.len == 0 && *budget > 0; small_file(path, &text)) {
+        *budget -= RELOAD_LOOK_MS;
+        (void)usleep(RELOAD_LOOK_MS * 1000);
+    }
+    if (text.len > 0) {
+        code = tell_outcome(name, buf_span(&text));
+    } else {
+        (void)printf("%s: no answer yet; it says in its log what it applied\n", name);
+        code = CLI_FAILED;
+    }
+    buf_done(&text);
+    return code;
 }
 
 int cmd_reload(struct cli *cli)
 {
-    /* `run` passes the signal on to its children; daemons of their own (containers, units) have files too. */
-    static const char *const names[] = {"run", "node", "worker", "router"};
+    static const char *const names[] = {"node", "worker", "router"}; /* `run` passes the signal on to them */
     struct config *conf = cli_config(cli);
-    unsigned told = 0;
+    struct buf paths[ARRAY_LEN(names)];
+    ms_t budget = RELOAD_WAIT_MS;
+    int code = CLI_OK;
     if (conf == NULL)
         return CLI_CONFIG;
+    const char *dir = config_root(conf)->data_dir;
+    pid_t pid = running_pid(dir, "run");
+    if (pid == 0)
+        return cli_fail(cli, CLI_NOTFOUND,
+                        "nothing runs from '%s'; send SIGHUP to daemons that `bridgehead run` did not start",
+                        dir);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        struct buf path;
-        buf_init(&path, 8192);
-        if (buf_addf(&path, "%s/run/%s.pid", config_root(conf)->data_dir, names[i]) != ERR_OK)
-            continue;
-        pid_t pid = running_pid(buf_cstr(&path));
-        buf_done(&path);
-        if (pid == 0)
-            continue;
-        if (kill(pid, SIGHUP) != 0)
-            return cli_fail(cli, CLI_FAILED, "cannot signal %s, pid %ld: %s", names[i], (long)pid,
-                            strerror(errno));
-        (void)printf("%s, pid %ld, reads %s again; what needs a restart it says in its log\n", names[i],
-                     (long)pid, cli->config_path);
-        told++;
-        if (i == 0)
-            break;
+        buf_init(&paths[i], PATH_BYTES_MAX);
+        if (reload_path(dir, names[i], &paths[i]) == ERR_OK)
+            (void)unlink(buf_cstr(&paths[i])); /* the next one is the answer */
     }
-    return told > 0 ? CLI_OK
-                    : cli_fail(cli, CLI_NOTFOUND,
-                               "nothing runs from '%s'; send SIGHUP to daemons on other machines",
-                               config_root(conf)->data_dir);
+    if (kill(pid, SIGHUP) != 0)
+        code = cli_fail(cli, CLI_FAILED, "cannot signal pid %ld: %s", (long)pid, strerror(errno));
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        int outcome = code == CLI_FAILED || running_pid(dir, names[i]) == 0
+                          ? CLI_OK
+                          : wait_outcome(names[i], buf_cstr(&paths[i]), &budget);
+        code = outcome == CLI_OK ? code : outcome;
+        buf_done(&paths[i]);
+    }
+    return code;
 }

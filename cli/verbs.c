@@ -97,7 +97,7 @@ const struct verb cli_verbs[] = {
     {"worker", running, "", 0, 0, "the delivery worker alone", "Empties the queue under connection caps that hold for all workers together.", NULL, cmd_worker},
     {"router", running, "", 0, 0, "the routing daemon alone", "Exchanges link state with the routers of neighbouring groups and publishes the table of routes. Several may run\n"
      "in a group: one is master, another takes over within seconds.", NULL, cmd_router},
-    {"reload", running, "", 0, 0, "let what runs on this machine read its configuration again", NULL, NULL, cmd_reload},
+    {"reload", running, "", 0, 0, "let `bridgehead run` read its configuration again; prints what needs a restart", NULL, NULL, cmd_reload},
 
     {"status", watching, "", 0, 0, "one screen: queues, nodes and workers, connections, Redis", NULL, NULL, cmd_status},
     {"top", watching, "", 0, 0, "the same, live; q quits", NULL, NULL, cmd_top},

@@ -115,7 +115,7 @@ static bool same_servers(const struct snapshot *s, struct config *next)
     return true;
 }
 
-static void take_over(struct node *n, struct config *config, const char *event)
+static bool take_over(struct node *n, struct config *config, const char *event)
 {
     struct snapshot *next = NULL;
     struct errctx ec = {""};
@@ -125,28 +125,29 @@ static void take_over(struct node *n, struct config *config, const char *event)
         log_error(event, "applied=%s text=%s", next == NULL ? "no" : "without-new-certificate",
                   log_text(&scratch, span_cstr(ec.msg)));
     if (next == NULL)
-        return;
+        return false;
     if (e == ERR_OK)
         log_info(event, "applied=yes");
     snapshot_unref(n->snapshot);
     n->snapshot = next;
     tell_shards(n, next);
+    return true;
 }
 
-void node_reload(struct node *n, struct config *next)
+bool node_reload(struct node *n, struct config *next)
 {
     if (same_servers(n->snapshot, next))
-        take_over(n, next, "node.reload");
-    else
-        log_error("node.reload", "applied=no text='virtual servers were added, removed, renamed or "
-                                 "reordered: restart the node'");
+        return take_over(n, next, "node.reload");
+    log_error("node.reload", "applied=no text='virtual servers were added, removed, renamed or "
+                             "reordered: restart the node'");
+    return false;
 }
 
 static void look_at_files(void *arg)
 {
     struct node *n = arg;
     if (snapshot_files_changed(n->snapshot))
-        take_over(n, n->snapshot->config, "node.certificates");
+        (void)take_over(n, n->snapshot->config, "node.certificates");
     timer_set(n->files, FILES_LOOK_MS);
 }
 

@@ -22,7 +22,7 @@ struct node_deps {     /* borrowed */
 enum err node_new(const struct node_deps *deps, struct config *conf, struct node **ret,
                   struct errctx *ec) MUST_USE;
 void node_free(struct node *n); /* stops the threads, drops all sessions; NULL is a no-op */
-void node_reload(struct node *n, struct config *next);
+bool node_reload(struct node *n, struct config *next);
 void node_drain(struct node *n);
 bool node_drained(const struct node *n);
 bool node_ready(const struct node *n, struct buf *ret_why);

@@ -155,7 +155,7 @@ static bool same_organization(const struct conf_root *a, const struct conf_root 
            strcmp(a->routing_group.name, b->routing_group.name) == 0;
 }
 
-static void program_reload(void *self, struct config *next)
+static bool program_reload(void *self, struct config *next)
 {
     struct router *r = self;
     struct key_file group = {.kind = KEY_GROUP}, transport = {.kind = KEY_TRANSPORT};
@@ -163,7 +163,8 @@ static void program_reload(void *self, struct config *next)
     struct errctx ec = {""};
     struct log_scratch scratch;
     uint8_t org_key[SIGN_KEY_LEN];
-    if (read_keys(root, &group, &transport, org_key, &ec) != ERR_OK) {
+    bool good = read_keys(root, &group, &transport, org_key, &ec) == ERR_OK;
+    if (!good) {
         metric_inc(&r->m.reloads_refused);
         log_error("config.reload", "text=%s", log_text(&scratch, span_cstr(ec.msg)));
     } else {
@@ -188,6 +189,7 @@ static void program_reload(void *self, struct config *next)
     }
     key_file_wipe(&group);
     key_file_wipe(&transport);
+    return good;
 }
 
 /* --- The rest of what a daemon is asked for ------------------------------------------------------------- */

@@ -60,12 +60,14 @@ static enum err program_start(void *self, struct errctx *ec)
     return e;
 }
 
-static void program_reload(void *self, struct config *next)
+static bool program_reload(void *self, struct config *next)
 {
     struct program *p = self;
 
-    worker_reload(p->worker, next);
+    if (!worker_reload(p->worker, next))
+        return false;
     survey_reload(p->survey, next);
+    return true;
 }
 
 static void program_drain(void *self)

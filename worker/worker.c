@@ -161,7 +161,7 @@ void worker_free(struct worker *w)
     free(w);
 }
 
-void worker_reload(struct worker *w, struct config *next)
+bool worker_reload(struct worker *w, struct config *next)
 {
     struct settings *set, *old = w->set;
     struct errctx ec = {""};
@@ -169,12 +169,13 @@ void worker_reload(struct worker *w, struct config *next)
 
     if (settings_new(next, buf_span(&w->published), w->config_path, &set, &ec) != ERR_OK) {
         log_error("config.reload", "text=%s", log_text(&scratch, span_cstr(ec.msg)));
-        return;
+        return false;
     }
     w->set = set;
     links_stale(w);
     reroute(w, old->routes);
     settings_unref(old);
+    return true;
 }
 
 void worker_drain(struct worker *w)

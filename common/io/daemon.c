@@ -3,6 +3,7 @@
 #include "common/io/health.h"
 #include "common/io/http.h"
 #include "common/io/notify.h"
+#include "common/io/reload.h"
 #include "common/log.h"
 #include "common/metrics.h"
 
@@ -187,18 +188,29 @@ static void log_problems(const struct buf *problems, const struct errctx *ec)
     }
 }
 
-static void log_restart_keys(const struct daemon *d, const struct config *next)
+static void log_restart_keys(struct span keys)
 {
-    struct buf keys;
-    buf_init(&keys, 65536);
-    if (config_restart_needed(d->conf, next, &keys) != ERR_OK)
-        buf_clear(&keys);
-    struct span rest = buf_span(&keys), key;
-    while (rest.len > 0) {
-        (void)span_cut(rest, '\n', &key, &rest);
+    struct span key;
+    while (keys.len > 0) {
+        (void)span_cut(keys, '\n', &key, &keys);
         if (key.len > 0)
             log_warn("config.needs_restart", "key=" SPAN_FMT, SPAN_ARG(key));
     }
+}
+
+static void take_over(struct daemon *d, struct config *next)
+{
+    struct buf keys;
+    buf_init(&keys, RELOAD_TEXT_MAX);
+    if (config_restart_needed(d->conf, next, &keys) != ERR_OK)
+        buf_clear(&keys);
+    log_set_threshold((enum log_level)config_root(next)->log.level);
+    bool applied = d->hooks->reload == NULL || d->hooks->reload(d->self, next);
+    metric_inc(applied ? &d->metrics.reloads : &d->metrics.rejected);
+    if (applied)
+        log_info("config.reloaded", "path=%s", d->opts->config_path);
+    log_restart_keys(buf_span(&keys));
+    reload_tell(config_root(d->conf)->data_dir, d->hooks->program, applied, buf_span(&keys));
     buf_done(&keys);
 }
 
@@ -222,13 +234,10 @@ static void on_hangup(void *arg)
     if (config_load(d->opts->config_path, environ, &next, &problems, &ec) != ERR_OK) {
         metric_inc(&d->metrics.rejected);
         log_problems(&problems, &ec);
+        reload_tell(config_root(d->conf)->data_dir, d->hooks->program, false,
+                    problems.len > 0 ? buf_span(&problems) : span_cstr(ec.msg));
     } else {
-        log_set_threshold((enum log_level)config_root(next)->log.level);
-        if (d->hooks->reload != NULL)
-            d->hooks->reload(d->self, next);
-        metric_inc(&d->metrics.reloads);
-        log_info("config.reloaded", "path=%s", d->opts->config_path);
-        log_restart_keys(d, next);
+        take_over(d, next);
         config_unref(next);
     }
     buf_done(&problems);

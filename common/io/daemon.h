@@ -1,7 +1,8 @@
 /* common/io/daemon.h — what node, router and worker share around their loops: signals, reload, drain,
  * readiness, the HTTP port with /metrics, /healthz/live and /healthz/ready.
  *
- * SIGTERM, SIGINT: drain(), then stop when drained() or after the grace period. SIGHUP: reload().
+ * SIGTERM, SIGINT: drain(), then stop when drained() or after the grace period. SIGHUP: reload(); the outcome
+ * is written to data_dir/run/PROGRAM.reload (common/io/reload.h).
  * A second SIGTERM stops at once. SIGPIPE is ignored. The service manager is told of every change
  * (sd_notify), and that the loop turns (WatchdogSec). All hooks run in the loop's thread. */
 #pragma once
@@ -15,7 +16,8 @@ struct daemon_hooks {
     const char *program; /* "node": logs and metrics */
     /* In the loop's thread, before it runs. When it fails it has freed what it made; stop() is not called. */
     enum err (*start)(void *self, struct errctx *ec);
-    void (*reload)(void *self, struct config *next); /* takes a reference if it keeps it */
+    /* Takes a reference if it keeps it; false: what runs stays, and the log says why. */
+    bool (*reload)(void *self, struct config *next);
     void (*drain)(void *self);                       /* stop taking work */
     bool (*drained)(void *self);                     /* polled a few times a second; may loop_stop() itself */
     /* /healthz/ready, and the log (common/io/health.h): why not, for people, a finding a line. */

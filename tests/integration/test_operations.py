@@ -98,11 +98,19 @@ def test_reload(box):
 def test_reload_command_and_broken_file(box):
     """`bridgehead reload`; a broken file changes nothing and is reported."""
     bridgehead = box.add(Bridgehead(box))
+    assert bridgehead.cli("reload").stdout == "node: applied\nworker: applied\n"
     server(bridgehead, banner="ESMTP by command")
-    bridgehead.cli("reload")
+    bridgehead.write({"log": {"format": "json"}, "node": {"threads": 3}})
+    told = bridgehead.cli("reload").stdout
+    assert told == "".join(f"{part}: applied; needs a restart: log.format, node.threads\n" for part in ("node", "worker")), told
     wait_for("the new banner", lambda: Client(bridgehead.smtp).greeting.text.endswith("by command"))
     good = bridgehead.file.read_text()
+    bridgehead.write({"virtual_servers": [merge(bridgehead.config["virtual_servers"][0], {"name": "other"})]})
+    refused = bridgehead.cli("reload", check=False)
+    assert refused.returncode == 3 and refused.stdout.startswith("node: refused: "), refused
+    assert "virtual_servers[0].name" in refused.stdout, refused
     bridgehead.file.write_text(good + "\nbogus_key: 1\n")
+    assert "bogus_key" in bridgehead.cli("reload", check=False).stderr
     bridgehead.reload()
     wait_for(lambda: bridgehead.process.tail(), lambda: "bogus_key" in bridgehead.process.log.read_text())
     bridgehead.file.write_text(good)

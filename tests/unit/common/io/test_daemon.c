@@ -29,6 +29,7 @@ struct config {
     int refs;
 };
 static struct config loaded;
+static char directory[] = "/tmp/daemon-test-XXXXXX";
 
 enum err config_load(const char *path, char *const *env, struct config **ret, struct buf *problems,
                      struct errctx *ec)
@@ -115,10 +116,11 @@ static enum err fake_start(void *self, struct errctx *ec)
     return ERR_OK;
 }
 
-static void fake_reload(void *self, struct config *next)
+static bool fake_reload(void *self, struct config *next)
 {
     assert_ptr_equal(next, &loaded);
     tell(self, "reload");
+    return true;
 }
 
 static void fake_drain(void *self)
@@ -254,12 +256,26 @@ static void *visit_reload(void *arg)
     return NULL;
 }
 
+/* What it left for `bridgehead reload`. */
+static void check_told(const char *text)
+{
+    char path[sizeof directory + 32], got[256];
+    (void)snprintf(path, sizeof path, "%s/run/fake.reload", directory);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    size_t n = fread(got, 1, sizeof got, file);
+    (void)fclose(file);
+    assert_int_equal(unlink(path), 0);
+    check_span(span_of(got, n), span_cstr(text));
+}
+
 static void test_daemon__hangup_reloads(void **state)
 {
     struct fake f = {.opts = {"good", "127.0.0.1:0", 10000}, .ready = true};
     (void)state;
     loaded.root.log.level = LOG_LEVEL_WARN;
     assert_int_equal(run(&f, visit_reload), 0);
+    check_told("applied\ndata_dir\n");
     assert_int_equal(f.start, ERR_OK);
     assert_string_equal(buf_cstr(&f.story), "start;reload;drain;stop;");
     assert_int_equal(loaded.refs, 0); /* given back */
@@ -285,6 +301,7 @@ static void test_daemon__a_bad_configuration_changes_nothing(void **state)
     struct fake f = {.opts = {"bad", "127.0.0.1:0", 10000}};
     (void)state;
     assert_int_equal(run(&f, visit_bad_reload), 0);
+    check_told("refused\nbad:1: x\nbad:2: y\n");
     assert_int_equal(f.start, ERR_OK);
     assert_string_equal(buf_cstr(&f.story), "start;drain;stop;");
     buf_done(&f.story);
@@ -390,11 +407,18 @@ static void test_daemon__the_service_manager_is_told(void **state)
 
 int main(void)
 {
+    char command[sizeof directory + 16];
     alarm(60);
-    return CHECK_RUN(cmocka_unit_test(test_daemon__pages), cmocka_unit_test(test_daemon__hangup_reloads),
-                     cmocka_unit_test(test_daemon__a_bad_configuration_changes_nothing),
-                     cmocka_unit_test(test_daemon__the_second_signal_stops_at_once),
-                     cmocka_unit_test(test_daemon__the_grace_period_ends),
-                     cmocka_unit_test(test_daemon__what_cannot_start_fails),
-                     cmocka_unit_test(test_daemon__the_service_manager_is_told));
+    loaded.root.data_dir = mkdtemp(directory);
+    (void)snprintf(command, sizeof command, "mkdir %s/run", directory);
+    if (loaded.root.data_dir == NULL || system(command) != 0)
+        return 1;
+    int code = CHECK_RUN(cmocka_unit_test(test_daemon__pages), cmocka_unit_test(test_daemon__hangup_reloads),
+                         cmocka_unit_test(test_daemon__a_bad_configuration_changes_nothing),
+                         cmocka_unit_test(test_daemon__the_second_signal_stops_at_once),
+                         cmocka_unit_test(test_daemon__the_grace_period_ends),
+                         cmocka_unit_test(test_daemon__what_cannot_start_fails),
+                         cmocka_unit_test(test_daemon__the_service_manager_is_told));
+    (void)snprintf(command, sizeof command, "rm -r %s", directory);
+    return system(command) == 0 ? code : 1;
 }
