@@ -132,6 +132,7 @@ static int forgive_links(struct remote *r, const struct admin_filter *f)
     failing_done(&g.failing);
     names_done(&g.wanted);
     route_table_unref(g.routes);
+    r->user = NULL;
     return code;
 }
 

@@ -193,7 +193,7 @@ static int print_certificate(struct cli *cli, const struct key_file *org, const 
     struct buf cert, out;
     struct errctx ec;
     buf_init(&cert, CERT_MAX);
-    buf_init(&out, 4 * CERT_MAX);
+    buf_init(&out, (size_t)4 * CERT_MAX);
     enum err e = key_certificate(org, span_cstr(cli->args[0]), key, serial, &cert, &ec);
     int code = e == ERR_OK ? CLI_OK : failed(cli, e, &ec);
     for (size_t i = 0; i < cert.len && e == ERR_OK; i++)

@@ -99,7 +99,7 @@ static enum err add_row(struct run *r, const struct scenario_event *ev, const st
 {
     struct table *t = r->t;
     struct buf what;
-    buf_init(&what, 4 * RECORD_NAME_MAX);
+    buf_init(&what, (size_t)4 * RECORD_NAME_MAX);
     enum err e = table_row(t);
     if (e == ERR_OK)
         e = scenario_subject(r->s, ev, &what);

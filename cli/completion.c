@@ -217,6 +217,18 @@ static enum err add_quoted(struct buf *out, const char *text)
     return e == ERR_OK ? buf_addc(out, '\'') : e;
 }
 
+static enum err add_fish_value(struct buf *out, const char *value)
+{
+    if (value == NULL)
+        return ERR_OK;
+    if (choices(value) == NULL)
+        return buf_addf(out, " -r");
+    enum err e = buf_addf(out, " -x -a '");
+    if (e == ERR_OK)
+        e = add_choices(out, value);
+    return e == ERR_OK ? buf_addc(out, '\'') : e;
+}
+
 static enum err add_fish_options(struct buf *out, struct span head, struct span tail,
                                  const struct cli_optdesc *opts)
 {
@@ -231,15 +243,8 @@ static enum err add_fish_options(struct buf *out, struct span head, struct span 
             e = buf_addf(out, "%s -l %s", head.len > 0 ? "'" : "", opts->name);
         if (e == ERR_OK && opts->letter != 0)
             e = buf_addf(out, " -s %c", opts->letter);
-        if (e == ERR_OK && choices(opts->value) != NULL) {
-            e = buf_addf(out, " -x -a '");
-            if (e == ERR_OK)
-                e = add_choices(out, opts->value);
-            if (e == ERR_OK)
-                e = buf_addf(out, "'");
-        } else if (e == ERR_OK && opts->value != NULL) {
-            e = buf_addf(out, " -r");
-        }
+        if (e == ERR_OK)
+            e = add_fish_value(out, opts->value);
         if (e == ERR_OK)
             e = buf_addf(out, " -d ");
         if (e == ERR_OK)

@@ -9,7 +9,7 @@ const struct damping_options damping_defaults = {
     .penalty_per_down = 1000,
     .suppress_above = 2000,
     .reuse_below = 750,
-    .half_life_ms = 15 * 60000,
+    .half_life_ms = (ms_t)15 * 60000,
 };
 
 void damping_init(struct damping *d)

@@ -287,7 +287,8 @@ static struct spot find_spot(struct picture *p, const struct pair *q, double wis
     struct layout_point at = along(p, q, wish);
     struct spot first = {at.x, at.y, w, 14}, s = first;
     for (int i = 0; i <= 2 * SPOT_TRIES; i++) {
-        double off = (i + 1) / 2 * reach / SPOT_TRIES * (i % 2 == 0 ? 1 : -1);
+        int steps = (i + 1) / 2;
+        double off = steps * reach / SPOT_TRIES * (i % 2 == 0 ? 1 : -1);
         at = along(p, q, wish + off);
         s = (struct spot){at.x, at.y, w, 14};
         if (is_free(p, &s))

@@ -131,7 +131,7 @@ enum err ls_step(struct ls *ls, const struct ls_event *ev, struct ls_output *ret
 
 /* Another key of this group, in a certificate with a higher serial: what is signed from now on is signed with
  * it (crypto->sign must follow). ERR_PARSE: for another group; ERR_NOMEM. */
-enum err ls_set_cert(struct ls *ls, struct span cert) MUST_USE;
+enum err ls_set_cert(struct ls *ls, struct span bytes) MUST_USE;
 const struct lsdb *ls_table(const struct ls *ls);
 const struct ls_version *ls_own_version(const struct ls *ls); /* zero before the first ORIGINATE */
 struct ls_peer_info {

@@ -15,7 +15,7 @@ static bool leads(const struct ls *ls, const struct adjacency *a)
 static void say_buckets(struct ls *ls, uint32_t peer)
 {
     struct buf b;
-    buf_init(&b, LS_BUCKETS * 8);
+    buf_init(&b, (size_t)LS_BUCKETS * 8);
     struct wr w = wr_open(&b);
     for (int i = 0; i < LS_BUCKETS; i++)
         wr_u64(&w, ls->db.buckets[i].lo);

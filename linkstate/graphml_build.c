@@ -345,7 +345,8 @@ static uint8_t cheaper(uint8_t a, uint8_t b)
 static void unite(struct graphml *g)
 {
     size_t n = 0;
-    qsort(g->links, g->nlinks, sizeof *g->links, by_ends);
+    if (g->nlinks > 0)
+        qsort(g->links, g->nlinks, sizeof *g->links, by_ends);
     for (size_t i = 0; i < g->nlinks; i++) {
         const struct graphml_link *x = &g->links[i];
         struct graphml_link *last = n > 0 ? &g->links[n - 1] : NULL;
@@ -387,7 +388,8 @@ static enum err link_nodes(const struct graphml_raw *w, struct graphml *g, struc
     struct measure m = measure_of(w);
     for (uint32_t i = 0; i < w->nnodes; i++)
         ids[i] = (struct numbered){text_at(w, w->nodes[i].id), i};
-    qsort(ids, w->nnodes, sizeof *ids, by_text);
+    if (w->nnodes > 0)
+        qsort(ids, w->nnodes, sizeof *ids, by_text);
     for (size_t i = 1; i < w->nnodes; i++)
         if (strcmp(ids[i - 1].text, ids[i].text) == 0)
             return err_set(ec, ERR_PARSE, "line %lu: node '" SPAN_FMT "' is there twice",

@@ -158,7 +158,7 @@ static bool part_parse(enum part tag, struct span v, struct ls_message *m)
         return !r.bad && rd_left(&r) == 0;
     case PART_BUCKETS:
         m->buckets = v;
-        return v.len == LS_BUCKETS * 8;
+        return v.len == (size_t)LS_BUCKETS * 8;
     case PART_BITMAP:
         m->bitmap = v;
         return v.len == LS_BUCKETS / 8;

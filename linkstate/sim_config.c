@@ -127,7 +127,8 @@ static uint8_t cheaper(uint8_t a, uint8_t b)
 static void unite(struct plan *p)
 {
     size_t n = 0;
-    qsort(p->pairs, p->npairs, sizeof *p->pairs, by_ends);
+    if (p->npairs > 0)
+        qsort(p->pairs, p->npairs, sizeof *p->pairs, by_ends);
     for (size_t i = 0; i < p->npairs; i++) {
         const struct pair *x = &p->pairs[i];
         struct pair *last = n > 0 ? &p->pairs[n - 1] : NULL;

@@ -61,5 +61,5 @@ struct sim {
 };
 
 struct link *sim_link_to(const struct sim *s, uint32_t from, uint32_t to); /* NULL: there is none */
-enum err sim_step(struct sim *s, uint32_t group, struct ls_event ev) MUST_USE;
+enum err sim_step(struct sim *s, uint32_t n, struct ls_event ev) MUST_USE;
 void sim_hash(void *self, struct span bytes, uint8_t ret[LS_DIGEST_LEN]);

@@ -44,7 +44,7 @@ void session_ehlo(struct session *s, struct span args)
     if (e == ERR_OK)
         e = extensions_lines(s->offered, session_max_size(s), session_max_rcpts(s), &lines);
     if (e == ERR_OK)
-        e = buf_add(&text, buf_span(&lines));
+        (void)!buf_add(&text, buf_span(&lines));
     struct span all = buf_span(&text);
     if (text.len == first)
         all.len = first - 1; /* no extension at all */

@@ -184,8 +184,8 @@ static enum err open_listeners(struct shard *s, struct errctx *ec)
     enum err e = ERR_OK;
     for (size_t i = 0; i < root->virtual_servers.count; i++)
         n += root->virtual_servers.items[i].listen.count;
-    s->listeners = calloc(n, sizeof *s->listeners);
-    if (s->listeners == NULL && n > 0)
+    s->listeners = calloc(n + 1, sizeof *s->listeners);
+    if (s->listeners == NULL)
         return err_set(ec, ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < root->virtual_servers.count; i++) {
         const struct conf_strs *listen = &root->virtual_servers.items[i].listen;

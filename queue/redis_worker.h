@@ -116,7 +116,7 @@ void redis_chunks_init(struct redis_store *st);
 void redis_chunks_free(struct redis_store *st);
 
 /* --- redis_finish.c ------------------------------------------------------------------------------ */
-enum err redis_finish_job(struct store *st, const struct finish *f, done_fn *done, void *arg);
+enum err redis_finish_job(struct store *store, const struct finish *in, done_fn *done, void *arg);
 enum err redis_release(struct store *st, struct claim *c, ms_t delay_ms);
 void redis_release_unknown(struct redis_store *st, unsigned partition, const char *id, uint32_t index,
                            uint64_t token);

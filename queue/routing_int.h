@@ -56,7 +56,7 @@ void routing_op_free(struct routing_op *op);
 struct redis_request *routing_call(struct routing_op *op, enum script_id script, size_t arguments);
 void routing_send(struct routing_op *op, struct redis_request *rq);
 void routing_need_subscription(struct routing *r);
-void routing_heard(struct routing *r, struct span text); /* to the questions that wait: routing_read.c */
+void routing_heard(struct routing *r, struct span id); /* to the questions that wait: routing_read.c */
 
 /* routing_codec.c */
 enum err routing_link_encode(const struct routing_link *k, struct buf *out) MUST_USE;

@@ -51,4 +51,4 @@ void carrier_free(struct carrier *c); /* NULL is a no-op */
 /* false: nothing leads there now, or too much waits to be sent. */
 bool carrier_send(struct carrier *c, uint32_t neighbour, struct span message);
 /* What it runs over, or why there is nothing: for people. */
-void carrier_describe(const struct carrier *c, uint32_t neighbour, char out[160]);
+void carrier_describe(const struct carrier *c, uint32_t number, char out[160]);

@@ -89,7 +89,8 @@ static void ask(struct dial *d)
 {
     struct ip_addr literal;
     metric_inc(&d->c->metrics->dials);
-    timer_set(d->timer, 4 * CONNECT_MS); /* for the answer of the resolver, which has a time-out of its own */
+    timer_set(d->timer,
+              (ms_t)4 * CONNECT_MS); /* for the answer of the resolver, which has a time-out of its own */
     if (ip_parse(span_cstr(d->host), &literal) == ERR_OK) {
         d->addrs[0] = literal;
         d->naddrs = 1;

@@ -90,6 +90,6 @@ const char *dial_state_name(enum dial_state s);
 /* carrier.c */
 void *carrier_socket(struct carrier *c,
                      int type); /* with the options that all of them have; NULL: no memory */
-void carrier_changed(struct carrier *c, uint32_t neighbour); /* a dial opened or closed */
-bool carrier_may_read(struct carrier *c);                    /* false: in the next turn, by itself */
-void carrier_received(struct carrier *c, uint32_t neighbour, struct span message);
+void carrier_changed(struct carrier *c, uint32_t number); /* a dial opened or closed */
+bool carrier_may_read(struct carrier *c);                 /* false: in the next turn, by itself */
+void carrier_received(struct carrier *c, uint32_t number, struct span message);

@@ -168,8 +168,8 @@ static bool program_reload(void *self, struct config *next)
         metric_inc(&r->m.reloads_refused);
         log_error("config.reload", "text=%s", log_text(&scratch, span_cstr(ec.msg)));
     } else {
-        bool rebuild =
-            !same_neighbours(r->root, root) || memcmp(&transport, &r->transport_key, sizeof transport) != 0;
+        bool rebuild = !same_neighbours(r->root, root) ||
+                       memcmp(transport.secret, r->transport_key.secret, sizeof transport.secret) != 0;
         bool anew = !same_organization(r->root, root) || memcmp(org_key, r->org_key, sizeof org_key) != 0;
         table_halt(r); /* it borrows from the configuration */
         config_unref(r->conf);
