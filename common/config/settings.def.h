@@ -16,8 +16,8 @@
  *   a number     SIZE (bytes; 50M = 50 * 2^20) MS (500ms 60s 10m 12h 2d 1h30m) UINT BOOL
  *   a list       LISTENS TARGETS RESOLVERS IPS SENDERS PRIORITIES KEYWORDS KEYS NETS MSLIST (durations)
  * min and max bound the number, the bytes, the milliseconds, the length of the text, or the items.
- * WHEN: RELOAD applies on SIGHUP without dropping a connection; RESTART needs a restart; TOGGLE is a text whose
- * new value is applied, but to set what was empty, or to empty it, needs a restart. */
+ * WHEN: RELOAD applies on SIGHUP without dropping a connection; RESTART needs a restart; TOGGLE is a text
+ * whose new value is applied, but to set what was empty, or to empty it, needs a restart. */
 #pragma once
 
 #define CONF_MIN  ((uint64_t)60 * 1000)

@@ -18,8 +18,8 @@ struct daemon_hooks {
     enum err (*start)(void *self, struct errctx *ec);
     /* Takes a reference if it keeps it; false: what runs stays, and the log says why. */
     bool (*reload)(void *self, struct config *next);
-    void (*drain)(void *self);                       /* stop taking work */
-    bool (*drained)(void *self);                     /* polled a few times a second; may loop_stop() itself */
+    void (*drain)(void *self);   /* stop taking work */
+    bool (*drained)(void *self); /* polled a few times a second; may loop_stop() itself */
     /* /healthz/ready, and the log (common/io/health.h): why not, for people, a finding a line. */
     bool (*ready)(void *self, struct buf *ret_why);
     enum err (*warnings)(void *self, struct buf *out); /* for the log: what weakens it, a finding a line */

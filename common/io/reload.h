@@ -1,5 +1,5 @@
-/* common/io/reload.h — the outcome of a SIGHUP, as a daemon leaves it for `bridgehead reload`: a small file of
- * lines, replaced as a whole.
+/* common/io/reload.h — the outcome of a SIGHUP, as a daemon leaves it for `bridgehead reload`: a small file
+ * of lines, replaced as a whole.
  *
  *   applied | refused         the first line
  *   KEY | PROBLEM             what needs a restart, or what is wrong, one a line */
