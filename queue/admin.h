@@ -34,7 +34,7 @@ typedef void admin_done_fn(void *arg, enum err e, const char *why); /* why: "" o
 /* --- Destination queues --------------------------------------------------------------------------- */
 
 enum admin_queue_state {
-    ADMIN_FROZEN,    /* by an administrator, in at least one partition */
+    ADMIN_FROZEN,    /* by an administrator, in at least one partition; or all that waits, one by one */
     ADMIN_ACTIVE,    /* in the hands of a worker */
     ADMIN_READY,     /* due, and nobody at it */
     ADMIN_RETRY,     /* waiting after a failure */
@@ -50,6 +50,7 @@ struct admin_queue {
     uint32_t klass;
     enum admin_queue_state state;
     uint64_t waiting, in_hand; /* jobs: a message with one recipient domain is one job */
+    uint64_t frozen_jobs;      /* of those that wait, frozen one by one */
     ms_t oldest_ms;            /* arrival of the oldest that waits; of 64 and more, up to 10 minutes early */
     ms_t due_ms;               /* next try */
     ms_t hold_ms;              /* skipped until then: link down or at its cap */
@@ -96,6 +97,7 @@ struct admin_job {
     ms_t arrival_ms, due_ms; /* due: of what waits; since when, of badmail and quarantine */
     uint32_t interrupted;    /* workers that died with it in hand */
     bool problem;            /* sorts behind healthy ones */
+    bool frozen;             /* by itself: waits until somebody thaws it, and does not expire meanwhile */
     bool returning;          /* to be returned to its sender */
     struct span reason;      /* why: of badmail, quarantine, returning */
     struct span worker;      /* ADMIN_IN_HAND */
@@ -114,6 +116,8 @@ enum admin_verb {
     ADMIN_DELETE,    /* without a report */
     ADMIN_RETURN,    /* to its sender, with a report: at once, whatever its link waits for */
     ADMIN_REQUEUE,   /* badmail and quarantine: as if it had just arrived */
+    ADMIN_FREEZE,    /* not tried until it is thawed; only those are found that are not frozen so far */
+    ADMIN_THAW,      /* only those that are frozen one by one are found */
 };
 struct admin_result {
     uint64_t matched; /* jobs the filter found */
@@ -124,8 +128,8 @@ struct admin_result {
 typedef void admin_result_fn(void *arg, enum err e, const struct admin_result *r, const char *why);
 /* Applies a verb to every job that the filter finds. dry_run: only counts. each() may be NULL; it sees what
  * is about to be changed, and stops the rest with false. text: the reason, <= 256 bytes, for tracking and
- * for the sender. filter->places counts: RETRY_NOW and RETURN want ADMIN_QUEUED, REQUEUE badmail or
- * quarantine. */
+ * for the sender. filter->places counts: REQUEUE wants badmail or quarantine, DELETE one of all, the others
+ * ADMIN_QUEUED. */
 enum err admin_edit(struct admin *a, enum admin_verb verb, const struct admin_filter *f, struct span text,
                     bool dry_run, admin_job_fn *each, admin_result_fn *done, void *arg) MUST_USE;
 

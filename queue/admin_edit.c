@@ -14,6 +14,8 @@ static const struct {
     [ADMIN_DELETE] = {"delete", ADMIN_QUEUED | ADMIN_BADMAIL | ADMIN_QUARANTINE},
     [ADMIN_RETURN] = {"bounce", ADMIN_QUEUED},
     [ADMIN_REQUEUE] = {"requeue", ADMIN_BADMAIL | ADMIN_QUARANTINE},
+    [ADMIN_FREEZE] = {"freeze", ADMIN_QUEUED},
+    [ADMIN_THAW] = {"thaw", ADMIN_QUEUED},
 };
 struct edit {
     struct admin_walk walk;
@@ -79,16 +81,28 @@ static void edit_list(struct admin_walk *w)
         admin_walk_page(w);
 }
 
+/* As the script decides, for a dry run. */
+static bool in_state_for(enum admin_verb verb, const struct admin_job *j)
+{
+    return (verbs[verb].places & j->place) != 0 &&
+           !(j->frozen && verb == ADMIN_RETRY_NOW);
+}
+
 static bool edit_job(struct admin_walk *w, const struct admin_job *j)
 {
     struct edit *ed = (struct edit *)w;
+    /* What was just frozen is met again at the end of its queue. */
+    if ((ed->verb == ADMIN_THAW && !j->frozen) || (ed->verb == ADMIN_FREEZE && j->frozen)) {
+        w->matched--;
+        return true;
+    }
     if (ed->each != NULL && !ed->each(ed->arg, j)) {
         w->matched--;
         return false;
     }
     if (j->place == ADMIN_IN_HAND || j->place == ADMIN_STAGED) {
         ed->result.in_hand++;
-    } else if ((verbs[ed->verb].places & j->place) == 0) {
+    } else if (!in_state_for(ed->verb, j)) {
         ed->result.refused++;
     } else if (ed->count < BATCH_MAX) { /* a page is smaller */
         memcpy(ed->batch[ed->count].id, j->id.id, sizeof ed->batch[0].id);

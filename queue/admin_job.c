@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define BAND_MS (UINT64_C(1) << 43) /* on the score of problem jobs (queue/lua/README.md) */
+#define ICE_MS  (UINT64_C(1) << 44) /* of frozen ones */
 
 static enum admin_place place_of(struct span place)
 {
@@ -38,7 +39,11 @@ void admin_job_read(const struct admin_raw *raw, struct admin_job *ret)
                               .now_ms = raw->now_ms};
     ret->id.partition = (uint16_t)raw->partition;
     memcpy(ret->id.id, raw->id.ptr, raw->id.len < MSGID_LEN ? raw->id.len : MSGID_LEN);
-    if (ret->place == ADMIN_QUEUED && raw->score >= BAND_MS) {
+    if (ret->place == ADMIN_QUEUED && ret->due_ms >= ICE_MS) {
+        ret->frozen = true;
+        ret->due_ms -= ICE_MS;
+    }
+    if (ret->place == ADMIN_QUEUED && ret->due_ms >= BAND_MS) {
         ret->problem = true;
         ret->due_ms -= BAND_MS;
     } else if (ret->place == ADMIN_IN_HAND || ret->place == ADMIN_STAGED) {

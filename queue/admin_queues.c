@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 50, ROW_FIELDS = 10, PAGE_HEAD = 2, ROWS_MAX = 4000000 };
+enum { PAGE = 50, ROW_FIELDS = 11, PAGE_HEAD = 2, ROWS_MAX = 4000000 };
 
 static const char *const sources[] = {"dom", "fz", "inf"};
 
 struct row { /* of one partition */
     struct span name, frozen, error;
-    uint64_t waiting, in_hand, deferred;
+    uint64_t waiting, in_hand, deferred, frozen_jobs;
     ms_t due_ms, oldest_ms, hold_ms, error_ms;
     unsigned partition;
     char text[]; /* the spans */
@@ -74,6 +74,7 @@ static enum err add_row(struct queues *q, const struct redisReply *reply, size_t
                         .oldest_ms = reply_u64_at(reply, at + 5, 0),
                         .hold_ms = reply_u64_at(reply, at + 6, 0),
                         .error_ms = reply_u64_at(reply, at + 9, 0),
+                        .frozen_jobs = reply_u64_at(reply, at + 10, 0),
                         .partition = q->partition};
     row->name = keep(&text, name);
     row->frozen = keep(&text, frozen);
@@ -111,6 +112,7 @@ static void merge(struct admin_queue *into, const struct row *row, uint64_t *def
 {
     into->waiting += row->waiting;
     into->in_hand += row->in_hand;
+    into->frozen_jobs += row->frozen_jobs;
     *deferred += row->deferred;
     into->due_ms = earlier(into->due_ms, row->due_ms);
     into->oldest_ms = earlier(into->oldest_ms, row->oldest_ms);
@@ -130,6 +132,8 @@ enum admin_queue_state admin_queue_state_of(const struct admin_queue *q, uint64_
         return ADMIN_FROZEN;
     if (q->in_hand > 0)
         return ADMIN_ACTIVE;
+    if (q->waiting > 0 && q->frozen_jobs == q->waiting)
+        return ADMIN_FROZEN;
     if (q->due_ms != 0 && q->due_ms <= q->now_ms && q->hold_ms <= q->now_ms)
         return ADMIN_READY;
     return q->hold_ms > q->now_ms || (deferred > 0 && q->last_error_ms != 0) ? ADMIN_RETRY : ADMIN_SCHEDULED;

@@ -20,7 +20,7 @@ enum {
     PATIENCE_MS = 5000,
     PAGE = 100,
     PAGE_HEAD = 2,
-    ROW_FIELDS = 10,
+    ROW_FIELDS = 11,
     STATES = ADMIN_SCHEDULED + 1,
     CURSOR_MAX = 24
 };
@@ -106,6 +106,7 @@ static void count_row(struct survey *s, const struct redisReply *reply, size_t a
                             .hold_ms = reply_u64_at(reply, at + 6, 0),
                             .last_error_ms = reply_u64_at(reply, at + 9, 0),
                             .frozen_ms = reply_text_at(reply, at + 7).len > 0,
+                            .frozen_jobs = reply_u64_at(reply, at + 10, 0),
                             .now_ms = s->now_ms};
     ms_t oldest = reply_u64_at(reply, at + 5, 0);
     s->counting[admin_queue_state_of(&q, reply_u64_at(reply, at + 4, 0))].waiting += q.waiting;

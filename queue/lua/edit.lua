@@ -25,6 +25,10 @@ local function out_of(place, q, job)
   end
 end
 
+local function is_frozen(place, score)
+  return place == 'q' and tonumber(score) >= ICE
+end
+
 -- Each verb gets message id, job number, place, bucket, Q and score, and returns 1 or -2.
 local verbs = {}
 
@@ -44,7 +48,7 @@ end
 
 -- What is due stays where it is: else whoever goes through a queue in order meets it again and again.
 function verbs.retry(id, k, place, _, q, score)
-  if place ~= 'q' then
+  if place ~= 'q' or is_frozen(place, score) then
     return -2
   end
   if tonumber(score) > now then
@@ -53,12 +57,34 @@ function verbs.retry(id, k, place, _, q, score)
   return 1
 end
 
-function verbs.bounce(id, k, place, bucket, q, score)
+-- To be returned is more than to be frozen: it goes.
+function verbs.bounce(id, k, place, _, q, score)
   if place ~= 'q' then
     return -2
   end
   call('HSET', p .. 'm:' .. id, 'f' .. k, 'b' .. text)
-  return verbs.retry(id, k, place, bucket, q, score)
+  if tonumber(score) > now then
+    call('ZADD', p .. 'q:' .. q, now, id .. '.' .. k)
+  end
+  return 1
+end
+
+-- A frozen job keeps its time: thawed, it is where it was. It is not fresh any more (I8).
+function verbs.freeze(id, k, place, bucket, q, score)
+  if place ~= 'q' or is_frozen(place, score) then
+    return -2
+  end
+  age(p .. 'm:' .. id, k, q, bucket)
+  call('ZADD', p .. 'q:' .. q, tonumber(score) + ICE, id .. '.' .. k)
+  return 1
+end
+
+function verbs.thaw(id, k, place, _, q, score)
+  if not is_frozen(place, score) then
+    return -2
+  end
+  call('ZADD', p .. 'q:' .. q, tonumber(score) - ICE, id .. '.' .. k)
+  return 1
 end
 
 function verbs.requeue(id, k, place, bucket, q)
@@ -97,7 +123,7 @@ local function edit_job(verb, id, k)
   end
   budget = budget - 1
   local place, score = where_is(id, k, q)
-  if (place == 'q' or place == 'c') and (verb == verbs.retry or verb == verbs.bounce) then
+  if (place == 'q' or place == 'c') and (verb == verbs.retry and not is_frozen(place, score) or verb == verbs.bounce) then
     show_queue(q)
   end
   if place == 'c' or place == 'sp' then
@@ -132,7 +158,9 @@ local function edit_all(verb, id)
   return changed > 0 and refused ~= -1 and changed or refused
 end
 
-local EVENTS = {retry = 'retry', bounce = 'bounce', requeue = 'requeued', ['delete'] = 'deleted'}
+local EVENTS = {
+  retry = 'retry', bounce = 'bounce', requeue = 'requeued', ['delete'] = 'deleted', freeze = 'frozen', thaw = 'thawed',
+}
 local verb = verbs[ARGV[4] or '']
 event = EVENTS[ARGV[4] or '']
 if not verb or #ARGV % 2 ~= 1 or #ARGV > 205 then

@@ -18,7 +18,7 @@ if count < 1 or not (where == 'q' or where == 'c' or source == 'bad' or source =
 end
 
 -- The page: jobs and scores in turn, and the next cursor. In a zset the cursor is the last entry seen,
--- "<score>:<J>": its rank, or when it has gone meanwhile, that of its score.
+-- "<score>:<J>": its rank, or when it has gone or moved meanwhile, that of its score.
 local function ranked()
   local key, from = p .. source, 0
   if cursor ~= '' then
@@ -26,7 +26,7 @@ local function ranked()
     if not score then
       fail('BADARG cursor')
     end
-    local rank = call('ZRANK', key, job)
+    local rank = call('ZSCORE', key, job) == score and call('ZRANK', key, job)
     from = rank and rank + 1 or call('ZCOUNT', key, '-inf', '(' .. score)
   end
   local page = call('ZRANGE', key, from, from + count - 1, 'WITHSCORES')

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- queue/lua/queues.lua: a page of destination queues, for people.
 -- ARGV: 3 source (dom, fz, inf), 4 cursor, 5 count.
--- Returns now, next cursor, {Q, waiting, in_hand, due, deferred, oldest, hold, frozen, err, err_at}*.
+-- Returns now, next cursor, {Q, waiting, in_hand, due, deferred, oldest, hold, frozen, err, err_at, frozen jobs}*.
 -- include "lib/head.lua"
 -- include "lib/queue.lua"
 
@@ -34,19 +34,19 @@ local function oldest_of(q)
   return least
 end
 
--- Due and arrival of the jobs that wait.
+-- Due and arrival of the jobs that wait; of what is frozen only the arrival.
 local function heads(q, now)
   local due
   for _, from in ipairs({'-inf', BAND}) do
-    local head = call('ZRANGE', p .. 'q:' .. q, from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+    local head = call('ZRANGE', p .. 'q:' .. q, from, '(' .. ICE, 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
     if head[1] then
       local at = tonumber(head[2])
       at = at >= BAND and at - BAND or at
       due = due and math.min(due, at) or at
     end
   end
-  if due and call('EXISTS', p .. 'a:' .. q) == 1 then
-    return due, oldest_of(q) or ''
+  if call('EXISTS', p .. 'a:' .. q) == 1 then
+    return due or '', oldest_of(q) or ''
   end
   return due or '', due and due <= now and due or ''
 end
@@ -65,5 +65,6 @@ for i = 1, #page[2], 2 do
   reply[r + 5], reply[r + 6] = tonumber(ages[1]) or 0, oldest
   reply[r + 7], reply[r + 8] = hold > now and hold < math.huge and hold or '', call('HGET', p .. 'fz', q) or ''
   reply[r + 9], reply[r + 10] = ages[2] or '', ages[3] or ''
+  reply[r + 11] = call('ZCOUNT', p .. 'q:' .. q, ICE, '+inf')
 end
 return reply

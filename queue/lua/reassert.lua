@@ -32,6 +32,7 @@ local function retake(id, k, token)
   if tonumber(token) > (tonumber(call('GET', p .. 'tok')) or 0) then
     call('SET', p .. 'tok', token)
   end
+  score = string.format('%.0f', tonumber(score) % ICE)  -- who has it in hand does not know that it was frozen meanwhile
   call('HSET', p .. 'c:' .. worker, job, token .. ':' .. score .. ':' .. bucket .. ':' .. q)
   count_in_hand(q, 1)
   rescore(q, now)

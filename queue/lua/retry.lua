@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- queue/lua/retry.lua: an operator wants all of a queue tried now (keeps I5, I8): it is seen and woken, and what waits
--- for another try is due, a bounded number a call. What is due stays where it is.
+-- for another try is due, a bounded number a call. What is due stays where it is, and so does what is frozen.
 -- ARGV: 3 history, 4 Q, 5 text, 6 first (1: count what waits, else 0). Returns waiting, more (1: call again).
 -- include "lib/head.lua"
 -- include "lib/names.lua"
@@ -14,12 +14,12 @@ local now = clock()
 
 local waiting = 0
 if first == 1 then
-  waiting = call('ZCARD', p .. 'q:' .. q)
+  waiting = call('ZCOUNT', p .. 'q:' .. q, '-inf', '(' .. ICE)
   wake_queue(q, now)
   end_hold(q)
 end
 local due = make_due(q, now, '(' .. BAND, MAX, now)
-local problems = #due < MAX and make_due(q, BAND + now, '+inf', MAX - #due, now) or {}
+local problems = #due < MAX and make_due(q, BAND + now, '(' .. ICE, MAX - #due, now) or {}
 for _, jobs in ipairs({due, problems}) do
   for _, job in ipairs(jobs) do
     track(history, (split_job(job)), 'retry', q, text)

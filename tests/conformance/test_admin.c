@@ -186,6 +186,10 @@ static void jobs_are_changed(void **state)
         uint64_t matched, changed, refused;
     } rows[] = {
         {ADMIN_DELETE, true, 130, 130, 0},  {ADMIN_RETRY_NOW, false, 130, 130, 0},
+        {ADMIN_FREEZE, true, 130, 130, 0},  {ADMIN_FREEZE, false, 130, 130, 0},
+        {ADMIN_FREEZE, false, 0, 0, 0},     {ADMIN_RETRY_NOW, true, 130, 0, 130},
+        {ADMIN_RETRY_NOW, false, 0, 0, 0},  {ADMIN_THAW, true, 130, 130, 0},
+        {ADMIN_THAW, false, 130, 130, 0},   {ADMIN_THAW, false, 0, 0, 0},
         {ADMIN_RETURN, false, 130, 130, 0}, {ADMIN_REQUEUE, false, 130, 0, 130},
         {ADMIN_DELETE, false, 130, 130, 0}, {ADMIN_DELETE, false, 0, 0, 0},
     };

@@ -1,5 +1,6 @@
 -- lib/queue.lua: entering and leaving destination queues (I2, I5, I6, I8).
 local BAND = 8796093022208  -- 2^43: problem jobs sort behind every healthy one
+local ICE = 17592186044416  -- 2^44: on the score of jobs that are frozen one by one, beside the band
 local BUCKET_MS = 600000
 local FROZEN = 'inf'  -- the score in hold that never ends
 local DELAY_MAX = 315360000000  -- ten years

@@ -8,11 +8,11 @@ from store import SCHEMA, Store, crc16, slot_of, tags
 class Listing(StoreTest):
     def queues(self, source="dom"):
         found, cursor = {}, "0"
-        names = ("waiting", "in_hand", "due", "deferred", "oldest", "hold", "frozen", "err", "err_at")
+        names = ("waiting", "in_hand", "due", "deferred", "oldest", "hold", "frozen", "err", "err_at", "ice")
         while True:
             reply = self.p.call("queues", source, cursor, 10)
-            for i in range(2, len(reply), 10):
-                found[reply[i].decode()] = dict(zip(names, reply[i + 1:i + 10]))
+            for i in range(2, len(reply), 11):
+                found[reply[i].decode()] = dict(zip(names, reply[i + 1:i + 11]))
             cursor = reply[1].decode()
             if cursor == "0":
                 return found
@@ -100,6 +100,13 @@ class Listing(StoreTest):
         self.p.call("edit", 0, "delete", "", ids[3], 1)
         rest = self.p.call("jobs", "q:a.example", reply[1], 100, "", "", "", 0, 0)
         self.assertEqual([rest[i].decode() for i in range(2, len(rest), 12)], ids[4:])
+
+    def test_page_goes_on_when_its_last_job_has_moved(self):
+        ids = [self.put(("a.example", 1000 * n)) for n in range(10)]
+        reply = self.p.call("jobs", "q:a.example", "", 4, "", "", "", 0, 0)
+        self.p.call("edit", 0, "freeze", "", ids[3], 1)
+        rest = self.p.call("jobs", "q:a.example", reply[1], 100, "", "", "", 0, 0)
+        self.assertEqual([rest[i].decode() for i in range(2, len(rest), 12)], ids[4:] + [ids[3]])
 
     def test_jobs_in_hand_and_kept(self):
         self.p.hello()
@@ -198,6 +205,51 @@ class Editing(StoreTest):
         self.assertEqual(self.p.call("discover", 10), [])
         self.p.call("thaw", "a.example")
         self.assertEqual(self.p.call("discover", 10), [b"a.example", 1])
+
+    def test_freeze_and_thaw_one_by_one(self):
+        self.p.history = 1000
+        first, second = self.put("a.example"), self.put("a.example")
+        problem = self.put("b.example")
+        job, = self.p.claim("b.example")
+        self.p.finish(self.p.record(job, verb="r", delay=3600000, problem=1))
+        before = self.p.cmd("ZSCORE", "q:a.example", first + ".1"), self.p.cmd("ZSCORE", "q:b.example", problem + ".1")
+        self.assertEqual(self.edit("freeze", (first, 1), (problem, 0), text="spam"), [1, 1])
+        self.assertEqual(self.edit("freeze", (first, 1)), [-2])
+        self.assertEqual(self.edit("retry", (first, 1), (problem, 1)), [-2, -2])
+        self.assertEqual(self.p.call("retry", 0, "a.example", "", 1), [1, 0])
+        self.assertEqual(self.p.call("retry", 0, "b.example", "", 1), [0, 0])
+        self.assertEqual(self.p.call("rouse", "b.example"), 0)
+        self.assertEqual([j["id"] for j in self.p.claim("a.example")], [second])
+        self.assertEqual(self.p.call("discover", 10), [])
+        self.assertEqual(self.edit("thaw", (first, 1), (problem, 1), (second, 1)), [1, 1, -1])
+        self.assertEqual(self.edit("thaw", (first, 1)), [-2])
+        self.assertEqual((self.p.cmd("ZSCORE", "q:a.example", first + ".1"), self.p.cmd("ZSCORE", "q:b.example", problem + ".1")),
+                         before)
+        self.assertEqual(self.p.call("discover", 10), [b"a.example", 1])
+        events = [fields[3] for _, fields in self.p.cmd("XRANGE", "ev", "-", "+") if fields[1] == first.encode()]
+        self.assertEqual(events[-2:], [b"frozen", b"thawed"])
+
+    def test_a_frozen_message_is_returned_deleted_or_taken_back(self):
+        ids = [self.put("a.example") for _ in range(4)]
+        self.edit("freeze", *[(mid, 1) for mid in ids])
+        self.assertEqual(self.edit("bounce", (ids[0], 1), text="no"), [1])
+        job, = self.p.claim("a.example")
+        self.assertEqual((job["id"], job["flags"]), (ids[0], "bno"))
+        self.assertEqual(self.edit("delete", (ids[1], 0)), [1])
+        self.assertEqual(self.p.call("cancel", ids[2]), 1)
+        token = str(int(self.p.cmd("GET", "tok")) + 5)
+        self.assertEqual(self.p.call("reassert", "w1", ids[3], 1, token), [2])  # a failover lost that it was claimed
+        self.assertEqual(self.p.call("release", "w1", ids[3], 1, token, 0), [1])
+        self.assertEqual([j["id"] for j in self.p.claim("a.example")], [ids[3]])
+
+    def test_a_queue_of_frozen_messages_is_seen(self):
+        before = self.now()
+        mid, _ = self.put("a.example"), self.put("b.example")
+        self.edit("freeze", (mid, 1))
+        row = Listing.queues(self)["a.example"]
+        self.assertEqual((row["waiting"], row["ice"], row["due"], row["frozen"]), (1, 1, b"", b""))
+        self.assertTrue(before <= row["oldest"] <= self.now())
+        self.assertEqual(Listing.queues(self)["b.example"]["ice"], 0)
 
     def test_delete(self):
         mid = self.put("a.example", "b.example", "c.example")

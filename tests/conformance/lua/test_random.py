@@ -18,6 +18,7 @@ class Job:
     def __init__(self, mid, k, queue, due):
         self.mid, self.k, self.queue, self.due = mid, str(k), queue, due
         self.state, self.worker, self.token, self.x, self.band = "q", None, None, 0, False
+        self.ice = False  # frozen by itself
         self.before = False  # in hand, and its queue was woken since
 
     def record(self):
@@ -116,7 +117,7 @@ class RandomOperations(StoreTest):
             self.refuses("EXPIRED", self.p.claim, queue, worker, limit)
             return
         got = self.p.claim(queue, worker, limit)
-        due = [j for j in self.jobs.values() if j.state == "q" and j.queue == queue and j.due and queue not in self.frozen]
+        due = [j for j in self.jobs.values() if j.state == "q" and j.queue == queue and j.due and not j.ice and queue not in self.frozen]
         taken = [self.jobs[c["id"], c["k"]] for c in got]
         self.assertEqual([int(c["x"]) for c in got], [j.x for j in taken])
         self.assertTrue(all(j in due for j in taken), (queue, got))
@@ -185,7 +186,7 @@ class RandomOperations(StoreTest):
             expect = 1 if mine else 2 if job.state == "q" else 0
             self.assertEqual(self.p.call("reassert", worker, job.mid, job.k, token), [expect])
             if expect == 2:
-                job.state, job.worker, job.token, job.before = "c", worker, token, job.queue in self.woken
+                job.state, job.worker, job.token, job.before, job.ice = "c", worker, token, job.queue in self.woken, False
 
     def op_hold(self):
         queue, delay = self.rng.choice(QUEUES), self.rng.choice([0, 1, LATER])
@@ -207,7 +208,7 @@ class RandomOperations(StoreTest):
         if queue not in self.frozen:
             self.wake(queue)
         for job in self.jobs.values():
-            if job.queue == queue and job.state == "q" and not job.band and queue not in self.frozen:
+            if job.queue == queue and job.state == "q" and not job.band and not job.ice and queue not in self.frozen:
                 job.due = True
 
     def op_freeze(self):
@@ -221,20 +222,24 @@ class RandomOperations(StoreTest):
         self.frozen.discard(queue)
 
     def op_edit(self):
-        job, verb = self.pick("q", "c", "bad", "qz"), self.rng.choice(["retry", "bounce", "requeue", "delete"])
+        job, verb = self.pick("q", "c", "bad", "qz"), self.rng.choice(["retry", "bounce", "requeue", "delete", "freeze", "freeze", "thaw"])
         if not job:
             return
         kept = job.state in ("bad", "qz")
         expect = -1 if job.state == "c" else 1 if verb == "delete" or kept == (verb == "requeue") else -2
+        if job.state == "q" and (job.ice and verb in ("freeze", "retry") or not job.ice and verb == "thaw"):
+            expect = -2
         self.assertEqual(self.p.call("edit", self.p.history, verb, "why", job.mid, job.k), [expect])
-        if verb == "retry" and not kept:
+        if verb == "retry" and not kept and not job.ice:
             self.wake(job.queue)
         if expect == 1 and verb == "delete":
             self.drop(job)
+        elif expect == 1 and verb in ("freeze", "thaw"):
+            job.ice = verb == "freeze"
         elif expect == 1:
             if not (verb in ("retry", "bounce") and job.due):
                 job.band = False
-            job.due, job.state = True, "q"
+            job.due, job.state, job.ice = True, "q", False
             job.x = 0 if verb == "requeue" else job.x
             # A due problem job loses its band as well, unless it is fresh, which it never is.
             job.band = False
@@ -275,6 +280,8 @@ class RandomOperations(StoreTest):
             self.p.call("thaw", queue)
             self.p.call("hold", queue, 0, 0)
         for job in self.jobs.values():
+            if job.ice:
+                self.assertEqual(self.p.call("edit", 0, "thaw", "", job.mid, job.k), [1], vars(job))
             verb = "requeue" if job.state in ("bad", "qz") else "retry"
             self.assertEqual(self.p.call("edit", 0, verb, "", job.mid, job.k), [1], vars(job))
         left = set(self.jobs)
