@@ -1,5 +1,6 @@
 /* cli/cmd_edit.c — changing what waits: retry, bounce, delete, requeue. */
 #include "cli/commands.h"
+#include "cli/edit.h"
 #include "cli/failing.h"
 #include "cli/remote.h"
 #include "cli/table.h"
@@ -10,8 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { E_MATCHED, E_CHANGED, E_HAND, E_REFUSED, E_DRY };
+enum { E_WHAT, E_MATCHED, E_CHANGED, E_HAND, E_REFUSED, E_DRY };
 static const struct column edit_columns[] = {
+    [E_WHAT] = {"what", "what", COLUMN_TEXT, 0},
     [E_MATCHED] = {"matched", "matched", COLUMN_COUNT, 0},
     [E_CHANGED] = {"changed", "changed", COLUMN_COUNT, 0},
     [E_HAND] = {"in_hand", "left alone, in the hands of a worker", COLUMN_COUNT, 0},
@@ -27,10 +29,13 @@ static void on_result(void *arg, enum err e, const struct admin_result *res, con
     remote_ended(r, e, why);
 }
 
-static int print_result(struct cli *cli, const struct admin_result *res, bool dry_run)
+int edit_print(const struct cli *cli, const char *what, const struct admin_result *res)
 {
+    bool dry_run = cli_opt(cli, "dry-run") != NULL;
     struct table *t = table_new(edit_columns, ARRAY_LEN(edit_columns));
-    int code = t != NULL && table_row(t) == ERR_OK ? CLI_OK : cli_fail(cli, CLI_FAILED, "out of memory");
+    int code = t != NULL && table_row(t) == ERR_OK && table_text(t, E_WHAT, span_cstr(what)) == ERR_OK
+                   ? CLI_OK
+                   : cli_fail(cli, CLI_FAILED, "out of memory");
     if (code == CLI_OK) {
         table_number(t, E_MATCHED, res->matched);
         table_number(t, E_CHANGED, res->changed);
@@ -109,7 +114,7 @@ static bool is_wanted(const struct names *wanted, struct span name)
 /* A job that is due is no use while everybody waits for its link to be tried again. */
 static int forgive(struct remote *r, const struct admin_filter *f, struct forgiving *g)
 {
-    bool all = f->domain.len + f->sender.len + f->rcpt.len + f->id.len == 0 && f->min_age_ms == 0;
+    bool all = f->domain.len == 0 && !remote_finds_messages(f);
     int code = failing_read(&g->failing, r);
     r->user = g;
     if (code == CLI_OK && !all && g->failing.count > 0)
@@ -139,11 +144,12 @@ static int forgive_links(struct remote *r, const struct admin_filter *f)
 /* --- all of them ------------------------------------------------------------------------------------------
  */
 
-static int ask_edit(struct cli *cli, enum admin_verb verb, const struct admin_filter *f, bool dry_run,
+static int ask_edit(struct cli *cli, enum admin_verb verb, const struct admin_filter *f,
                     struct admin_result *res)
 {
     struct remote r;
     struct span reason = span_cstr(cli_opt(cli, "reason"));
+    bool dry_run = cli_opt(cli, "dry-run") != NULL;
     int code = remote_open(&r, cli);
     if (code == CLI_OK && verb == ADMIN_RETRY_NOW && !dry_run)
         code = forgive_links(&r, f);
@@ -153,50 +159,52 @@ static int ask_edit(struct cli *cli, enum admin_verb verb, const struct admin_fi
         (void)remote_wait(&r);
     if (code == CLI_OK)
         code = r.code;
+    if (code == CLI_OK && res->matched == 0 && cli->nargs > 0)
+        code = remote_queue_known(&r, f);
     remote_close(&r);
     return code;
 }
 
-static int edit(struct cli *cli, enum admin_verb verb, unsigned places)
+int edit_messages(struct cli *cli, enum admin_verb verb, unsigned places)
 {
     struct admin_filter f = {.places = places};
     struct admin_result res = {0};
     struct buf domain;
-    bool dry_run = cli_opt(cli, "dry-run") != NULL;
     buf_init(&domain, 512);
     int code = remote_filter(cli, true, &domain, &f);
     if (code == CLI_OK)
-        code = ask_edit(cli, verb, &f, dry_run, &res);
-    if (code == CLI_OK && res.matched == 0 && cli->nargs > 0)
-        code = cli_fail(cli, CLI_NOTFOUND, "nothing of that is in '%s'; `bridgehead %s` shows what there is",
-                        cli->args[0], (places & ADMIN_BADMAIL) != 0 ? "badmail list" : "queue list");
-    else if (code == CLI_OK)
-        code = print_result(cli, &res, dry_run);
+        code = ask_edit(cli, verb, &f, &res);
+    if (code == CLI_OK)
+        code = edit_print(cli, "messages", &res);
     buf_done(&domain);
     return code;
 }
 
+/* What a worker has in hand is tried again with the rest of its queue; of the others it is left alone, and
+ * counted. */
+enum { WAITING = ADMIN_QUEUED | ADMIN_IN_HAND | ADMIN_STAGED, KEPT = ADMIN_BADMAIL | ADMIN_QUARANTINE };
+
 int cmd_queue_retry(struct cli *cli)
 {
-    return edit(cli, ADMIN_RETRY_NOW, ADMIN_QUEUED);
+    return edit_messages(cli, ADMIN_RETRY_NOW, ADMIN_QUEUED);
 }
 
 int cmd_queue_bounce(struct cli *cli)
 {
-    return edit(cli, ADMIN_RETURN, ADMIN_QUEUED);
+    return edit_messages(cli, ADMIN_RETURN, WAITING);
 }
 
 int cmd_queue_delete(struct cli *cli)
 {
-    return edit(cli, ADMIN_DELETE, ADMIN_QUEUED);
+    return edit_messages(cli, ADMIN_DELETE, WAITING);
 }
 
 int cmd_badmail_requeue(struct cli *cli)
 {
-    return edit(cli, ADMIN_REQUEUE, ADMIN_BADMAIL | ADMIN_QUARANTINE);
+    return edit_messages(cli, ADMIN_REQUEUE, KEPT);
 }
 
 int cmd_badmail_delete(struct cli *cli)
 {
-    return edit(cli, ADMIN_DELETE, ADMIN_BADMAIL | ADMIN_QUARANTINE);
+    return edit_messages(cli, ADMIN_DELETE, KEPT);
 }

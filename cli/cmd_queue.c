@@ -1,4 +1,4 @@
-/* cli/cmd_queue.c — the destination queues: list, show, freeze, thaw, fsck. */
+/* cli/cmd_queue.c — the destination queues: list, show, fsck. */
 #include "cli/commands.h"
 #include "cli/failing.h"
 #include "cli/remote.h"
@@ -12,17 +12,20 @@
 
 /* --- list --------------------------------------------------------------------------------------------- */
 
-enum { Q_NAME, Q_STATE, Q_HOP, Q_WAITING, Q_HAND, Q_OLDEST, Q_NEXT, Q_ERROR, Q_FROZEN };
+enum { Q_NAME, Q_STATE, Q_HOP, Q_WAITING, Q_HAND, Q_ICE, Q_OLDEST, Q_NEXT, Q_ERROR, Q_SINCE, Q_BY, Q_WHY };
 static const struct column queue_columns[] = {
     [Q_NAME] = {"queue", "QUEUE", COLUMN_TEXT, 40},
     [Q_STATE] = {"state", "STATE", COLUMN_TEXT, 0},
     [Q_HOP] = {"next_hop", "NEXT HOP", COLUMN_TEXT, 24},
     [Q_WAITING] = {"waiting", "WAITING", COLUMN_COUNT, 0},
     [Q_HAND] = {"in_hand", "IN HAND", COLUMN_COUNT, 0},
+    [Q_ICE] = {"frozen", "FROZEN", COLUMN_COUNT, COLUMN_RARE}, /* one by one, of those that wait */
     [Q_OLDEST] = {"oldest_ms", "OLDEST", COLUMN_AGE, 0},
     [Q_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_AGE, 0},
     [Q_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 80},
-    [Q_FROZEN] = {"frozen_reason", NULL, COLUMN_TEXT, 0},
+    [Q_SINCE] = {"frozen_ms", "FROZEN FOR", COLUMN_AGE, COLUMN_RARE},
+    [Q_BY] = {"frozen_by", "BY", COLUMN_TEXT, 20 | COLUMN_RARE},
+    [Q_WHY] = {"frozen_reason", "WHY", COLUMN_TEXT, 40 | COLUMN_RARE},
 };
 struct listing {
     struct remote r;
@@ -75,14 +78,17 @@ static bool list_row(struct listing *l, const struct admin_queue *q)
         table_text(t, Q_HOP, next_hop(l->routes, q->domain, q->klass)) == ERR_OK &&
         table_text(t, Q_ERROR, q->last_error.len > 0 ? q->last_error : link_error(l, q->domain, q->klass)) ==
             ERR_OK;
-    if (ok && q->state == ADMIN_FROZEN)
-        ok = table_text(t, Q_FROZEN, q->frozen_reason) == ERR_OK;
+    if (ok && q->frozen_ms != 0) {
+        ok = table_text(t, Q_BY, q->frozen_by) == ERR_OK && table_text(t, Q_WHY, q->frozen_reason) == ERR_OK;
+        table_number(t, Q_SINCE, since(q->now_ms, q->frozen_ms));
+    }
     table_number(t, Q_WAITING, q->waiting);
     table_number(t, Q_HAND, q->in_hand);
+    table_number(t, Q_ICE, q->frozen_jobs);
     if (q->oldest_ms != 0)
         table_number(t, Q_OLDEST, since(q->now_ms, q->oldest_ms));
     ms_t next = q->due_ms > q->hold_ms ? q->due_ms : q->hold_ms;
-    if (q->waiting > 0 && q->state != ADMIN_FROZEN)
+    if (q->due_ms != 0 && q->frozen_ms == 0)
         table_number(t, Q_NEXT, since(next, q->now_ms));
     buf_done(&name);
     return ok;
@@ -159,7 +165,7 @@ static const char *place_name(const struct admin_job *j)
         return "returning";
     switch (j->place) {
     case ADMIN_QUEUED:
-        return j->problem ? "problem" : "queued";
+        return j->frozen ? "frozen" : j->problem ? "problem" : "queued";
     case ADMIN_IN_HAND:
         return "in hand";
     case ADMIN_BADMAIL:
@@ -190,7 +196,7 @@ static bool job_row(struct table *t, const struct admin_job *j)
     table_number(t, J_SIZE, j->body.size_bytes);
     table_number(t, J_RCPTS, j->job.nrcpts);
     table_number(t, J_TRIES, j->job.attempts);
-    if (j->place == ADMIN_QUEUED)
+    if (j->place == ADMIN_QUEUED && !j->frozen)
         table_number(t, J_NEXT, since(j->due_ms, j->now_ms));
     buf_done(&name);
     return ok;
@@ -203,35 +209,6 @@ static bool on_job(void *arg, const struct admin_job *j)
         return true;
     l->r.code = cli_fail(l->r.cli, CLI_FAILED, "out of memory");
     return false;
-}
-
-/* A queue that holds nothing may be there all the same: frozen, or with all of its mail in hand. */
-struct search {
-    const struct admin_filter *filter;
-    bool found;
-};
-
-static bool on_search(void *arg, const struct admin_queue *q)
-{
-    struct search *s = ((struct remote *)arg)->user;
-    s->found =
-        span_ieq(q->domain, s->filter->domain) && (s->filter->any_class || q->klass == s->filter->klass);
-    return !s->found;
-}
-
-/* What the argument names, when nothing was found there. */
-static int is_there(struct remote *r, const struct admin_filter *f)
-{
-    struct search s = {.filter = f};
-    r->user = &s;
-    if (f->domain.len > 0 && remote_asked(r, admin_queues(r->admin, on_search, remote_done, r)))
-        (void)remote_wait(r);
-    r->user = NULL;
-    if (r->code != CLI_OK || s.found)
-        return r->code;
-    return cli_fail(r->cli, CLI_NOTFOUND,
-                    "nothing of that is in '%s'; `bridgehead queue list` shows what there is",
-                    r->cli->args[0]);
 }
 
 static int list_jobs(struct cli *cli, struct admin_filter *f, const char *empty)
@@ -250,7 +227,7 @@ static int list_jobs(struct cli *cli, struct admin_filter *f, const char *empty)
     if (code == CLI_OK)
         code = l.r.code;
     if (code == CLI_OK && table_rows(l.table) == 0 && cli->nargs > 0)
-        code = is_there(&l.r, f);
+        code = remote_queue_known(&l.r, f);
     if (code == CLI_OK)
         code = table_print(l.table, cli->output, empty);
     table_free(l.table);
@@ -271,45 +248,7 @@ int cmd_badmail_list(struct cli *cli)
     return list_jobs(cli, &f, "There is no badmail.");
 }
 
-/* --- freeze, thaw, fsck --------------------------------------------------------------------------------- */
-
-static int freeze_or_thaw(struct cli *cli, bool freeze)
-{
-    struct remote r;
-    struct buf domain;
-    uint32_t klass;
-    bool has_class;
-    buf_init(&domain, 512);
-    if (queue_name_parse(span_cstr(cli->args[0]), &domain, &klass, &has_class) != ERR_OK) {
-        buf_done(&domain);
-        return cli_fail(cli, CLI_USAGE, "'%s' is no queue; `bridgehead queue list` shows them", cli->args[0]);
-    }
-    int code = remote_open(&r, cli);
-    struct span by = span_cstr(getenv("USER")), reason = span_cstr(cli_opt(cli, "reason"));
-    if (code == CLI_OK &&
-        remote_asked(&r, freeze
-                             ? admin_freeze(r.admin, buf_span(&domain), klass, by, reason, remote_count, &r)
-                             : admin_thaw(r.admin, buf_span(&domain), klass, remote_count, &r)))
-        (void)remote_wait(&r);
-    if (code == CLI_OK)
-        code = r.code;
-    remote_close(&r);
-    buf_done(&domain);
-    if (code == CLI_OK && cli->output == CLI_TABLE)
-        (void)printf("%s: %s\n", cli->args[0],
-                     freeze ? "frozen; it accepts mail and sends nothing until it is thawed" : "thawed");
-    return code;
-}
-
-int cmd_queue_freeze(struct cli *cli)
-{
-    return freeze_or_thaw(cli, true);
-}
-
-int cmd_queue_thaw(struct cli *cli)
-{
-    return freeze_or_thaw(cli, false);
-}
+/* --- fsck ----------------------------------------------------------------------------------------------- */
 
 static void on_finding(void *arg, struct span finding)
 {

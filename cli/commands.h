@@ -44,10 +44,11 @@ int cmd_config_schema(struct cli *cli);
 /* cmd_queue.c */
 int cmd_queue_list(struct cli *cli);
 int cmd_queue_show(struct cli *cli);
-int cmd_queue_freeze(struct cli *cli);
-int cmd_queue_thaw(struct cli *cli);
 int cmd_queue_fsck(struct cli *cli);
 int cmd_badmail_list(struct cli *cli);
+/* cmd_freeze.c */
+int cmd_queue_freeze(struct cli *cli);
+int cmd_queue_thaw(struct cli *cli);
 /* cmd_edit.c */
 int cmd_queue_retry(struct cli *cli);
 int cmd_queue_bounce(struct cli *cli);

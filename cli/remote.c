@@ -7,16 +7,26 @@
 
 enum { PATIENCE_MS = 5000 };
 
-const struct cli_optdesc filter_opts[] = {
-    {"sender", 's', "TEXT", "only mail whose sender contains TEXT"},
-    {"recipient", 'r', "TEXT", "only mail with a recipient that contains TEXT"},
-    {"older-than", 0, "AGE", "only mail that arrived longer ago: 90s, 10m, 2h, 3d"},
-    {"id", 0, "ID", "only this message"},
-    {"all", 'a', NULL, "everything"},
-    {"dry-run", 'n', NULL, "say what would be done, and do nothing"},
-    {"reason", 0, "TEXT", "kept in the history, and told to the sender of returned mail"},
-    {NULL, 0, NULL, NULL},
+/* clang-format off */
+#define FIND_OPTS \
+    {"sender", 's', "TEXT", "only mail whose sender contains TEXT"}, \
+    {"recipient", 'r', "TEXT", "only mail with a recipient that contains TEXT"}, \
+    {"older-than", 0, "AGE", "only mail that arrived longer ago: 90s, 10m, 2h, 3d"}, \
+    {"younger-than", 0, "AGE", "only mail that arrived since"}, \
+    {"id", 0, "ID", "only this message, or those whose ids begin so"}, \
+    {"all", 'a', NULL, "everything"}, \
+    {"dry-run", 'n', NULL, "say what would be done, and do nothing"}
+#define REASON_OPT {"reason", 0, "TEXT", "kept in the history, and told to the sender of returned mail"}
+#define NO_MORE_OPTS {NULL, 0, NULL, NULL}
+const struct cli_optdesc find_opts[] = {FIND_OPTS, NO_MORE_OPTS};
+const struct cli_optdesc filter_opts[] = {FIND_OPTS, REASON_OPT, NO_MORE_OPTS};
+const struct cli_optdesc freeze_opts[] = {
+    FIND_OPTS,
+    {"messages", 'm', NULL, "the messages that wait now, not their queues"},
+    {"reason", 0, "TEXT", "kept with a queue, for whoever wonders later, and in the history of messages"},
+    NO_MORE_OPTS,
 };
+/* clang-format on */
 
 static int open_either(struct remote *r, struct cli *cli, bool routing)
 {
@@ -148,31 +158,85 @@ enum err duration_parse(struct span text, ms_t *ret)
     return ERR_PARSE;
 }
 
-int remote_filter(struct cli *cli, bool need_all, struct buf *ret_domain, struct admin_filter *f)
+static int take_age(struct cli *cli, const char *option, ms_t *ret)
 {
-    const char *age = cli_opt(cli, "older-than");
-    bool any = cli_opt(cli, "all") != NULL || cli->nargs > 0 || age != NULL;
+    const char *age = cli_opt(cli, option);
+    if (age == NULL || (duration_parse(span_cstr(age), ret) == ERR_OK && *ret > 0))
+        return CLI_OK;
+    return cli_fail(cli, CLI_USAGE, "--%s takes 90s, 10m, 2h or 3d, not '%s'", option, age);
+}
+
+static int take_target(struct cli *cli, struct buf *ret_domain, struct admin_filter *f)
+{
     bool has_class = false;
-    f->sender = span_cstr(cli_opt(cli, "sender"));
-    f->rcpt = span_cstr(cli_opt(cli, "recipient"));
-    f->id = span_cstr(cli_opt(cli, "id"));
-    any = any || f->sender.len > 0 || f->rcpt.len > 0 || f->id.len > 0;
-    if (age != NULL && duration_parse(span_cstr(age), &f->min_age_ms) != ERR_OK)
-        return cli_fail(cli, CLI_USAGE, "--older-than takes 90s, 10m, 2h or 3d, not '%s'", age);
     struct msgid id;
-    if (cli->nargs > 0 && msgid_parse(span_cstr(cli->args[0]), &id) == ERR_OK)
-        f->id = span_cstr(cli->args[0]);
-    else if (cli->nargs > 0 &&
-             queue_name_parse(span_cstr(cli->args[0]), ret_domain, &f->klass, &has_class) != ERR_OK)
+    const char *target = cli->nargs > 0 ? cli->args[0] : NULL;
+    f->any_class = true;
+    if (target == NULL)
+        return CLI_OK;
+    if (msgid_parse(span_cstr(target), &id) == ERR_OK) {
+        if (f->id.len > 0)
+            return cli_fail(cli, CLI_USAGE, "one message at a time: '%s', or --id", target);
+        f->id = span_cstr(target);
+        return CLI_OK;
+    }
+    if (queue_name_parse(span_cstr(target), ret_domain, &f->klass, &has_class) != ERR_OK)
         return cli_fail(cli, CLI_USAGE,
                         "'%s' is no queue and no message id; `bridgehead queue list` and "
                         "`queue show` show them",
-                        cli->args[0]);
+                        target);
     f->domain = buf_span(ret_domain);
     f->any_class = !has_class;
-    if (need_all && !any)
-        return cli_fail(
-            cli, CLI_USAGE,
-            "say which: a queue, a message id, --sender, --recipient, --older-than, --id, or --all");
     return CLI_OK;
+}
+
+bool remote_finds_messages(const struct admin_filter *f)
+{
+    return f->sender.len + f->rcpt.len + f->id.len > 0 || f->min_age_ms + f->max_age_ms > 0;
+}
+
+int remote_filter(struct cli *cli, bool need_all, struct buf *ret_domain, struct admin_filter *f)
+{
+    f->sender = span_cstr(cli_opt(cli, "sender"));
+    f->rcpt = span_cstr(cli_opt(cli, "recipient"));
+    f->id = span_cstr(cli_opt(cli, "id"));
+    int code = take_age(cli, "older-than", &f->min_age_ms);
+    if (code == CLI_OK)
+        code = take_age(cli, "younger-than", &f->max_age_ms);
+    if (code == CLI_OK)
+        code = take_target(cli, ret_domain, f);
+    if (code == CLI_OK && need_all && f->domain.len == 0 && !remote_finds_messages(f) &&
+        cli_opt(cli, "all") == NULL)
+        code = cli_fail(cli, CLI_USAGE,
+                        "say which: a queue, a message id, --sender, --recipient, --older-than, "
+                        "--younger-than, --id, or --all");
+    return code;
+}
+
+struct search {
+    const struct admin_filter *filter;
+    bool found;
+};
+
+static bool on_search(void *arg, const struct admin_queue *q)
+{
+    struct search *s = ((struct remote *)arg)->user;
+    s->found =
+        span_ieq(q->domain, s->filter->domain) && (s->filter->any_class || q->klass == s->filter->klass);
+    return !s->found;
+}
+
+int remote_queue_known(struct remote *r, const struct admin_filter *f)
+{
+    struct search s = {.filter = f};
+    r->user = &s;
+    bool badmail = f->places != 0 && (f->places & ADMIN_QUEUED) == 0;
+    if (f->domain.len > 0 && !badmail && remote_asked(r, admin_queues(r->admin, on_search, remote_done, r)))
+        (void)remote_wait(r);
+    r->user = NULL;
+    if (r->code != CLI_OK || s.found)
+        return r->code;
+    return cli_fail(r->cli, CLI_NOTFOUND,
+                    "nothing of that is in '%s'; `bridgehead %s list` shows what there is", r->cli->args[0],
+                    badmail ? "badmail" : "queue");
 }

@@ -36,9 +36,17 @@ void remote_count(void *arg, enum err e, uint64_t n, const char *why); /* an adm
 enum err queue_name(struct span domain, uint32_t klass, struct buf *out) MUST_USE;
 enum err queue_name_parse(struct span text, struct buf *ret_domain, uint32_t *ret_klass,
                           bool *ret_has_class) MUST_USE;
-/* The options --sender --recipient --older-than --id of a command, and a queue or a message id as its only
- * argument. ret_domain holds what f->domain borrows. CLI_OK, or CLI_USAGE when they say nothing at all and
+/* The options --sender --recipient --older-than --younger-than --id of a command, and a queue or a message id
+ * as its only argument. ret_domain holds what f->domain borrows. CLI_OK, or CLI_USAGE when they say nothing
+ * at all and
  * --all is missing (need_all), or are malformed. */
 int remote_filter(struct cli *cli, bool need_all, struct buf *ret_domain, struct admin_filter *f);
-extern const struct cli_optdesc filter_opts[];                 /* also --all, --dry-run, --reason */
+/* Whether the filter tells messages apart, rather than queues. */
+bool remote_finds_messages(const struct admin_filter *f);
+/* When nothing was found in what the command's argument names: CLI_OK for a queue that is there all the same
+ * (frozen, or with all of its mail in hand); else reports CLI_NOTFOUND. */
+int remote_queue_known(struct remote *r, const struct admin_filter *f);
+extern const struct cli_optdesc find_opts[];                   /* also --all, --dry-run */
+extern const struct cli_optdesc filter_opts[];                 /* and --reason */
+extern const struct cli_optdesc freeze_opts[];                 /* and --messages */
 enum err duration_parse(struct span text, ms_t *ret) MUST_USE; /* "90s" "10m" "2h" "3d" */

@@ -121,15 +121,15 @@ void bytes_text(uint64_t bytes, char out[24])
 /* What a table shows of a cell; foreign text escaped, and cut to the column's width. */
 static void shown(const struct column *col, const struct cell *c, struct buf *out)
 {
+    unsigned width = col->width & ~(unsigned)COLUMN_RARE;
     char text[32] = "";
     buf_clear(out);
     if (!c->set)
         return;
     switch (col->kind) {
     case COLUMN_TEXT:
-        if (buf_add_escaped(out, span_of(c->text, c->number)) == ERR_OK && col->width > 3 &&
-            out->len > col->width) {
-            out->len = col->width - 3;
+        if (buf_add_escaped(out, span_of(c->text, c->number)) == ERR_OK && width > 3 && out->len > width) {
+            out->len = width - 3;
             buf_wrote(out, 0);
             (void)!buf_add(out, SPAN("..."));
         }
@@ -209,23 +209,33 @@ static bool right_aligned(enum column_kind kind)
     return kind == COLUMN_COUNT || kind == COLUMN_BYTES || kind == COLUMN_AGE;
 }
 
+static bool has_column(const struct table *t, size_t column)
+{
+    if (t->columns[column].title == NULL)
+        return false;
+    bool has = (t->columns[column].width & COLUMN_RARE) == 0;
+    for (size_t row = 0; row < t->nrows && !has; row++)
+        has = t->cells[row * t->ncolumns + column].number != 0; /* of texts, the length */
+    return has;
+}
+
 static struct libscols_table *scols_of(const struct table *t)
 {
     struct libscols_table *s = scols_new_table();
     struct buf b;
+    size_t shows[COLUMNS_MAX], nshows = 0;
     buf_init(&b, 1 << 20);
-    for (size_t i = 0; s != NULL && i < t->ncolumns; i++)
-        if (t->columns[i].title != NULL)
-            (void)scols_table_new_column(s, t->columns[i].title, 0,
-                                         right_aligned(t->columns[i].kind) ? SCOLS_FL_RIGHT : 0);
+    for (size_t i = 0; i < t->ncolumns && nshows < COLUMNS_MAX; i++)
+        if (has_column(t, i))
+            shows[nshows++] = i;
+    for (size_t at = 0; s != NULL && at < nshows; at++)
+        (void)scols_table_new_column(s, t->columns[shows[at]].title, 0,
+                                     right_aligned(t->columns[shows[at]].kind) ? SCOLS_FL_RIGHT : 0);
     for (size_t row = 0; s != NULL && row < t->nrows; row++) {
         struct libscols_line *line = scols_table_new_line(s, NULL);
-        size_t at = 0;
-        for (size_t i = 0; line != NULL && i < t->ncolumns; i++) {
-            if (t->columns[i].title == NULL)
-                continue;
-            shown(&t->columns[i], &t->cells[row * t->ncolumns + i], &b);
-            (void)scols_line_set_data(line, at++, buf_cstr(&b));
+        for (size_t at = 0; line != NULL && at < nshows; at++) {
+            shown(&t->columns[shows[at]], &t->cells[row * t->ncolumns + shows[at]], &b);
+            (void)scols_line_set_data(line, at, buf_cstr(&b));
         }
     }
     buf_done(&b);

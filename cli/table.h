@@ -18,9 +18,13 @@ struct column {
     const char *key;   /* JSON */
     const char *title; /* heading; NULL: JSON alone */
     enum column_kind kind;
-    unsigned width; /* longest text shown; 0: no limit */
+    unsigned width; /* longest text shown; 0: no limit. COLUMN_RARE is or'ed to it */
 };
-enum { TABLE_ROWS_MAX = 1000000 };
+enum {
+    TABLE_ROWS_MAX = 1000000,
+    COLUMNS_MAX = 32,
+    COLUMN_RARE = 1 << 16, /* left out of a table in which no row has it */
+};
 
 struct table;
 struct table *table_new(const struct column *columns,

@@ -43,10 +43,6 @@ static const struct cli_optdesc keys_opts[] = {
     {"serial", 0, "N", "of the certificate; a higher one replaces a lower one. Default: the next, from 1"},
     {NULL, 0, NULL, NULL},
 };
-static const struct cli_optdesc reason_opts[] = {
-    {"reason", 0, "TEXT", "kept with the queue, for whoever wonders later"},
-    {NULL, 0, NULL, NULL},
-};
 static const struct cli_optdesc word_opts[] = {
     {"reason", 0, "TEXT", "kept in the history, and shown by `link list`"},
     {"for", 0, "DURATION", "until so much time has passed: 90s, 10m, 2h, 3d; default: until `link auto`"},
@@ -103,18 +99,24 @@ const struct verb cli_verbs[] = {
     {"top", watching, "", 0, 0, "the same, live; q quits", NULL, NULL, cmd_top},
 
     {"queue list", queues, "", 0, 0, "destination queues: state, next hop, messages, oldest, last error, next try", NULL, NULL, cmd_queue_list},
-    {"queue show", queues, "[QUEUE|ID]", 0, 1, "the mail in a queue, or all mail that the options describe", NULL, filter_opts, cmd_queue_show},
-    {"queue freeze", queues, "QUEUE", 1, 1, "send nothing of a queue until it is thawed; mail for it is still accepted", NULL, reason_opts, cmd_queue_freeze},
-    {"queue thaw", queues, "QUEUE", 1, 1, "let a frozen queue go on", NULL, NULL, cmd_queue_thaw},
-    {"queue retry", queues, "[QUEUE|ID]", 0, 1, "try again now", "Also forgets the failures of the next hops, so that nothing waits for their next try.", filter_opts, cmd_queue_retry},
-    {"queue bounce", queues, "[QUEUE|ID]", 0, 1, "return to the senders, with a report", NULL, filter_opts, cmd_queue_bounce},
+    {"queue show", queues, "[QUEUE|ID]", 0, 1, "the mail in a queue, or all mail that the options describe", NULL, find_opts, cmd_queue_show},
+    {"queue freeze", queues, "[QUEUE|ID]", 0, 1, "send nothing of a queue, or of some messages, until it is thawed",
+     "A queue that is frozen, or with --all every queue that has mail, accepts mail and sends none. With an id, a filter\n"
+     "or --messages the messages that wait now are frozen one by one, and the rest of their queues goes on; a message of\n"
+     "several destinations in each of them. What is frozen does not expire, is not tried by `queue retry`, and can be\n"
+     "thawed, bounced and deleted. What a worker has in hand is left alone; when it comes back, ask again.", freeze_opts, cmd_queue_freeze},
+    {"queue thaw", queues, "[QUEUE|ID]", 0, 1, "let frozen queues, or frozen messages, go on",
+     "A queue, or with --all every queue; messages that were frozen one by one stay so. These go on with an id, a filter or\n"
+     "--messages: `queue thaw --all --messages` for all of them.", freeze_opts, cmd_queue_thaw},
+    {"queue retry", queues, "[QUEUE|ID]", 0, 1, "try again now", "Also forgets the failures of the next hops, so that nothing waits for their next try. What is frozen stays frozen.", filter_opts, cmd_queue_retry},
+    {"queue bounce", queues, "[QUEUE|ID]", 0, 1, "return to the senders, with a report", "What waits in a frozen queue is returned when that is thawed; messages that are frozen one by one at once.", filter_opts, cmd_queue_bounce},
     {"queue delete", queues, "[QUEUE|ID]", 0, 1, "delete, without a report", NULL, filter_opts, cmd_queue_delete},
     {"queue fsck", queues, "", 0, 0, "prove the invariants of the whole store while it runs", NULL, fsck_opts, cmd_queue_fsck},
 
     {"message show", mail, "ID", 1, 1, "envelope, recipients and what became of them", NULL, NULL, cmd_message_show},
     {"message track", mail, "[ID]", 0, 1, "the history of a message, or of all that is kept", NULL, NULL, cmd_message_track},
     {"message export", mail, "ID", 1, 1, "the message itself, to standard output", NULL, NULL, cmd_message_export},
-    {"badmail list", mail, "", 0, 0, "what can be neither delivered nor returned, and why", NULL, filter_opts, cmd_badmail_list},
+    {"badmail list", mail, "", 0, 0, "what can be neither delivered nor returned, and why", NULL, find_opts, cmd_badmail_list},
     {"badmail show", mail, "ID", 1, 1, "envelope and recipients of badmail", NULL, NULL, cmd_message_show},
     {"badmail requeue", mail, "[QUEUE|ID]", 0, 1, "try badmail again, as if it had just arrived", NULL, filter_opts, cmd_badmail_requeue},
     {"badmail delete", mail, "[QUEUE|ID]", 0, 1, "delete badmail", NULL, filter_opts, cmd_badmail_delete},

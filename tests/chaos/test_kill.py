@@ -92,10 +92,10 @@ def send_wide(world):
 
 
 def through(world, command):
-    """A command of an administrator: one that is cut says so, and is given again."""
+    """A command of an administrator: one that is cut says so, and is given again. What it asks for may be done by then."""
     for _ in range(100):
         done = world.nodes[0].cli(*command, check=False, timeout=90)
-        if done.returncode == 0:
+        if done.returncode == 0 or done.returncode == 5 and "thaw" in command:
             return done.stdout
         if not done.stderr.strip():
             raise Failed(f"{command} gave {done.returncode} and said nothing: {done.stdout[-500:]}")
@@ -104,6 +104,7 @@ def through(world, command):
 
 def use_tool(world):
     for command in (["status"], ["queue", "list"], ["queue", "freeze", "frozen.example"], ["queue", "thaw", "frozen.example"],
+                    ["queue", "freeze", "--sender", "nobody@nowhere.example"],
                     ["queue", "retry", "--all"], ["queue", "retry", "--all", "--older-than", "1s"], ["message", "track"], ["queue", "fsck"]):
         through(world, command)
     shown = json.loads(through(world, ["queue", "show", "--all", "-o", "json"]))

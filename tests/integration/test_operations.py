@@ -275,6 +275,59 @@ def test_queue_freeze_thaw(box):
     wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 10)
 
 
+def test_queue_freeze_messages(box):
+    """A filter freezes messages and not their queue; they stay through retry, and go on when thawed."""
+    sink, bridgehead, _ = frozen_world(box)
+    bridgehead.cli("queue", "freeze", "far.example")
+    spam = [bridgehead.send(f"s{n}@far.example", TEXT, sender="spam@client.example") for n in range(3)]
+    bridgehead.cli("queue", "thaw", "far.example")
+    by_spam = ["--sender", "spam@client.example"]
+
+    def freeze():
+        """A worker may have some in hand, as its next hop refuses."""
+        done = bridgehead.json("queue", "freeze", *by_spam, "--reason", "looks like spam")
+        return [m for m in bridgehead.json("queue", "show", *by_spam) if m["place"] == "frozen"]
+    wait_for(freeze, lambda: len(freeze()) == 3)
+    again = bridgehead.json("queue", "freeze", *by_spam, "--dry-run")
+    assert (again["what"], again["matched"], again["dry_run"]) == ("messages", 0, True), again
+    sink.control("accept")
+    bridgehead.cli("queue", "retry", "--all")
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 10)
+    queue, = wait_for("nothing but what is frozen", lambda: [q for q in bridgehead.json("queue", "list") if not q["in_hand"]])
+    assert (queue["state"], queue["waiting"], queue["frozen"], queue["next_try_ms"]) == ("Frozen", 3, 3, None), queue
+    assert "looks like spam" in [e["text"] for e in bridgehead.json("message", "track", spam[0]) if e["event"] == "frozen"]
+    assert "frozen" in bridgehead.cli("queue", "show", spam[0]).stdout
+    assert bridgehead.json("queue", "thaw", "far.example")["changed"] == 0  # the queue is not frozen
+    assert bridgehead.json("queue", "delete", spam[0])["changed"] == 1
+    assert bridgehead.json("queue", "thaw", spam[1])["changed"] == 1
+    assert bridgehead.json("queue", "thaw", "--all", "--messages")["changed"] == 1
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 12)
+    wait_for("an empty queue", lambda: not bridgehead.json("queue", "list"))
+
+
+def test_queue_freeze_all(box):
+    """--all freezes every queue that has mail, --dry-run says which would be; thaw --all ends it."""
+    bridgehead = box.add(Bridgehead(box, smart_host=box.add(Sink(box, refuse=True)).address))
+    for name in ("one", "two", "three"):
+        bridgehead.send(f"b@{name}.example", TEXT)
+    states = lambda: {q["queue"]: q["state"] for q in bridgehead.json("queue", "list")}
+    wait_for(states, lambda: list(states().values()) == ["Retry"] * 3)
+    bridgehead.cli("queue", "freeze", "one.example", "--reason", "their wish")
+    dry = bridgehead.json("queue", "freeze", "--all", "--dry-run")
+    assert (dry["what"], dry["matched"], dry["changed"], dry["dry_run"]) == ("queues", 3, 2, True), dry
+    assert states() == {"one.example": "Frozen", "two.example": "Retry", "three.example": "Retry"}, states()
+    assert bridgehead.json("queue", "freeze", "--all")["changed"] == 2
+    assert set(states().values()) == {"Frozen"}, states()
+    assert "their wish" in bridgehead.cli("queue", "list").stdout
+    assert bridgehead.json("queue", "thaw", "--all", "--dry-run")["changed"] == 3
+    assert bridgehead.json("queue", "thaw", "one.example")["changed"] == 1
+    assert bridgehead.json("queue", "thaw", "--all")["changed"] == 2
+    assert "Frozen" not in states().values(), states()
+    assert bridgehead.cli("queue", "thaw", "no.example", check=False).returncode == 5
+    assert bridgehead.cli("queue", "freeze", check=False).returncode == 2
+    assert bridgehead.json("queue", "freeze", "new.example")["changed"] == 1  # before any mail comes
+
+
 def test_queue_retry_now(box):
     """retry does not wait for the schedule."""
     sink = box.add(Sink(box, refuse=True))

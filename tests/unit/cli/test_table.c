@@ -87,8 +87,32 @@ static void test_table__ages_and_sizes_as_people_say_them(void **state)
     }
 }
 
+static void test_table__rare_columns_are_left_out_of_tables(void **state)
+{
+    static const struct column some[] = {{"queue", "QUEUE", COLUMN_TEXT, 0},
+                                         {"frozen", "FROZEN", COLUMN_COUNT, COLUMN_RARE},
+                                         {"by", "BY", COLUMN_TEXT, 4 | COLUMN_RARE}};
+    char out[4096];
+    (void)state;
+    struct table *t = table_new(some, ARRAY_LEN(some));
+    assert_int_equal(table_row(t), ERR_OK);
+    assert_int_equal(table_text(t, 0, SPAN("a")), ERR_OK);
+    table_number(t, 1, 0);
+    captured(t, CLI_TABLE, out, sizeof out);
+    assert_string_equal(out, "QUEUE\na\n");
+    captured(t, CLI_JSON, out, sizeof out);
+    assert_non_null(strstr(out, "\"frozen\": 0"));
+    assert_non_null(strstr(out, "\"by\": null"));
+    assert_int_equal(table_row(t), ERR_OK);
+    assert_int_equal(table_text(t, 2, SPAN("somebody")), ERR_OK);
+    captured(t, CLI_TABLE, out, sizeof out);
+    assert_string_equal(out, "QUEUE BY\na     \n      s...\n");
+    table_free(t);
+}
+
 int main(void)
 {
-    return CHECK_RUN(cmocka_unit_test(test_table__prints_for_people_and_for_programs),
+    return CHECK_RUN(cmocka_unit_test(test_table__rare_columns_are_left_out_of_tables),
+                     cmocka_unit_test(test_table__prints_for_people_and_for_programs),
                      cmocka_unit_test(test_table__ages_and_sizes_as_people_say_them));
 }
