@@ -22,8 +22,8 @@ struct look { /* what one round of questions brought */
     char version[32], mode[32], fsync[16], eviction[32], schema[16];
     struct table *members, *links;
     struct party nodes, workers, routers;
-    char master[64]; /* of the routers; "" : none */
-    bool have;
+    char master[64];     /* of the routers; "" : none */
+    bool have, no_store; /* no_store: no node and no worker has ever been there */
 };
 struct watching {
     struct remote r;
@@ -91,6 +91,10 @@ static void shown(struct watching *w);
 
 static void finish(struct watching *w, enum err e, const char *why)
 {
+    if (e == ERR_OK && w->now.no_store && w->now.routers.n == 0) {
+        e = ERR_NOTFOUND;
+        why = "there is no queue in this Redis yet, and no router: start a node, a worker or a router first";
+    }
     if (e != ERR_OK) {
         w->failed = true;
         remote_ended(&w->r, e, why);
@@ -160,7 +164,9 @@ static bool on_member(void *arg, const struct admin_member *m)
 static void on_members_done(void *arg, enum err e, const char *why)
 {
     struct watching *w = arg;
-    if (e == ERR_OK)
+    if (e == ERR_OK && w->now.no_store)
+        finish(w, ERR_OK, "");
+    else if (e == ERR_OK)
         e = admin_links(w->r.admin, on_link, on_links_done, w);
     if (e != ERR_OK)
         finish(w, e, why);
@@ -176,8 +182,10 @@ static void on_status(void *arg, enum err e, const struct admin_status *s, const
         keep(w->now.fsync, sizeof w->now.fsync, s->redis.fsync);
         keep(w->now.eviction, sizeof w->now.eviction, s->redis.eviction);
         keep(w->now.schema, sizeof w->now.schema, s->schema);
-        e = admin_members(w->r.admin, on_member, on_members_done, w);
     }
+    w->now.no_store = e == ERR_NOTFOUND;
+    if (e == ERR_OK || e == ERR_NOTFOUND)
+        e = admin_members(w->r.admin, on_member, on_members_done, w);
     if (e != ERR_OK)
         finish(w, e, why);
 }
@@ -206,15 +214,10 @@ static double rate(const struct watching *w, uint64_t now, uint64_t before)
     return (double)(now - before) * 1000.0 / (double)(w->now.status.now_ms - w->before.status.now_ms);
 }
 
-static void print_screen(const struct watching *w)
+static void print_queue(const struct watching *w)
 {
     const struct admin_status *s = &w->now.status;
-    const struct admin_counters *c = &s->counters, *b = &w->before.status.counters;
-    const struct conf_root *conf = config_root(cli_config(w->r.cli));
-    char used[24], most[24], up[24];
-    bytes_text(s->redis.used_memory, used);
-    bytes_text(s->redis.max_memory, most);
-    age_text(s->redis.uptime_s * 1000, up);
+    const struct admin_counters *c = &s->counters;
     uint64_t frozen = s->partitions == 0 ? 0 : (c->frozen + s->partitions - 1) / s->partitions;
     (void)printf("queue      %" PRIu64 " messages, %" PRIu64 " deliveries waiting, %" PRIu64
                  " queues frozen, %" PRIu64 " badmail, %" PRIu64 " in quarantine\n",
@@ -222,6 +225,10 @@ static void print_screen(const struct watching *w)
     (void)printf("ever       %" PRIu64 " accepted, %" PRIu64 " delivered, %" PRIu64 " bounced, %" PRIu64
                  " deferrals\n",
                  c->accepted, c->delivered, c->bounced, c->deferred);
+}
+
+static void print_parties(const struct watching *w)
+{
     (void)printf("nodes      %u, %" PRIu64 " messages a minute accepted%s\n", w->now.nodes.n,
                  w->now.nodes.per_minute, w->now.nodes.n == 0 ? ": NOTHING TAKES MAIL IN" : "");
     (void)printf("workers    %u, %" PRIu64 " recipients a minute delivered%s\n", w->now.workers.n,
@@ -230,18 +237,43 @@ static void print_screen(const struct watching *w)
         (void)printf("routers    %u, %s%s\n", w->now.routers.n,
                      w->now.master[0] != '\0' ? "master " : "NONE IS MASTER: ROUTES STAY AS THEY ARE",
                      w->now.master);
-    if (w->live)
-        (void)printf("a second   %.0f accepted, %.0f delivered, %.0f bounced, %.0f deferrals\n",
-                     rate(w, c->accepted, b->accepted), rate(w, c->delivered, b->delivered),
-                     rate(w, c->bounced, b->bounced), rate(w, c->deferred, b->deferred));
-    (void)printf("slots      %" PRIu64 " of %" PRIu64 " connections in use (%" PRIu64 " a domain)\n",
-                 s->slots, conf->delivery.max_connections, conf->delivery.max_connections_per_domain);
+}
+
+static void print_redis(const struct watching *w)
+{
+    const struct admin_status *s = &w->now.status;
+    char used[24], most[24], up[24];
+    bytes_text(s->redis.used_memory, used);
+    bytes_text(s->redis.max_memory, most);
+    age_text(s->redis.uptime_s * 1000, up);
     (void)printf("redis      %s %s, up %s, memory %s%s%s, fsync %s, eviction %s%s%s\n", w->now.version,
                  w->now.mode, up, used, s->redis.max_memory != 0 ? " of " : "",
                  s->redis.max_memory != 0 ? most : "", s->redis.aof ? w->now.fsync : "off", w->now.eviction,
                  s->redis.aof && !s->redis.aof_write_ok ? ", WRITE FAILED" : "",
                  s->redis.loading ? ", LOADING" : "");
-    (void)printf("store      %u partitions, schema %s\n\n", s->partitions, w->now.schema);
+    (void)printf("store      %u partitions, schema %s\n", s->partitions, w->now.schema);
+}
+
+static void print_screen(const struct watching *w)
+{
+    const struct admin_status *s = &w->now.status;
+    const struct admin_counters *c = &s->counters, *b = &w->before.status.counters;
+    const struct conf_root *conf = config_root(cli_config(w->r.cli));
+    if (w->now.no_store)
+        (void)printf("queue      none: no node and no worker has opened this Redis yet\n");
+    else
+        print_queue(w);
+    print_parties(w);
+    if (w->live)
+        (void)printf("a second   %.0f accepted, %.0f delivered, %.0f bounced, %.0f deferrals\n",
+                     rate(w, c->accepted, b->accepted), rate(w, c->delivered, b->delivered),
+                     rate(w, c->bounced, b->bounced), rate(w, c->deferred, b->deferred));
+    if (!w->now.no_store) {
+        (void)printf("slots      %" PRIu64 " of %" PRIu64 " connections in use (%" PRIu64 " a domain)\n",
+                     s->slots, conf->delivery.max_connections, conf->delivery.max_connections_per_domain);
+        print_redis(w);
+    }
+    (void)printf("\n");
     (void)table_print(w->now.members, CLI_TABLE,
                       "Neither node nor worker is running: `bridgehead run` starts both.");
     if (table_rows(w->now.links) > 0) {

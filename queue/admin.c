@@ -122,6 +122,10 @@ static void read_meta(struct admin_op *op, const struct redisReply *reply)
     struct admin *a = op->a;
     uint64_t n = reply_u64_at(reply, 1, 0);
     struct span schema = reply_text_at(reply, 0);
+    if (reply_count(reply) == 0 && op->kind->storeless) {
+        op->kind->begin(op);
+        return;
+    }
     if (reply_count(reply) == 0) {
         admin_end(op, ERR_NOTFOUND, "there is no queue in this Redis yet: start a node or a worker first");
         return;

@@ -206,7 +206,7 @@ struct admin_member { /* a node, worker or router with a lease */
     bool master;      /* the router that decides for its group */
     ms_t now_ms;
 };
-/* Nodes and workers by name, then routers by name. */
+/* Nodes and workers by name, then routers by name; routers also when there is no store yet. */
 typedef bool admin_member_fn(void *arg, const struct admin_member *m);
 enum err admin_members(struct admin *a, admin_member_fn *each, admin_done_fn *done, void *arg) MUST_USE;
 

@@ -68,7 +68,7 @@ static void release(struct admin_op *op)
 
 enum err admin_check(struct admin *a, bool repair, admin_finding_fn *each, admin_check_fn *done, void *arg)
 {
-    static const struct admin_op_kind kind = {begin, finish, release};
+    static const struct admin_op_kind kind = {begin, finish, release, false};
     struct fsck *f = (struct fsck *)admin_op_new(a, sizeof *f, &kind);
     if (f == NULL)
         return ERR_NOMEM;

@@ -84,8 +84,7 @@ static void edit_list(struct admin_walk *w)
 /* As the script decides, for a dry run. */
 static bool in_state_for(enum admin_verb verb, const struct admin_job *j)
 {
-    return (verbs[verb].places & j->place) != 0 &&
-           !(j->frozen && verb == ADMIN_RETRY_NOW);
+    return (verbs[verb].places & j->place) != 0 && !(j->frozen && verb == ADMIN_RETRY_NOW);
 }
 
 static bool edit_job(struct admin_walk *w, const struct admin_job *j)
@@ -181,7 +180,7 @@ enum err admin_edit(struct admin *a, enum admin_verb verb, const struct admin_fi
                     bool dry_run, admin_job_fn *each, admin_result_fn *done, void *arg)
 {
     static const struct admin_walk_hooks hooks = {edit_list, edit_job, edit_page_end};
-    static const struct admin_op_kind kind = {admin_walk_begin, edit_finish, admin_walk_release};
+    static const struct admin_op_kind kind = {admin_walk_begin, edit_finish, admin_walk_release, false};
     if (text.len > TEXT_MAX)
         return ERR_TOOBIG;
     struct edit *ed = (struct edit *)admin_op_new(a, sizeof *ed, &kind);

@@ -28,6 +28,7 @@ struct admin_op_kind {
     admin_step_fn *begin; /* the partitions are known: asks the first question, or ends */
     void (*finish)(struct admin_op *op, enum err e, const char *why); /* calls done() of the caller */
     admin_step_fn *release; /* what it owns besides; NULL: nothing */
+    bool storeless; /* begins with no partitions when there is no store yet, instead of ERR_NOTFOUND */
 };
 struct admin_op {
     const struct admin_op_kind *kind;

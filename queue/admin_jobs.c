@@ -376,7 +376,7 @@ static void say_nothing(struct admin_op *op, enum err e, const char *why)
 enum err admin_walk_init(struct admin_walk *w, const struct admin_walk_hooks *hooks,
                          const struct admin_filter *f)
 {
-    static const struct admin_op_kind refused = {NULL, say_nothing, admin_walk_release};
+    static const struct admin_op_kind refused = {NULL, say_nothing, admin_walk_release, false};
     w->hooks = hooks;
     enum err e = read_filter(w, f);
     if (e != ERR_OK) {
@@ -427,7 +427,7 @@ enum err admin_jobs(struct admin *a, const struct admin_filter *f, admin_job_fn 
                     void *arg)
 {
     static const struct admin_walk_hooks hooks = {NULL, list_job, admin_walk_on};
-    static const struct admin_op_kind kind = {admin_walk_begin, list_finish, admin_walk_release};
+    static const struct admin_op_kind kind = {admin_walk_begin, list_finish, admin_walk_release, false};
     struct list *l = (struct list *)admin_op_new(a, sizeof *l, &kind);
     if (l == NULL)
         return ERR_NOMEM;

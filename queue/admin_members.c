@@ -195,6 +195,8 @@ static void read_routers(struct admin_op *op, const struct redisReply *reply)
 {
     struct gather *g = (struct gather *)op;
     struct span master = reply_text_at(reply, 1);
+    if (op->a->partitions == 0)
+        g->now_ms = reply_u64_at(reply, 0, 0); /* nobody else has said it */
     for (size_t at = ROUTERS_HEAD; at + ROUTER_FIELDS <= reply_count(reply); at += ROUTER_FIELDS) {
         struct row *row = row_add(&g->rows, reply_text_at(reply, at), reply_text_at(reply, at + 2));
         if (row == NULL) {
@@ -266,14 +268,18 @@ static void read_members(struct admin_op *op, const struct redisReply *reply)
     ask_workers(op);
 }
 
+/* Without a store only routers can be there. */
 static void members_begin(struct admin_op *op)
 {
-    ask_page(op, read_members, SCRIPT_MEMBERS, MEMBERS_PAGE);
+    if (op->a->partitions == 0)
+        ask_routers(op);
+    else
+        ask_page(op, read_members, SCRIPT_MEMBERS, MEMBERS_PAGE);
 }
 
 enum err admin_members(struct admin *a, admin_member_fn *each, admin_done_fn *done, void *arg)
 {
-    static const struct admin_op_kind kind = {members_begin, gather_finish, gather_release};
+    static const struct admin_op_kind kind = {members_begin, gather_finish, gather_release, true};
     struct gather *g = gather_new(a, &kind, done, arg);
     if (g == NULL)
         return ERR_NOMEM;
@@ -353,7 +359,7 @@ static void links_begin(struct admin_op *op)
 
 enum err admin_links(struct admin *a, admin_link_fn *each, admin_done_fn *done, void *arg)
 {
-    static const struct admin_op_kind kind = {links_begin, gather_finish, gather_release};
+    static const struct admin_op_kind kind = {links_begin, gather_finish, gather_release, false};
     struct gather *g = gather_new(a, &kind, done, arg);
     if (g == NULL)
         return ERR_NOMEM;
@@ -395,7 +401,7 @@ static void reset_finish(struct admin_op *op, enum err e, const char *why)
 
 enum err admin_link_reset(struct admin *a, struct span link, admin_count_fn *done, void *arg)
 {
-    static const struct admin_op_kind kind = {reset_begin, reset_finish, NULL};
+    static const struct admin_op_kind kind = {reset_begin, reset_finish, NULL, false};
     if (link.len == 0 || link.len > sizeof((struct reset *)0)->link - 1)
         return ERR_TOOBIG;
     struct reset *r = (struct reset *)admin_op_new(a, sizeof *r, &kind);

@@ -88,7 +88,7 @@ static void show_finish(struct admin_op *op, enum err e, const char *why)
 enum err admin_show(struct admin *a, const struct msgid *id, admin_message_fn *message, admin_job_fn *each,
                     admin_done_fn *done, void *arg)
 {
-    static const struct admin_op_kind kind = {show_ask, show_finish, NULL};
+    static const struct admin_op_kind kind = {show_ask, show_finish, NULL, false};
     struct show *s = (struct show *)admin_op_new(a, sizeof *s, &kind);
     if (s == NULL)
         return ERR_NOMEM;
@@ -195,7 +195,7 @@ static void body_release(struct admin_op *op)
 enum err admin_body(struct admin *a, const struct msgid *id, admin_bytes_fn *each, admin_done_fn *done,
                     void *arg)
 {
-    static const struct admin_op_kind kind = {body_begin, body_finish, body_release};
+    static const struct admin_op_kind kind = {body_begin, body_finish, body_release, false};
     struct body *b = (struct body *)admin_op_new(a, sizeof *b, &kind);
     if (b == NULL)
         return ERR_NOMEM;
@@ -283,7 +283,7 @@ static void track_finish(struct admin_op *op, enum err e, const char *why)
 enum err admin_track(struct admin *a, const struct msgid *id, admin_event_fn *each, admin_done_fn *done,
                      void *arg)
 {
-    static const struct admin_op_kind kind = {track_ask, track_finish, NULL};
+    static const struct admin_op_kind kind = {track_ask, track_finish, NULL, false};
     struct track *t = (struct track *)admin_op_new(a, sizeof *t, &kind);
     if (t == NULL)
         return ERR_NOMEM;

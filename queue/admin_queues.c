@@ -219,7 +219,7 @@ static void release(struct admin_op *op)
 
 enum err admin_queues(struct admin *a, admin_queue_fn *each, admin_done_fn *done, void *arg)
 {
-    static const struct admin_op_kind kind = {begin, finish, release};
+    static const struct admin_op_kind kind = {begin, finish, release, false};
     struct queues *q = (struct queues *)admin_op_new(a, sizeof *q, &kind);
     if (q == NULL)
         return ERR_NOMEM;
@@ -291,7 +291,7 @@ static void copy_text(char *to, size_t size, struct span s)
 static struct freeze *freeze_new(struct admin *a, enum script_id script, struct span domain, uint32_t klass,
                                  admin_count_fn *done, void *arg)
 {
-    static const struct admin_op_kind kind = {freeze_next, freeze_finish, NULL};
+    static const struct admin_op_kind kind = {freeze_next, freeze_finish, NULL, false};
     struct freeze *f = (struct freeze *)admin_op_new(a, sizeof *f, &kind);
     if (f == NULL)
         return NULL;

@@ -204,7 +204,7 @@ static void status_release(struct admin_op *op)
 
 enum err admin_status(struct admin *a, admin_status_fn *done, void *arg)
 {
-    static const struct admin_op_kind kind = {status_begin, status_finish, status_release};
+    static const struct admin_op_kind kind = {status_begin, status_finish, status_release, false};
     struct status *s = (struct status *)admin_op_new(a, sizeof *s, &kind);
     if (s == NULL)
         return ERR_NOMEM;

@@ -175,7 +175,7 @@ static struct step *step_new(struct survey *s, const struct admin_op_kind *kind)
 
 static void ask_page(struct survey *s)
 {
-    static const struct admin_op_kind kind = {page_begin, page_finish, NULL};
+    static const struct admin_op_kind kind = {page_begin, page_finish, NULL, false};
     (void)step_new(s, &kind);
 }
 
@@ -243,7 +243,7 @@ static void turn_finish(struct admin_op *op, enum err e, const char *why)
 
 static void ask_turn(struct survey *s)
 {
-    static const struct admin_op_kind kind = {turn_begin, turn_finish, NULL};
+    static const struct admin_op_kind kind = {turn_begin, turn_finish, NULL, false};
     if (!s->walking)
         s->began_ms = loop_now(s->loop);
     (void)step_new(s, &kind);
