@@ -63,7 +63,7 @@ static void on_changed(void *arg, enum err e, uint64_t n, const char *why)
 
 static int change_queues(struct freezing *z)
 {
-    struct span by = span_cstr(getenv("USER")), reason = span_cstr(cli_opt(z->r.cli, "reason"));
+    struct span by = remote_user(), reason = span_cstr(cli_opt(z->r.cli, "reason"));
     z->result.changed = 0;
     for (size_t i = 0; i < z->queues.count && z->r.code == CLI_OK; i++) {
         struct span domain;

@@ -32,21 +32,21 @@ enum {
 static const struct column link_columns[] = {
     [L_NAME] = {"connector", "CONNECTOR", COLUMN_TEXT, 32},
     [L_TYPE] = {"type", NULL, COLUMN_TEXT, 0},
-    [L_TO] = {"to_group", "TO", COLUMN_TEXT, 32},
-    [L_COST] = {"cost", "COST", COLUMN_COUNT, 0},
+    [L_TO] = {"to_group", "TO", COLUMN_TEXT, 32 | COLUMN_RARE},
+    [L_COST] = {"cost", "COST", COLUMN_COUNT, COLUMN_RARE},
     [L_UP] = {"up", NULL, COLUMN_BOOL, 0},
     [L_STATE] = {"state", "STATE", COLUMN_TEXT, 0},
-    [L_SINCE] = {"since", "SINCE", COLUMN_TIME, 0},
-    [L_TARGETS] = {"targets_up", "TARGETS UP", COLUMN_TEXT, 0},
-    [L_FAILURES] = {"failures", "FAILURES", COLUMN_COUNT, 0},
-    [L_PENALTY] = {"penalty", "PENALTY", COLUMN_COUNT, 0},
-    [L_HELD] = {"held_ms", "HELD FOR", COLUMN_AGE, 0},
-    [L_PROBE] = {"next_probe_ms", "NEXT TRY", COLUMN_AGE, 0},
-    [L_WORD] = {"override", "OVERRIDE", COLUMN_TEXT, 0},
-    [L_UNTIL] = {"override_until", "UNTIL", COLUMN_TIME, 0},
-    [L_BY] = {"override_by", "BY", COLUMN_TEXT, 16},
-    [L_REASON] = {"override_reason", "REASON", COLUMN_TEXT, 40},
-    [L_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 60},
+    [L_SINCE] = {"since", "SINCE", COLUMN_TIME, COLUMN_RARE},
+    [L_TARGETS] = {"targets_up", "TARGETS UP", COLUMN_TEXT, COLUMN_RARE},
+    [L_FAILURES] = {"failures", "FAILURES", COLUMN_COUNT, COLUMN_RARE},
+    [L_PENALTY] = {"penalty", "PENALTY", COLUMN_COUNT, COLUMN_RARE},
+    [L_HELD] = {"held_ms", "HELD FOR", COLUMN_AGE, COLUMN_RARE},
+    [L_PROBE] = {"next_probe_ms", "NEXT TRY", COLUMN_AGE, COLUMN_RARE},
+    [L_WORD] = {"override", "OVERRIDE", COLUMN_TEXT, COLUMN_RARE},
+    [L_UNTIL] = {"override_until", "UNTIL", COLUMN_TIME, COLUMN_RARE},
+    [L_BY] = {"override_by", "BY", COLUMN_TEXT, 16 | COLUMN_RARE},
+    [L_REASON] = {"override_reason", "REASON", COLUMN_TEXT, 40 | COLUMN_RARE},
+    [L_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 60 | COLUMN_RARE},
 };
 struct links {
     struct remote r;
@@ -240,7 +240,7 @@ static bool on_router(void *arg, const struct routing_router *m)
 static int tell(struct links *l, enum routing_override word, ms_t for_ms)
 {
     struct cli *cli = l->r.cli;
-    struct span by = span_cstr(getenv("USER")), reason = span_cstr(cli_opt(cli, "reason"));
+    struct span by = remote_user(), reason = span_cstr(cli_opt(cli, "reason"));
     int code = CLI_OK;
     if (reason.len > ROUTING_TEXT_MAX)
         return cli_fail(cli, CLI_USAGE, "--reason: at most %d characters", ROUTING_TEXT_MAX);

@@ -45,10 +45,11 @@ static const struct column message_columns[] = {
     [M_SYSTEM] = {"report", "is a report", COLUMN_BOOL, 0},
     [M_LEFT] = {"jobs_left", "destinations left", COLUMN_COUNT, 0},
 };
-enum { R_QUEUE, R_RCPT, R_TRIES, R_NEXT, R_EXPIRES, R_REPLY };
+enum { R_QUEUE, R_RCPT, R_PLACE, R_TRIES, R_NEXT, R_EXPIRES, R_REPLY };
 static const struct column rcpt_columns[] = {
     [R_QUEUE] = {"queue", "QUEUE", COLUMN_TEXT, 32},
     [R_RCPT] = {"recipient", "RECIPIENT", COLUMN_TEXT, 40},
+    [R_PLACE] = {"place", "PLACE", COLUMN_TEXT, 0},
     [R_TRIES] = {"attempts", "TRIES", COLUMN_COUNT, 0},
     [R_NEXT] = {"next_try", "NEXT TRY", COLUMN_TIME, 0},
     [R_EXPIRES] = {"expires", "EXPIRES", COLUMN_TIME, 0},
@@ -67,7 +68,7 @@ static bool on_message(void *arg, const struct admin_message *m)
     char id[MSGID_TEXT_MAX];
     msgid_text(&m->id, id);
     s->nomem = table_row(t) != ERR_OK || table_text(t, M_ID, span_cstr(id)) != ERR_OK ||
-               table_text(t, M_SENDER, m->env.sender.len > 0 ? m->env.sender : SPAN("<>")) != ERR_OK ||
+               table_text(t, M_SENDER, remote_sender(m->env.sender)) != ERR_OK ||
                table_text(t, M_SUBJECT, m->env.subject) != ERR_OK ||
                table_text(t, M_MSGID, m->env.message_id) != ERR_OK ||
                table_text(t, M_CLIENT, m->env.client) != ERR_OK ||
@@ -94,11 +95,12 @@ static bool on_job(void *arg, const struct admin_job *j)
         const struct recipient *rcpt = &j->job.rcpts[i];
         s->nomem = table_row(t) != ERR_OK || table_text(t, R_QUEUE, buf_span(&name)) != ERR_OK ||
                    table_text(t, R_RCPT, rcpt->address) != ERR_OK ||
+                   table_text(t, R_PLACE, span_cstr(remote_place(j))) != ERR_OK ||
                    table_text(t, R_REPLY, rcpt->reply.len > 0 ? rcpt->reply : j->job.last_error) != ERR_OK;
         if (s->nomem)
             break;
         table_number(t, R_TRIES, j->job.attempts);
-        table_number(t, R_NEXT, j->place == ADMIN_QUEUED ? j->due_ms : 0);
+        table_number(t, R_NEXT, j->place == ADMIN_QUEUED && !j->frozen ? j->due_ms : 0);
         table_number(t, R_EXPIRES, j->job.expire_ms);
     }
     buf_done(&name);

@@ -70,14 +70,16 @@ static bool list_row(struct listing *l, const struct admin_queue *q)
 {
     struct buf name;
     struct table *t = l->table;
+    struct span failing = link_error(l, q->domain, q->klass);
+    enum admin_queue_state state = q->state;
+    if (state == ADMIN_SCHEDULED && failing.len > 0)
+        state = ADMIN_RETRY; /* that its link failed says no queue */
     buf_init(&name, 512);
-    bool ok =
-        table_row(t) == ERR_OK && queue_name(q->domain, q->klass, &name) == ERR_OK &&
-        table_text(t, Q_NAME, buf_span(&name)) == ERR_OK &&
-        table_text(t, Q_STATE, span_cstr(admin_queue_state_name(q->state))) == ERR_OK &&
-        table_text(t, Q_HOP, next_hop(l->routes, q->domain, q->klass)) == ERR_OK &&
-        table_text(t, Q_ERROR, q->last_error.len > 0 ? q->last_error : link_error(l, q->domain, q->klass)) ==
-            ERR_OK;
+    bool ok = table_row(t) == ERR_OK && queue_name(q->domain, q->klass, &name) == ERR_OK &&
+              table_text(t, Q_NAME, buf_span(&name)) == ERR_OK &&
+              table_text(t, Q_STATE, span_cstr(admin_queue_state_name(state))) == ERR_OK &&
+              table_text(t, Q_HOP, next_hop(l->routes, q->domain, q->klass)) == ERR_OK &&
+              table_text(t, Q_ERROR, q->last_error.len > 0 ? q->last_error : failing) == ERR_OK;
     if (ok && q->frozen_ms != 0) {
         ok = table_text(t, Q_BY, q->frozen_by) == ERR_OK && table_text(t, Q_WHY, q->frozen_reason) == ERR_OK;
         table_number(t, Q_SINCE, since(q->now_ms, q->frozen_ms));
@@ -152,31 +154,12 @@ static const struct column job_columns[] = {
     [J_SIZE] = {"bytes", "SIZE", COLUMN_BYTES, 0},
     [J_SENDER] = {"sender", "SENDER", COLUMN_TEXT, 28},
     [J_RCPT] = {"recipient", "RECIPIENT", COLUMN_TEXT, 28},
-    [J_RCPTS] = {"recipients", NULL, COLUMN_COUNT, 0},
+    [J_RCPTS] = {"recipients", "RCPTS", COLUMN_COUNT, 0},
     [J_TRIES] = {"attempts", "TRIES", COLUMN_COUNT, 0},
     [J_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_AGE, 0},
     [J_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 60},
     [J_SUBJECT] = {"subject", NULL, COLUMN_TEXT, 0},
 };
-
-static const char *place_name(const struct admin_job *j)
-{
-    if (j->returning)
-        return "returning";
-    switch (j->place) {
-    case ADMIN_QUEUED:
-        return j->frozen ? "frozen" : j->problem ? "problem" : "queued";
-    case ADMIN_IN_HAND:
-        return "in hand";
-    case ADMIN_BADMAIL:
-        return "badmail";
-    case ADMIN_QUARANTINE:
-        return "quarantine";
-    case ADMIN_STAGED:
-        return "staged";
-    }
-    return "?";
-}
 
 static bool job_row(struct table *t, const struct admin_job *j)
 {
@@ -189,9 +172,10 @@ static bool job_row(struct table *t, const struct admin_job *j)
     bool ok = table_row(t) == ERR_OK && table_text(t, J_ID, span_cstr(id)) == ERR_OK &&
               queue_name(j->job.domain, j->job.klass, &name) == ERR_OK &&
               table_text(t, J_QUEUE, buf_span(&name)) == ERR_OK &&
-              table_text(t, J_PLACE, span_cstr(place_name(j))) == ERR_OK &&
-              table_text(t, J_SENDER, j->env.sender) == ERR_OK && table_text(t, J_RCPT, rcpt) == ERR_OK &&
-              table_text(t, J_ERROR, error) == ERR_OK && table_text(t, J_SUBJECT, j->env.subject) == ERR_OK;
+              table_text(t, J_PLACE, span_cstr(remote_place(j))) == ERR_OK &&
+              table_text(t, J_SENDER, remote_sender(j->env.sender)) == ERR_OK &&
+              table_text(t, J_RCPT, rcpt) == ERR_OK && table_text(t, J_ERROR, error) == ERR_OK &&
+              table_text(t, J_SUBJECT, j->env.subject) == ERR_OK;
     table_number(t, J_AGE, since(j->now_ms, j->arrival_ms));
     table_number(t, J_SIZE, j->body.size_bytes);
     table_number(t, J_RCPTS, j->job.nrcpts);

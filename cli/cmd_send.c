@@ -32,7 +32,7 @@ struct sending {
     struct reply_parser parser;
     enum step step;
     size_t rcpt; /* arguments that have been asked for */
-    const char *from;
+    const char *from, *server;
     struct buf message, accepted;
     int code;
     bool ended;
@@ -139,9 +139,14 @@ static void closed(void *arg, enum err e, const char *why)
 {
     struct sending *s = arg;
     bool stored = s->step == STEP_QUIT;
-    end(s, stored ? CLI_OK
-                  : cli_fail(s->cli, CLI_FAILED, "the connection ended at %s: %s", steps[s->step].name,
-                             e == ERR_OK ? "closed by the server" : why));
+    if (stored)
+        end(s, CLI_OK);
+    else if (s->step == STEP_GREETING && e != ERR_OK)
+        end(s, cli_fail(s->cli, CLI_FAILED, "%s: %s; does a node run there? --server names another place",
+                        s->server, why));
+    else
+        end(s, cli_fail(s->cli, CLI_FAILED, "the connection ended at %s: %s", steps[s->step].name,
+                        e == ERR_OK ? "closed by the server" : why));
 }
 
 static const struct conn_ops ops = {.received = received, .closed = closed};
@@ -275,6 +280,7 @@ int cmd_send(struct cli *cli)
     buf_init(&s.message, MESSAGE_MAX);
     buf_init(&s.accepted, 8192);
     reply_init(&s.parser);
+    s.server = to;
     int code = compose(&s);
     if (code == CLI_OK)
         code = send_to(&s, to);

@@ -3,7 +3,10 @@
 #include "common/address.h"
 
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 enum { PATIENCE_MS = 5000 };
 
@@ -211,6 +214,37 @@ int remote_filter(struct cli *cli, bool need_all, struct buf *ret_domain, struct
                         "say which: a queue, a message id, --sender, --recipient, --older-than, "
                         "--younger-than, --id, or --all");
     return code;
+}
+
+const char *remote_place(const struct admin_job *j)
+{
+    if (j->returning)
+        return "returning";
+    switch (j->place) {
+    case ADMIN_QUEUED:
+        return j->frozen ? "frozen" : j->problem ? "problem" : "queued";
+    case ADMIN_IN_HAND:
+        return "in hand";
+    case ADMIN_BADMAIL:
+        return "badmail";
+    case ADMIN_QUARANTINE:
+        return "quarantine";
+    case ADMIN_STAGED:
+        return "staged";
+    }
+    return "?";
+}
+
+struct span remote_sender(struct span sender)
+{
+    return sender.len > 0 ? sender : SPAN("<>");
+}
+
+struct span remote_user(void)
+{
+    const char *name = getenv("USER");
+    const struct passwd *pw = name != NULL && name[0] != '\0' ? NULL : getpwuid(geteuid());
+    return span_cstr(pw != NULL ? pw->pw_name : name);
 }
 
 struct search {

@@ -6,6 +6,7 @@ import subprocess
 import xml.etree.ElementTree
 
 from peers.bridgehead import executable
+from peers.golden import check_json_keys
 from peers.group import Group, Organization, wait_full
 from peers.process import Process, wait_for
 from peers.sink import Sink
@@ -309,3 +310,26 @@ def test_config_check_live(box):
     assert set(told) == {mute, "127.0.0.1:1", "nosuch.invalid"} and "no answer in time" in told[mute], told
     assert "--timeout takes" in check([good], "--live", "--timeout", "soon").stderr.decode()
     silent.close()
+
+
+def test_json_keys(box):
+    """Programs read what -o json prints: tests/golden/cli_json.txt."""
+    a, _, ra, rb = pair(box)
+    cli = Cli(ra)
+    cli.run("link", "down", "out", "--reason", "work on the line")
+    wait_for("the override", lambda: any(link["override"] == "DOWN" for link in cli.json("link", "list")))
+    said = {" ".join(words): cli.json(*words) for words in (
+        ("link", "list"), ("group", "list"), ("linkstate", "show"), ("linkstate", "verify"), ("linkstate", "history"),
+        ("keys", "show"))}
+    said["simulate"] = cli.json("simulate", "--groups", "5", "--events", "1")
+    check_json_keys(said)
+
+
+def test_status_of_a_router_alone(box):
+    """status says what there is also where no node and no worker has ever been: who is master."""
+    _, router, cli = alone(box)
+    said = cli.run("status")
+    assert "no node and no worker" in said and "routers    1, master" in said and "NOTHING TAKES MAIL IN" in said, said
+    status = cli.json("status")
+    assert [(m["role"], m["master"]) for m in status["members"]] == [("router", True)], status
+    assert status["partitions"] == 0 and status["links"] == [], status
