@@ -30,6 +30,37 @@ struct redis_slot_ask {
 
 static void send_sync(struct redis_store *st);
 
+/* --- Their lease ---------------------------------------------------------------------------------- */
+
+void redis_slots_expired(struct redis_store *st)
+{
+    redis_slots_lost(st);
+    if (st->worker->name[0] != '\0')
+        redis_worker_expire(st);
+}
+
+static void on_expiry(void *arg)
+{
+    redis_slots_expired(arg);
+}
+
+void redis_slots_on_lost(struct store *store, store_event_fn *fn, void *arg)
+{
+    struct redis_sem *sem = &((struct redis_store *)store)->worker->sem;
+    sem->lost = fn;
+    sem->lost_arg = arg;
+}
+
+/* Ends here early enough that connections are closed before anybody else can have their slots. */
+void redis_slots_leased(struct redis_store *st, ms_t sent_ms)
+{
+    struct redis_sem *sem = &st->worker->sem;
+    ms_t now = loop_now(st->loop);
+    ms_t until = ms_after(sent_ms, SLOT_LEASES * st->lease_ms - st->lease_ms / 6);
+    sem->leased_ms = sent_ms;
+    timer_set(sem->expiry, until > now ? until - now : 0);
+}
+
 /* --- What we hold -------------------------------------------------------------------------------- */
 
 static struct redis_hold *find_hold(const struct redis_sem *sem, struct span link)
@@ -74,6 +105,10 @@ static void drop_empty(struct redis_sem *sem)
 static void answered(struct redis_sem *sem, struct redis_store *st, enum err e)
 {
     sem->in_flight--;
+    if (e == ERR_STALE && st->worker->valid) {
+        redis_slots_expired(st);
+        return;
+    }
     if (e == ERR_UNKNOWN || e == ERR_AGAIN)
         sem->dirty = true;
     if (sem->dirty && sem->in_flight == 0)
@@ -101,8 +136,6 @@ static void got(void *arg, struct redis_request *rq, enum err e, const struct re
         e = ERR_UNKNOWN; /* out of memory: the sync gives them back */
     if (mine && e != ERR_CANCELED)
         answered(&w->sem, st, e);
-    if (mine && e == ERR_STALE && w->valid)
-        redis_worker_expire(st);
     ask->done(ask->arg, e == ERR_UNKNOWN ? ERR_AGAIN : e, e == ERR_OK ? (unsigned)granted : 0);
     free(ask);
 }
@@ -231,11 +264,13 @@ static void synced(void *arg, struct redis_request *rq, enum err e, const struct
     if (e == ERR_OK && !again)
         w->sem.dirty = false;
     if (e == ERR_STALE && w->valid) {
-        redis_worker_expire(st);
+        redis_slots_expired(st);
         return;
     }
-    if (e == ERR_OK)
-        w->sem_leased_ms = rq->sent_ms; /* it renews, too */
+    if (e == ERR_OK) { /* it renews, too */
+        w->sem_leased_ms = rq->sent_ms;
+        redis_slots_leased(st, rq->sent_ms);
+    }
     if (e == ERR_OK && again)
         send_sync(st);
     else
@@ -258,7 +293,7 @@ static void send_sync(struct redis_store *st)
     redis_script(rq, SCRIPT_SEM, span_cstr(st->sem_tag), 3 + 2 * n);
     redis_arg_str(rq, "sync");
     redis_arg_str(rq, w->name);
-    redis_arg_u64(rq, st->lease_ms);
+    redis_arg_u64(rq, SLOT_LEASES * st->lease_ms);
     for (const struct redis_hold *h = w->sem.holds; h != NULL && n > 0; h = h->next, n--) {
         redis_arg(rq, span_of(h->link, h->len));
         redis_arg_u64(rq, h->n);
@@ -279,24 +314,72 @@ void redis_slots_dirty(struct redis_store *st)
         send_sync(st);
 }
 
-void redis_slots_lost(struct redis_store *st)
+void redis_slots_suspend(struct redis_store *st)
+{
+    struct redis_worker *w = st->worker;
+    struct redis_sem *sem = &w->sem;
+    if (w->sem_leased_ms != 0 && sem->leased_ms != 0) /* else it is still somebody before us */
+        memcpy(sem->former, w->name, sizeof sem->former);
+    sem->dirty = true; /* what was under way may have been done */
+    sem->syncing = sem->changed = false;
+    sem->in_flight = 0;
+    release_waiting(st, ERR_STALE);
+}
+
+void redis_slots_taken_over(struct redis_store *st, uint64_t held)
 {
     struct redis_sem *sem = &st->worker->sem;
+    uint64_t open = 0;
+    for (const struct redis_hold *h = sem->holds; h != NULL; h = h->next)
+        open += h->n;
+    sem->former[0] = '\0';
+    if (held >= open)
+        return;
+    redis_slots_lost(st);
+    sem->dirty = true;
+}
+
+void redis_slots_resume(struct redis_store *st)
+{
+    if (st->worker->sem.dirty && st->worker->sem.in_flight == 0)
+        send_sync(st);
+}
+
+static void forget_all(struct redis_sem *sem)
+{
     for (struct redis_hold *h = sem->holds; h != NULL; h = h->next)
         h->n = 0;
     drop_empty(sem);
+}
+
+void redis_slots_lost(struct redis_store *st)
+{
+    struct redis_sem *sem = &st->worker->sem;
+    forget_all(sem);
+    timer_cancel(sem->expiry);
+    sem->former[0] = '\0';
+    sem->leased_ms = 0;
     sem->dirty = sem->syncing = sem->changed = false;
     sem->in_flight = 0;
     release_waiting(st, ERR_STALE);
+    if (sem->lost != NULL && st->worker->wanted)
+        sem->lost(sem->lost_arg);
+}
+
+enum err redis_slots_init(struct redis_store *st)
+{
+    struct redis_sem *sem = &st->worker->sem;
+    sem->tail = &sem->head;
+    sem->expiry = timer_new(st->loop, on_expiry, st);
+    return sem->expiry == NULL ? ERR_NOMEM : ERR_OK;
 }
 
 void redis_slots_free(struct redis_store *st)
 {
     struct redis_sem *sem = &st->worker->sem;
     release_waiting(st, ERR_CANCELED);
-    for (struct redis_hold *h = sem->holds; h != NULL; h = h->next)
-        h->n = 0;
-    drop_empty(sem);
+    forget_all(sem);
+    timer_free(sem->expiry);
 }
 
 /* --- Links --------------------------------------------------------------------------------------- */

@@ -294,6 +294,7 @@ static const struct store_ops redis_ops = {
     .rouse = redis_rouse,
     .slots_get = redis_slots_get,
     .slots_put = redis_slots_put,
+    .on_slots_lost = redis_slots_on_lost,
     .reap = redis_reap,
     .link_get = redis_link_get,
     .link_failed = redis_link_failed,

@@ -38,9 +38,12 @@ static void lease_changed(struct redis_store *st)
     ms_t now = loop_now(st->loop), until = leased_until(st);
     if (until <= now)
         return; /* the expiry timer is on its way, or it was never valid */
+    bool new = !w->valid;
     w->valid = true;
     w->valid_until_ms = until;
     timer_set(w->expiry, until - now);
+    if (new)
+        redis_slots_resume(st);
 }
 
 /* --- Incarnations -------------------------------------------------------------------------------- */
@@ -72,11 +75,11 @@ void redis_worker_expire(struct redis_store *st)
 {
     struct redis_worker *w = st->worker;
     bool told = w->valid;
+    redis_slots_suspend(st);
     w->valid = false;
     w->name[0] = '\0';
     w->epoch++;
     timer_cancel(w->expiry);
-    redis_slots_lost(st);
     if (told) {
         metric_inc(&st->metrics.expired);
         w->expired(w->arg);
@@ -96,12 +99,21 @@ static void on_expiry(void *arg)
 
 /* --- Renewing ------------------------------------------------------------------------------------ */
 
+static void slots_renewed(struct redis_store *st, const struct redis_request *rq,
+                          const struct redisReply *reply)
+{
+    uint64_t held = 0;
+    if (st->worker->sem.former[0] != '\0') /* it was named */
+        redis_slots_taken_over(st, reply_u64(reply, UINT32_MAX, &held) ? held : 0);
+    st->worker->sem_leased_ms = rq->sent_ms;
+    redis_slots_leased(st, rq->sent_ms);
+}
+
 static void renewed(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
                     const char *why)
 {
     struct redis_store *st = arg;
     struct redis_worker *w = st->worker;
-    (void)reply;
     (void)why;
     if (e == ERR_CANCELED)
         return;
@@ -109,12 +121,12 @@ static void renewed(void *arg, struct redis_request *rq, enum err e, const struc
     bool mine = rq->owner == w->epoch;
     if (mine && e == ERR_OK) {
         if (rq->tag == st->npartitions)
-            w->sem_leased_ms = rq->sent_ms;
+            slots_renewed(st, rq, reply);
         else
             st->partitions[rq->tag].leased_ms = rq->sent_ms;
         lease_changed(st);
     } else if (mine && e == ERR_STALE) {
-        redis_worker_expire(st);
+        (rq->tag == st->npartitions ? redis_slots_expired : redis_worker_expire)(st);
     } else if (mine) {
         w->failed = true;
     }
@@ -144,12 +156,15 @@ static void renew_one(struct redis_store *st, unsigned which, bool hello)
     } else {
         struct buf text;
         buf_init(&text, MEMBER_TEXT_MAX);
-        (void)!redis_member_text(st, &text); /* what does not fit is left out */
-        redis_script(rq, SCRIPT_SEM, span_cstr(st->sem_tag), 4);
-        redis_arg_str(rq, hello ? "hello" : "renew");
+        (void)!redis_member_text(st, &text);  /* what does not fit is left out */
+        bool heir = w->sem.former[0] != '\0'; /* said until it is answered */
+        redis_script(rq, SCRIPT_SEM, span_cstr(st->sem_tag), heir ? 5 : 4);
+        redis_arg_str(rq, hello || heir ? "hello" : "renew");
         redis_arg_str(rq, w->name);
-        redis_arg_u64(rq, st->lease_ms);
+        redis_arg_u64(rq, SLOT_LEASES * st->lease_ms);
         redis_arg(rq, text.len > 0 ? buf_span(&text) : span_cstr(w->info));
+        if (heir)
+            redis_arg_str(rq, w->sem.former);
         buf_done(&text);
     }
     w->left++;
@@ -384,12 +399,11 @@ enum err redis_worker_init(struct redis_store *st)
     struct redis_worker *w = st->worker = calloc(1, sizeof *w);
     if (w == NULL)
         return ERR_NOMEM;
-    w->sem.tail = &w->sem.head;
     w->renew = timer_new(st->loop, on_renew, st);
     w->expiry = timer_new(st->loop, on_expiry, st);
     redis_chunks_init(st);
     redis_finishes_init(st);
-    return w->renew == NULL || w->expiry == NULL ? ERR_NOMEM : ERR_OK;
+    return w->renew == NULL || w->expiry == NULL ? ERR_NOMEM : redis_slots_init(st);
 }
 
 void redis_worker_free(struct redis_store *st)

@@ -7,10 +7,13 @@
  *     └────────────────┴─────────────────────────┘ expired(): a new name, and hello again
  *
  * The lease is counted from when the renewal was sent, by our own monotonic clock: it ends here before it
- * ends in Redis. */
+ * ends in Redis. That of the slots is SLOT_LEASES times as long: connections that wait for the answer to
+ * their final dot outlive the incarnation that made them, and the next one takes their slots over. Before it
+ * ends in Redis slots_lost() closes what is left. */
 #pragma once
 #include "queue/redis_store_int.h"
 
+enum { SLOT_LEASES = 2 };
 enum { FINISH_BATCH = 100, FINISH_BATCH_BYTES = 1 << 20, PREFETCH_MAX = 32 << 20 };
 
 struct redis_chunk;
@@ -57,7 +60,12 @@ struct redis_sem {
     unsigned in_flight;                  /* gets and puts not answered */
     bool dirty;                          /* a reply was lost: sync before anything else */
     bool syncing;
-    bool changed; /* something was given back since the sync was written */
+    bool changed;                 /* something was given back since the sync was written */
+    ms_t leased_ms;               /* when the last good renewal was sent, under whatever name; 0: none */
+    char former[WORKER_NAME_MAX]; /* who holds them in Redis, until the next incarnation has; "" : nobody */
+    struct timer *expiry;
+    store_event_fn *lost;
+    void *lost_arg;
 };
 struct redis_worker {
     bool wanted;                /* between store_worker_open() and close */
@@ -67,7 +75,7 @@ struct redis_worker {
     unsigned epoch; /* grows with every name: what belongs to an older one is told apart */
     unsigned left;  /* hellos or renewals not answered */
     bool failed;    /* one of them was not answered: renew sooner */
-    ms_t sem_leased_ms, valid_until_ms;
+    ms_t sem_leased_ms, valid_until_ms; /* of this incarnation */
     struct timer *renew, *expiry;
     store_event_fn *expired;
     void *arg;
@@ -134,8 +142,16 @@ void redis_reassert(struct redis_store *st);                  /* after a failove
 enum err redis_slots_get(struct store *st, struct span link, unsigned want, unsigned cap_link,
                          unsigned cap_total, slots_fn *done, void *arg);
 void redis_slots_put(struct store *st, struct span link, unsigned n);
-void redis_slots_lost(struct redis_store *st);  /* the incarnation is over */
-void redis_slots_dirty(struct redis_store *st); /* what Redis knows may not be what we hold */
+void redis_slots_on_lost(struct store *st, store_event_fn *fn, void *arg);
+void redis_slots_leased(struct redis_store *st, ms_t sent_ms);      /* a renewal that left then was good */
+void redis_slots_taken_over(struct redis_store *st, uint64_t held); /* by this incarnation */
+void redis_slots_suspend(struct redis_store *st); /* the incarnation is over: its connections may not be */
+void redis_slots_lost(struct redis_store *st);    /* so are its slots */
+void redis_slots_expired(
+    struct redis_store *st); /* by our clock or by Redis's word: the incarnation ends, too */
+enum err redis_slots_init(struct redis_store *st) MUST_USE;
+void redis_slots_resume(struct redis_store *st); /* the next one is valid */
+void redis_slots_dirty(struct redis_store *st);  /* what Redis knows may not be what we hold */
 void redis_slots_free(struct redis_store *st);
 enum err redis_link_get(struct store *st, struct span link, link_fn *done, void *arg);
 enum err redis_link_failed(struct store *st, struct span link, uint32_t failures, ms_t delay_ms,

@@ -158,6 +158,11 @@ void store_slots_put(struct store *st, struct span link, unsigned n)
     st->ops->slots_put(st, link, n);
 }
 
+void store_on_slots_lost(struct store *st, store_event_fn *fn, void *arg)
+{
+    st->ops->on_slots_lost(st, fn, arg);
+}
+
 enum err store_reap(struct store *st, unsigned partition, count_fn *done, void *arg)
 {
     return st->ops->reap(st, partition, done, arg);

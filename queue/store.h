@@ -90,9 +90,9 @@ struct worker_info {
     const char *name, *host, *version;
 };
 /* Registers an incarnation; from then on the store renews its lease by itself, together with what the
- * worker says it holds. expired(arg): the lease is gone (frozen, cut off): every claim and slot is
- * lost, abort what has not sent its final dot; the store opens a new incarnation and calls again
- * store_worker_valid() true when it has one. */
+ * worker says it holds. expired(arg): the lease is gone (frozen, cut off): every claim is lost, abort what
+ * has not sent its final dot; the store opens a new incarnation and calls again store_worker_valid() true
+ * when it has one. Slots stay, for the connections that wait for an answer, and are given back as ever. */
 enum err store_worker_open(struct store *st, const struct worker_info *info, store_event_fn *expired,
                            void *arg) MUST_USE;
 typedef void done_fn(void *arg, enum err e);
@@ -189,6 +189,10 @@ typedef void slots_fn(void *arg, enum err e, unsigned granted);
 enum err store_slots_get(struct store *st, struct span link, unsigned want, unsigned cap_link,
                          unsigned cap_total, slots_fn *done, void *arg) MUST_USE;
 void store_slots_put(struct store *st, struct span link, unsigned n);
+/* Slots have a lease of their own, twice as long: fn is called when it is about to end, or when it becomes
+ * known that others have them. Every connection is to be closed now, whatever it waits for; nothing is to be
+ * given back. */
+void store_on_slots_lost(struct store *st, store_event_fn *fn, void *arg);
 
 /* Jobs of dead workers, back to their queues; none for a lease after the store was out of reach, so that
  * others may come back, too. Called about once a second by every worker; bounded. */

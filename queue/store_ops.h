@@ -40,6 +40,7 @@ struct store_ops {
     enum err (*slots_get)(struct store *st, struct span link, unsigned want, unsigned cap_link,
                           unsigned cap_total, slots_fn *done, void *arg);
     void (*slots_put)(struct store *st, struct span link, unsigned n);
+    void (*on_slots_lost)(struct store *st, store_event_fn *fn, void *arg);
     enum err (*reap)(struct store *st, unsigned partition, count_fn *done, void *arg);
     enum err (*link_get)(struct store *st, struct span link, link_fn *done, void *arg);
     enum err (*link_failed)(struct store *st, struct span link, uint32_t failures, ms_t delay_ms,

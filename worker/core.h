@@ -34,7 +34,7 @@
  *        A queue that turns up meanwhile is new, or an operator wants it tried now: the store, which
  *        forgets the failures then, is asked again; and a claim says when its queue was woken last.
  *    L3  a lane exists only with a slot (maildirs need none); the slot is given back when the lane's
- *        connection is closed on both sides.
+ *        connection is closed on both sides. When slots are lost the connections are closed at once.
  *    L4  no transaction begins while store_worker_valid() is below a third of the lease; none passes its
  *        final dot below a sixth.
  *
@@ -143,9 +143,10 @@ ms_t parcel_now(const struct parcel *p); /* Redis's wall clock, as far as we kno
 enum lane_state { LANE_CONNECTING, LANE_IDLE, LANE_SENDING, LANE_QUITTING, LANE_ENDED };
 struct lane_ops {
     void (*start)(struct lane *lane);
-    void (*give)(struct lane *lane);  /* lane->parcel is new */
-    void (*quit)(struct lane *lane);  /* only when IDLE */
-    void (*abort)(struct lane *lane); /* now; the parcel goes back; what passed its final dot stays */
+    void (*give)(struct lane *lane); /* lane->parcel is new */
+    void (*quit)(struct lane *lane); /* only when IDLE */
+    /* now; the parcel goes back; what passed its final dot stays, unless it has no slot any more */
+    void (*abort)(struct lane *lane);
     void (*free)(struct lane *lane);
 };
 struct lane { /* first member of its kinds */
@@ -154,8 +155,8 @@ struct lane { /* first member of its kinds */
     struct lane *next;
     enum lane_state state;
     struct parcel *parcel;
-    bool slot; /* holds one, of incarnation `epoch` */
-    uint64_t epoch;
+    bool slot;      /* holds one; put back unless slots were lost since */
+    uint64_t epoch; /* incarnation of the worker */
     bool was_ready; /* N1 */
     ms_t idle_since_ms, sent_at_ms;
     unsigned messages; /* transactions of this connection */
@@ -275,6 +276,7 @@ void links_tick(struct worker *w);           /* a few times a second */
 void links_stale(struct worker *w);          /* settings have changed */
 void links_drain(struct worker *w);          /* nothing new is begun */
 void links_abort(struct worker *w);          /* the lease is gone, or nearly */
+void links_cut(struct worker *w);            /* so are the slots */
 void links_stop(struct worker *w);           /* at the end, before the store is freed ... */
 void links_free(struct worker *w);           /* ... and after it */
 
@@ -311,7 +313,7 @@ struct worker {
     struct due *dues[DUE_BUCKETS];
     size_t nlinks, ndues;
     unsigned nparcels, nlanes;
-    uint64_t epoch;                         /* incarnation: slots of older ones are gone */
+    uint64_t epoch;                         /* incarnation: claims of older ones are gone */
     uint64_t unique;                        /* of files in tmp/ */
     struct link *starving, **starving_tail; /* met a cap and have no lane: first in line for a slot */
     bool draining, stopping, abort_done, closed, closing;

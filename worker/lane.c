@@ -74,8 +74,8 @@ void lane_ended(struct lane *lane)
     struct link *link = lane->link;
 
     lane_enter(lane, LANE_ENDED);
-    if (lane->slot && lane->epoch == link->w->epoch) {
-        link->proven += lane->was_ready ? 1 : 0;
+    if (lane->slot) {
+        link->proven += lane->was_ready && lane->epoch == link->w->epoch ? 1 : 0;
         store_slots_put(link->w->store, span_cstr(link->name), 1);
         link_slot_free(link);
     }

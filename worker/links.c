@@ -154,6 +154,14 @@ void links_abort(struct worker *w)
     }
 }
 
+void links_cut(struct worker *w)
+{
+    for (struct link *link = w->links; link != NULL; link = link->next)
+        for (struct lane *lane = link->lanes; lane != NULL; lane = lane->next)
+            lane->slot = false;
+    links_abort(w);
+}
+
 /* --- The end ---------------------------------------------------------------------------------------- */
 
 void links_stop(struct worker *w)

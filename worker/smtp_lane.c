@@ -394,10 +394,14 @@ static void smtp_abort(struct lane *lane)
 {
     struct smtp_lane *s = self_of(lane);
 
-    if (lane->state == LANE_ENDED || s->over)
+    if (lane->state == LANE_ENDED || (s->over && lane->slot))
         return;
     s->quitting = true;
-    if (s->client != NULL && client_step(s->client) == STEP_END && lane->parcel != NULL)
+    if (s->over) {
+        smtp_end_lane(s);
+        return;
+    }
+    if (s->client != NULL && client_step(s->client) == STEP_END && lane->parcel != NULL && lane->slot)
         return; /* past its final dot: the answer is worth waiting for */
     if (s->client != NULL) {
         client_failed(s->client, FAILURE_CANCELED);

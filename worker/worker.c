@@ -31,8 +31,17 @@ static void on_expired(void *arg)
     struct worker *w = arg;
 
     metric_inc(&w->m.lease_lost);
-    w->epoch++; /* its slots and claims are no longer ours */
+    w->epoch++; /* its claims are no longer ours */
     abort_all(w, "the lease has ended");
+}
+
+static void on_slots_lost(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->nlanes > 0)
+        log_error("worker.slots", "text='the lease of the connections has ended: all are closed'");
+    links_cut(w);
 }
 
 static void watch_lease(struct worker *w)
@@ -88,6 +97,7 @@ static enum err open_lease(struct worker *w, struct errctx *ec)
     if (e != ERR_OK)
         return err_set(ec, e, "the worker cannot register with the queue: %s", err_text(e));
     store_on_wake(w->store, on_wake, w);
+    store_on_slots_lost(w->store, on_slots_lost, w);
     return ERR_OK;
 }
 

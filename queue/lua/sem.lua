@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- queue/lua/sem.lua: members with a lease, and the connection slots they hold (keeps I11).
 -- ARGV: 3 verb, then
---   hello worker lease info | renew worker lease [info] | bye worker | reap max | turn who lease
+--   hello worker lease info [former] | renew worker lease [info] | bye worker | reap max | turn who lease
 --   get worker link want cap_link cap_total | put worker link n | sync worker lease {link n}*
 -- Returns an integer: README.md.
 -- include "lib/head.lua"
@@ -25,6 +25,24 @@ local function renew(who)
   call('ZADD', p .. 'w', now + int(ARGV[5], LEASE_MAX, 'lease'), who)
 end
 
+-- The slots of who it was before, whose connections may still be open, unless they are being given to others. A
+-- second call says the same. Returns the slots held.
+local function succeed(who, former)
+  local ends = call('ZSCORE', p .. 'w', former)
+  if ends and ends ~= '0' and former ~= who and call('EXISTS', p .. 'h:' .. who) == 0 then
+    if call('EXISTS', p .. 'h:' .. former) == 1 then
+      call('RENAME', p .. 'h:' .. former, p .. 'h:' .. who)
+    end
+    call('ZREM', p .. 'w', former)
+    call('DEL', p .. 'i:' .. former)
+  end
+  local sum = 0
+  for _, n in ipairs(call('HVALS', p .. 'h:' .. who)) do
+    sum = sum + tonumber(n)
+  end
+  return sum
+end
+
 local verbs = {}
 
 function verbs.hello()
@@ -34,7 +52,7 @@ function verbs.hello()
   end
   renew(who)
   call('SET', p .. 'i:' .. who, info)
-  return 1
+  return ARGV[7] and succeed(who, member_of(ARGV[7])) or 1
 end
 
 function verbs.renew()

@@ -400,6 +400,145 @@ static void an_outage_beyond_the_lease_is_nobody_s_death(void **state)
     answer_done(&commit);
 }
 
+/* Client 0 has connections that wait for the answer to their final dot when Redis goes, for longer than its lease.
+ * Whoever comes back first, no more are open at any time than the cap allows. */
+struct sessions {
+    unsigned open, lost;
+};
+enum { CAP = 5 };
+
+static void close_all(void *arg)
+{
+    struct sessions *s = arg;
+    s->open = 0;
+    s->lost++;
+}
+
+static unsigned ask_slots(struct world *w, size_t client, unsigned want)
+{
+    struct answer a;
+    answer_init(&a);
+    if (store_slots_get(w->store[client], SPAN("mx.example"), want, CAP, CAP, on_slots, &a) == ERR_OK)
+        until(w, &a, 1);
+    answer_done(&a);
+    real_turn(w);
+    return (unsigned)a.number;
+}
+
+/* All there are, as soon as nobody has any. */
+static void take_all(struct world *w, size_t client)
+{
+    unsigned got = 0;
+    for (int i = 0; got < CAP; i++) {
+        assert_true(i < REAL_TURNS_MAX);
+        got += ask_slots(w, client, CAP);
+    }
+}
+
+static void open_sessions(struct world *w, struct sessions *s)
+{
+    store_on_slots_lost(w->store[0], close_all, s);
+    take_all(w, 0);
+    s->open = CAP;
+}
+
+/* Client 1 wants them all; client 0 is in no hurry to close its own. */
+static void exchange_sessions(struct world *w, struct sessions *s)
+{
+    enum { ANSWERS = 20 };
+    for (unsigned mine = 0, answers = 0; mine < CAP;) {
+        mine += ask_slots(w, 1, CAP);
+        assert_true(mine + s->open <= CAP);
+        answers += store_worker_valid(w->store[0]) > 0 && store_worker_valid(w->store[1]) > 0;
+        if (s->open > 0 && answers > ANSWERS) {
+            store_slots_put(w->store[0], SPAN("mx.example"), s->open);
+            s->open = 0;
+        }
+    }
+}
+
+static void an_outage(void **state, bool until_slots_end)
+{
+    struct world *w = *state;
+    struct sessions s = {0};
+    struct answer expired, other;
+    answer_init(&expired);
+    answer_init(&other);
+    work(w, 0, &expired);
+    work(w, 1, &other);
+    open_sessions(w, &s);
+    redis_server_kill(&real_server);
+    REAL_UNTIL(w, expired.calls > 0 && other.calls > 0 && (s.lost > 0 || !until_slots_end));
+    redis_server_restart(&real_server);
+    exchange_sessions(w, &s);
+    nothing_is_left(w);
+}
+
+static void an_outage_keeps_the_caps(void **state)
+{
+    an_outage(state, false);
+}
+
+static void a_long_outage_keeps_the_caps(void **state)
+{
+    an_outage(state, true);
+}
+
+/* The next incarnation takes over what the connections of the last one hold, also when the answer is lost. */
+static void slots_are_taken_over(void **state)
+{
+    struct world *w = *state;
+    struct sessions s = {0};
+    struct answer expired, other;
+    answer_init(&expired);
+    answer_init(&other);
+    work(w, 0, &expired);
+    work(w, 1, &other);
+    for (enum redis_proxy_phase phase = CUT_NOT; phase <= CUT_IN_REPLY; phase++) {
+        char word[41];
+        digest(SCRIPT_SEM, word);
+        open_sessions(w, &s);
+        if (phase != CUT_NOT)
+            redis_proxy_cut_word(&proxy, word, phase);
+        redis_worker_expire((struct redis_store *)w->store[0]);
+        store_slots_put(w->store[0], SPAN("mx.example"), 1); /* one ends meanwhile */
+        s.open--;
+        REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+        assert_int_equal(s.open, CAP - 1);
+        exchange_sessions(w, &s);
+        store_slots_put(w->store[1], SPAN("mx.example"), CAP);
+    }
+    assert_int_equal(s.lost, 0);
+}
+
+/* Somebody has begun to give them away: what is left is closed at once. */
+static void slots_that_others_have_are_lost(void **state)
+{
+    struct world *w = *state;
+    struct sessions s = {0};
+    struct answer expired, other;
+    char w_key[128], out[64];
+    answer_init(&expired);
+    answer_init(&other);
+    work(w, 0, &expired);
+    work(w, 1, &other);
+    for (unsigned named = 0; named < 2; named++) { /* under its own name, or under its next one */
+        struct redis_store *st = (struct redis_store *)w->store[0];
+        open_sessions(w, &s);
+        (void)snprintf(w_key, sizeof w_key, "%s:w", st->sem_tag);
+        REDIS_ASK(&real_server, out, "ZADD", w_key, "1", st->worker->name); /* its time is long over */
+        take_all(w, 1);
+        if (named == 0)
+            store_slots_put(w->store[0], SPAN("mx.example"), 1);
+        else
+            redis_worker_expire(st);
+        REAL_UNTIL(w, s.lost > named);
+        assert_int_equal(s.open, 0);
+        store_slots_put(w->store[1], SPAN("mx.example"), CAP);
+        REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+    }
+}
+
 static void kill_redis(void)
 {
     redis_server_kill(&real_server);
@@ -828,7 +967,9 @@ int main(int argc, char **argv)
     int failed = CHECK_RUN(
         T(cut_small_messages), T(cut_small_reports), T(cut_large_bodies_and_reports),
         cmocka_unit_test_setup_teardown(an_outage_beyond_the_lease_is_nobody_s_death, setup_short, teardown),
-        T(cut_slots), T(every_script_is_cut), T(kill_redis_at_any_moment),
+        cmocka_unit_test_setup_teardown(an_outage_keeps_the_caps, setup_short, teardown),
+        cmocka_unit_test_setup_teardown(a_long_outage_keeps_the_caps, setup_short, teardown),
+        T(slots_are_taken_over), T(slots_that_others_have_are_lost), T(cut_slots), T(every_script_is_cut), T(kill_redis_at_any_moment),
         T(scripts_that_vanish_are_loaded_again),
         cmocka_unit_test_setup_teardown(silence_is_survived, setup_short, teardown),
         T(unreachable_is_said_and_mended), T(full_memory_is_452_and_still_drains),

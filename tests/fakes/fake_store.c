@@ -229,6 +229,7 @@ static const struct store_ops fake_ops = {
     .rouse = fake_rouse,
     .slots_get = fake_slots_get,
     .slots_put = fake_slots_put,
+    .on_slots_lost = fake_on_slots_lost,
     .reap = fake_reap,
     .link_get = fake_link_get,
     .link_failed = fake_link_failed,
@@ -351,6 +352,13 @@ void fake_store_expire(struct store *client)
 {
     struct fake_client *c = (struct fake_client *)client;
     c->lease_until_ms = clock_mono(c->f->clock);
+    fake_worker_tick(c);
+}
+
+void fake_store_lose_slots(struct store *client)
+{
+    struct fake_client *c = (struct fake_client *)client;
+    c->slots_until_ms = clock_mono(c->f->clock);
     fake_worker_tick(c);
 }
 

@@ -9,7 +9,7 @@
 #include "queue/store.h"
 
 struct fake_store;
-enum { FAKE_STORE_LEASE_MS = 30000 };
+enum { FAKE_STORE_LEASE_MS = 30000, FAKE_SLOTS_LEASE_MS = 55000 }; /* of jobs, of connection slots */
 
 struct fake_store *fake_store_new(const struct clock *clock, unsigned partitions);
 void fake_store_free(struct fake_store *f); /* NULL is a no-op */
@@ -49,6 +49,8 @@ void fake_store_set_ready(struct fake_store *f, bool ready, const char *why);
 void fake_store_freeze(struct store *client, bool frozen);
 /* The lease of a client ends now, as if it had been frozen for long; a new incarnation follows at once. */
 void fake_store_expire(struct store *client);
+/* The lease of its slots ends now. */
+void fake_store_lose_slots(struct store *client);
 
 /* --- Looking inside ------------------------------------------------------------------------------ */
 

@@ -33,7 +33,7 @@ struct fake_message {
 struct fake_slot { /* what one worker holds of one link */
     struct fake_slot *next;
     struct buf link;
-    uint64_t worker;
+    uint64_t owner;
     unsigned count;
 };
 struct fake_link {
@@ -61,6 +61,10 @@ struct fake_client {
     bool worker_open, frozen;
     uint64_t worker; /* incarnation */
     ms_t lease_until_ms;
+    uint64_t slots_owner; /* passed on from one incarnation to the next, until slots are lost */
+    ms_t slots_until_ms;
+    store_event_fn *slots_lost;
+    void *slots_lost_arg;
     struct fake_claim *claims;
     struct fake_upload *uploads;
 };
@@ -109,7 +113,7 @@ struct fake_event {
     struct fake_claim **claims;
     struct fake_queue **queues;
     size_t n;
-    uint64_t number;
+    uint64_t number, worker;
     struct link_state link;
 };
 struct fake_store {
@@ -156,8 +160,8 @@ void fake_message_free(struct fake_message *m);
 void fake_new_id(struct fake_store *f, const struct msgid *near, struct msgid *ret);
 void fake_upload_free(struct fake_upload *u);
 void fake_claim_free(struct fake_claim *c);
-void fake_worker_tick(struct fake_client *c);                 /* renews or expires */
-void fake_worker_drop(struct fake_store *f, uint64_t worker); /* its slots are free again */
+void fake_worker_tick(struct fake_client *c);               /* renews or expires */
+void fake_slots_drop(struct fake_store *f, uint64_t owner); /* they are free again */
 ms_t fake_worker_next(const struct fake_client *c);
 
 struct upload *fake_upload_new(struct store *st, const struct msgid *near, store_event_fn *ready, void *arg);
@@ -183,6 +187,7 @@ enum err fake_hold(struct store *st, unsigned partition, struct span domain, uin
 enum err fake_slots_get(struct store *st, struct span link, unsigned want, unsigned cap_link,
                         unsigned cap_total, slots_fn *done, void *arg);
 void fake_slots_put(struct store *st, struct span link, unsigned n);
+void fake_on_slots_lost(struct store *st, store_event_fn *fn, void *arg);
 enum err fake_reap(struct store *st, unsigned partition, count_fn *done, void *arg);
 enum err fake_link_get(struct store *st, struct span link, link_fn *done, void *arg);
 enum err fake_link_failed(struct store *st, struct span link, uint32_t failures, ms_t delay_ms,

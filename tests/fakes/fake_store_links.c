@@ -23,23 +23,23 @@ unsigned fake_store_slots_peak(const struct fake_store *f)
     return f->slots_peak;
 }
 
-void fake_worker_drop(struct fake_store *f, uint64_t worker)
+void fake_slots_drop(struct fake_store *f, uint64_t owner)
 {
     for (struct fake_slot *s = f->slots; s != NULL; s = s->next) {
-        if (s->worker == worker)
+        if (s->owner == owner)
             s->count = 0;
     }
 }
 
-static struct fake_slot *slot_of(struct fake_store *f, uint64_t worker, struct span link)
+static struct fake_slot *slot_of(struct fake_store *f, uint64_t owner, struct span link)
 {
     struct fake_slot **at = &f->slots;
     for (; *at != NULL; at = &(*at)->next) {
-        if ((*at)->worker == worker && span_eq(buf_span(&(*at)->link), link))
+        if ((*at)->owner == owner && span_eq(buf_span(&(*at)->link), link))
             return *at;
     }
     struct fake_slot *s = fake_alloc(sizeof(*s));
-    s->worker = worker;
+    s->owner = owner;
     fake_text(&s->link, link);
     *at = s;
     return s;
@@ -47,6 +47,12 @@ static struct fake_slot *slot_of(struct fake_store *f, uint64_t worker, struct s
 
 static void run_slots(struct fake_event *ev)
 {
+    if (ev->number > 0 &&
+        ev->worker != ev->client->worker) { /* the incarnation is over: nobody knows of them */
+        fake_slots_put(&ev->client->store, buf_span(&ev->text), (unsigned)ev->number);
+        ev->number = 0;
+        ev->e = ERR_STALE;
+    }
     ev->fn.slots(ev->arg, ev->e, (unsigned)ev->number);
 }
 
@@ -73,8 +79,10 @@ enum err fake_slots_get(struct store *st, struct span link, unsigned want, unsig
         unsigned in_total = room(cap_total, slots_sum(f, NULL));
         granted = granted < in_link ? granted : in_link;
         granted = granted < in_total ? granted : in_total;
-        slot_of(f, c->worker, link)->count += granted;
+        slot_of(f, c->slots_owner, link)->count += granted;
         ev->number = granted;
+        ev->worker = c->worker;
+        fake_text(&ev->text, link);
         unsigned used = slots_sum(f, NULL);
         f->slots_peak = used > f->slots_peak ? used : f->slots_peak;
     }
@@ -85,8 +93,14 @@ enum err fake_slots_get(struct store *st, struct span link, unsigned want, unsig
 void fake_slots_put(struct store *st, struct span link, unsigned n)
 {
     struct fake_client *c = (struct fake_client *)st;
-    struct fake_slot *s = slot_of(c->f, c->worker, link);
+    struct fake_slot *s = slot_of(c->f, c->slots_owner, link);
     s->count = room(s->count, n);
+}
+
+void fake_on_slots_lost(struct store *st, store_event_fn *fn, void *arg)
+{
+    ((struct fake_client *)st)->slots_lost = fn;
+    ((struct fake_client *)st)->slots_lost_arg = arg;
 }
 
 static struct fake_link *link_of(struct fake_store *f, struct span name)

@@ -6,10 +6,18 @@
 
 /* --- Leases -------------------------------------------------------------------------------------- */
 
+static void lease_renew(struct fake_client *c)
+{
+    c->lease_until_ms = ms_after(clock_mono(c->f->clock), FAKE_STORE_LEASE_MS);
+    c->slots_until_ms = ms_after(clock_mono(c->f->clock), FAKE_SLOTS_LEASE_MS);
+}
+
 static void lease_start(struct fake_client *c)
 {
     c->worker = ++c->f->next_worker;
-    c->lease_until_ms = ms_after(clock_mono(c->f->clock), FAKE_STORE_LEASE_MS);
+    if (c->slots_owner == 0)
+        c->slots_owner = c->worker;
+    lease_renew(c);
 }
 
 static void run_expired(struct fake_event *ev)
@@ -18,18 +26,37 @@ static void run_expired(struct fake_event *ev)
         ev->fn.event(ev->arg);
 }
 
+/* Told before others can have them. */
+static void run_slots_lost(struct fake_event *ev)
+{
+    if (ev->fn.event != NULL)
+        ev->fn.event(ev->arg);
+    fake_slots_drop(ev->client->f, ev->number);
+}
+
+static void lose_slots(struct fake_client *c)
+{
+    struct fake_event *ev = fake_event_new(c, FAKE_SLOTS, run_slots_lost);
+    ev->fn.event = c->slots_lost;
+    ev->arg = c->slots_lost_arg;
+    ev->number = c->slots_owner;
+    fake_event_add(ev);
+    c->slots_owner = 0;
+}
+
 void fake_worker_tick(struct fake_client *c)
 {
     ms_t now = clock_mono(c->f->clock);
     if (!c->worker_open)
         return;
+    if (c->slots_owner != 0 && now >= c->slots_until_ms)
+        lose_slots(c);
     if (now < c->lease_until_ms) {
         if (!c->frozen)
-            c->lease_until_ms = ms_after(now, FAKE_STORE_LEASE_MS);
+            lease_renew(c);
         return;
     }
     if (c->worker != 0) {
-        fake_worker_drop(c->f, c->worker);
         c->worker = 0;
         struct fake_event *ev = fake_event_new(c, FAKE_REAP, run_expired);
         ev->fn.event = c->expired;
@@ -43,8 +70,10 @@ void fake_worker_tick(struct fake_client *c)
 
 ms_t fake_worker_next(const struct fake_client *c)
 {
-    if (!c->worker_open || c->worker == 0)
+    if (!c->worker_open)
         return UINT64_MAX;
+    if (c->worker == 0)
+        return c->slots_owner == 0 ? UINT64_MAX : c->slots_until_ms;
     return c->frozen ? c->lease_until_ms : c->lease_until_ms - FAKE_STORE_LEASE_MS * 2 / 3;
 }
 
@@ -111,7 +140,8 @@ void fake_worker_close(struct store *st, done_fn *done, void *arg)
     struct fake_job *j;
     while (c->worker != 0 && (j = next_claimed(c->f, c->worker)) != NULL)
         j->state = FAKE_JOB_READY;
-    fake_worker_drop(c->f, c->worker);
+    fake_slots_drop(c->f, c->slots_owner);
+    c->slots_owner = 0;
     c->worker = 0;
     c->worker_open = false;
     tell_done(c, ERR_OK, done, arg);

@@ -63,6 +63,21 @@ class Slots(StoreTest):
         self.refuses("EXPIRED", self.sem.call, "sem", "sync", "a", 30000)
         self.refuses("EXPIRED", self.sem.call, "sem", "put", "a", "x", 1)
 
+    def test_the_next_incarnation_takes_slots_over(self):
+        def succeed(worker, former):
+            return self.sem.call("sem", "hello", worker, 30000, "", former)
+        self.hello("a")
+        self.hello("b")
+        self.get("a", "x", 6)
+        self.get("a", "y", 2)
+        self.assertEqual([succeed("a2", "a"), succeed("a2", "a")], [8, 8])  # the answer was lost
+        self.assertEqual([self.get("b", "x", 10), self.sem.cmd("ZSCORE", "w", "a")], [4, None])
+        self.dead("a2")
+        self.assertEqual(succeed("a3", "a2"), 8)  # late, but nobody has begun to reclaim
+        self.dead("a3")
+        self.assertEqual([self.get("b", "y", 3), succeed("a4", "a3")], [3, 0])
+        self.assertEqual([succeed("a5", "nobody"), succeed("b", "b")], [0, 7])
+
     def test_reclaim_is_bounded(self):
         self.hello("a", 30000)
         self.hello("b", 30000)

@@ -31,7 +31,7 @@ struct peer {
     struct peer_rule rules[PEER_RULES_MAX];
     struct peer_session *sessions;
     unsigned open, peak, accepted; /* sessions now, most at once, ever */
-    unsigned mails, ends;          /* accepted; ends of data seen */
+    unsigned mails, ends, held;    /* accepted; ends of data answered; those that had to wait for it */
     struct peer_mail mail[PEER_MAIL_MAX];
     bool lmtp;               /* a reply for every recipient after the data */
     struct tls_context *tls; /* STARTTLS is offered */
@@ -179,10 +179,12 @@ static inline void peer_finish_data(void *arg)
 
 static inline void peer_end_of_data(struct peer_session *s)
 {
-    if (s->peer->delay_ms == 0)
+    if (s->peer->delay_ms == 0) {
         peer_finish_data(s);
-    else
-        timer_set(s->later, s->peer->delay_ms);
+        return;
+    }
+    s->peer->held++;
+    timer_set(s->later, s->peer->delay_ms);
 }
 
 static inline void peer_path(struct span line, char *out, size_t size)

@@ -5,13 +5,15 @@
 #include "tests/unit/worker/bench.h"
 #include "worker/core.h"
 
-#define COMMON                                                                                               \
+#define PATIENT                                                                                              \
     "organization: test\n"                                                                                   \
     "virtual_servers: [{name: default, listen: [\"127.0.0.1:2525\"], hostname: mx.own.example}]\n"           \
     "worker: {poll: 20ms}\n"                                                                                 \
     "delivery:\n"                                                                                            \
     "  idle_timeout: 50ms\n"                                                                                 \
-    "  retry: {glitch: [200ms, 200ms], schedule: [500ms], jitter_percent: 0}\n"                              \
+    "  retry: {glitch: [200ms, 200ms], schedule: [500ms], jitter_percent: 0}\n"
+#define COMMON                                                                                               \
+    PATIENT                                                                                                  \
     "  timeouts: {connect: 1s, greeting: 1s, helo: 1s, mail: 1s, rcpt: 1s, data: 1s, end_of_data: 3s}\n"
 #define LAB(tls)                                                                                             \
     "connectors: [{name: lab, address_spaces: [{space: \"*\"}], smart_hosts: [\"@a@\"], tls: " tls "}]\n"
@@ -225,6 +227,39 @@ static void test_smtp_lane__a_lost_lease_stops_what_it_holds(void **state)
     bench_end(b);
 }
 
+static bool one_waits(struct bench *b)
+{
+    return b->peer[0]->held == 1;
+}
+
+static bool all_closed(struct bench *b)
+{
+    return b->peer[0]->open == 0;
+}
+
+/* L3: what waits for the answer to its final dot keeps its slot beyond the claims, and no longer than that.
+ */
+static void test_smtp_lane__no_connection_outlives_its_slot(void **state)
+{
+    struct bench *b = bench_new(PATIENT LAB("none"));
+    (void)state;
+    b->peer[0]->delay_ms = 3600000;
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, one_waits);
+    fake_store_fail(b->db, FAKE_CLAIM, ERR_AGAIN, "", UINT_MAX);
+    fake_store_expire(b->store);
+    bench_until(b, lease_over);
+    assert_int_equal(b->peer[0]->open, 1);
+    assert_int_equal(fake_store_slots(b->db, span_cstr(b->worker->links->name)), 1);
+    fake_store_lose_slots(b->store);
+    bench_until(b, all_closed);
+    b->peer[0]->delay_ms = 0;
+    fake_store_fail(b->db, FAKE_CLAIM, ERR_OK, "", 0);
+    bench_until(b, queue_went_on);
+    assert_int_equal(b->peer[0]->mails, 1); /* the first never had its answer */
+    bench_end(b);
+}
+
 int main(void)
 {
     return check_run(
@@ -239,6 +274,7 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__the_last_lane_is_replaced_during_a_pause),
             cmocka_unit_test(test_smtp_lane__counts_transactions_as_messages),
             cmocka_unit_test(test_smtp_lane__a_lost_lease_stops_what_it_holds),
+            cmocka_unit_test(test_smtp_lane__no_connection_outlives_its_slot),
         },
-        8);
+        9);
 }
