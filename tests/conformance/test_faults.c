@@ -2,7 +2,7 @@
  * refusing.
  *
  * Client 0 accepts and delivers; its connections go through a proxy that cuts them. The seed is printed and
- * can be given as an argument. */
+ * can be given as an argument, and the name of a test (with * and ?) behind it. */
 #include "common/rng.h"
 #include "queue/redis_commit.h"
 #include "queue/redis_worker.h"
@@ -926,6 +926,100 @@ static void a_slow_upload_keeps_its_body(void **state)
     buf_done(&chunk);
 }
 
+/* "1", or "0" : the body is there. */
+static void body_exists(const struct world *w, const struct msgid *id, char out[64])
+{
+    char key[128];
+    key_of(w, id, "b:", key);
+    redis_server_ask(&real_server, out, 64, (const char *const[]){"EXISTS", key, NULL});
+}
+
+/* Its time to live is what Redis says; the rest of it passes in a moment. */
+static void let_body_expire(struct world *w, const struct msgid *id)
+{
+    char key[128], ttl[64], out[64];
+    uint64_t left;
+    key_of(w, id, "b:", key);
+    REDIS_ASK(&real_server, ttl, "PTTL", key);
+    assert_true(span_to_u64(span_cstr(ttl), BODY_TTL_MS, &left) && left > BODY_TTL_MS / 2);
+    REDIS_ASK(&real_server, out, "PEXPIRE", key, "1");
+    for (int i = 0; strcmp(out, "0") != 0; i++) {
+        assert_true(i < REAL_TURNS_MAX);
+        real_turn(w);
+        body_exists(w, id, out);
+    }
+}
+
+/* What a node had half written when it died goes by itself, whatever of it Redis has; until then it is no finding. */
+static void half_written_bodies_expire(void **state)
+{
+    struct world *w = *state;
+    struct answer ready;
+    struct buf body = body_of(3 * CHUNK_BYTES, false);
+    char out[64], size[2][64];
+    answer_init(&ready);
+    struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+    struct redis_upload *internal = (struct redis_upload *)u;
+    struct msgid id = *upload_id(u);
+    REDIS_ASK(&real_server, size[0], "DBSIZE");
+    write_all(w, u, buf_span(&body), &ready);
+    REAL_UNTIL(w, internal->acked == 2); /* the third is full, and not asked for yet */
+    real_close(w, 0);
+    body_exists(w, &id, out);
+    assert_string_equal(out, "1");
+    assert_true(real_prove(w));
+    let_body_expire(w, &id);
+    REDIS_ASK(&real_server, size[1], "DBSIZE");
+    assert_string_equal(size[1], size[0]); /* nothing else was left */
+    buf_done(&body);
+}
+
+/* A body that went while its message was on its way (a node that slept, a clock that jumped): sent again, or refused for
+ * now; never half a message. */
+static void a_body_that_expires_is_not_committed_in_part(void **state)
+{
+    struct world *w = *state;
+    struct answer ready, a, expired;
+    struct mail m;
+    static const char *const domain[] = {"example.net"};
+    struct buf body = body_of(3 * CHUNK_BYTES + 5, false);
+    answer_init(&ready);
+    answer_init(&a);
+    answer_init(&expired);
+    work(w, 0, &expired);
+    mail_to(&m, domain, 1);
+    struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+    struct redis_upload *internal = (struct redis_upload *)u;
+    struct msgid id = *upload_id(u);
+    write_all(w, u, span_first(buf_span(&body), 2 * CHUNK_BYTES + 1), &ready);
+    REAL_UNTIL(w, internal->acked == 2);
+    let_body_expire(w, &id);
+    size_t taken = 0;
+    enum err e = ERR_OK;
+    for (struct span rest = span_from(buf_span(&body), 2 * CHUNK_BYTES + 1); rest.len > 0 && e == ERR_OK;) {
+        e = upload_write(u, rest, &taken);
+        rest = span_from(rest, taken);
+        if (e == ERR_AGAIN) {
+            unsigned calls = ready.calls;
+            at_least(w, &ready, calls + 1);
+            e = ERR_OK;
+        }
+    }
+    if (e == ERR_OK)
+        e = upload_commit(u, &m.env, m.jobs, 1, on_commit, &a);
+    if (e == ERR_OK) {
+        until(w, &a, 1);
+        e = a.e;
+    } else {
+        upload_abort(u);
+    }
+    assert_int_equal(e, ERR_AGAIN);
+    assert_int_equal(total_depth(w), 0);
+    nothing_is_left(w);
+    answer_done(&a);
+    buf_done(&body);
+}
+
 static void a_weak_redis_is_refused_by_name(void **state)
 {
     struct world *w = *state;
@@ -963,6 +1057,8 @@ int main(int argc, char **argv)
         seed = rng_system_seed();
     (void)printf("seed %llu\n", (unsigned long long)seed);
     rng_seed(&rng, seed);
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
     redis_server_start(&real_server, NULL, false);
     int failed = CHECK_RUN(
         T(cut_small_messages), T(cut_small_reports), T(cut_large_bodies_and_reports),
@@ -975,7 +1071,8 @@ int main(int argc, char **argv)
         T(unreachable_is_said_and_mended), T(full_memory_is_452_and_still_drains),
         T(a_replica_is_not_written_to), T(a_refusal_that_passes_is_forgotten), T(refusals_say_what_to_do),
         T(keys_of_the_wrong_type_are_reported), T(badmail_keeps_the_state_of_its_job),
-        T(a_report_without_body_ends), T(a_slow_upload_keeps_its_body), T(a_weak_redis_is_refused_by_name));
+        T(a_report_without_body_ends), T(a_slow_upload_keeps_its_body),
+        T(half_written_bodies_expire), T(a_body_that_expires_is_not_committed_in_part), T(a_weak_redis_is_refused_by_name));
     redis_server_stop(&real_server);
     return failed;
 #undef T
