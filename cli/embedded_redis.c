@@ -70,6 +70,12 @@ static enum err add_path(struct buf *out, const char *key, const char *dir, cons
     return buf_addf(out, "%s \"%s/redis%s\"\n", key, dir, file);
 }
 
+static uint64_t half_of_the_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? (uint64_t)pages / 2 * (uint64_t)page : 0;
+}
+
 enum err embedded_redis_conf(const struct conf_root *conf, struct buf *out, struct errctx *ec)
 {
     enum err e = buf_addf(out, "# Written by bridgehead at every start; changes are lost.\n");
@@ -81,6 +87,9 @@ enum err embedded_redis_conf(const struct conf_root *conf, struct buf *out, stru
         e = add_path(out, "logfile", conf->data_dir, "/redis.log", ec);
     for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(settings); i++)
         e = buf_addf(out, "%s %s\n", settings[i][0], settings[i][1]);
+    uint64_t limit = conf->redis.embedded_bytes > 0 ? conf->redis.embedded_bytes : half_of_the_memory();
+    if (e == ERR_OK && limit > 0)
+        e = buf_addf(out, "maxmemory %llu\n", (unsigned long long)limit);
     return e;
 }
 

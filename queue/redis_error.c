@@ -11,7 +11,7 @@ static const struct redis_error errors[] = {
     {SPAN_INIT("READONLY"),    REDIS_REDISCOVER, ERR_AGAIN,   "give the master's address in redis.url, or Sentinel's"},
     {SPAN_INIT("NOREPLICAS"),  REDIS_RETRY,      ERR_AGAIN,   "fewer replicas than min-replicas-to-write: bring one back"},
     {SPAN_INIT("NOSCRIPT"),    REDIS_RELOAD,     ERR_AGAIN,   ""},
-    {SPAN_INIT("OOM"),         REDIS_FAIL,       ERR_FULL,    "Redis is above maxmemory: raise it, or let the queue drain"},
+    {SPAN_INIT("OOM"),         REDIS_FAIL,       ERR_FULL,    "Redis is above maxmemory: raise it (embedded: redis.embedded_memory), or let the queue drain"},
     {SPAN_INIT("MISCONF"),     REDIS_RETRY,      ERR_AGAIN,   "Redis cannot write to its disk: free space and look at its log"},
     {SPAN_INIT("NOAUTH"),      REDIS_FATAL,      ERR_BACKEND, "set redis.password_file, and redis.username for an ACL user"},
     {SPAN_INIT("WRONGPASS"),   REDIS_FATAL,      ERR_BACKEND, "redis.username or redis.password_file does not match Redis's ACL"},

@@ -52,6 +52,7 @@
     V(connect_timeout_ms, MS, "connect_timeout", "1s", 50, CONF_MIN, RESTART, "longest wait for a connection") \
     V(command_timeout_ms, MS, "command_timeout", "2s", 50, CONF_MIN, RESTART, "longest wait for a reply") \
     V(commit_connections, UINT, "commit_connections", "4", 1, 64, RESTART, "connections of a loop that carry commits in turn") \
+    V(embedded_bytes, SIZE, "embedded_memory", "0", 0, UINT64_MAX, RESTART, "maxmemory of the embedded Redis: above it clients get 452; 0: half of the machine's") \
     V(redo_bytes, SIZE, "redo_ring", "64M", 0, 4096 * CONF_MIB, RESTART, "acknowledged mail kept in a node to repair a failover") \
     V(history, UINT, "history", "20000", 0, 10000000, RESTART, "tracking events kept per partition; 0 turns tracking off")
 

@@ -793,12 +793,23 @@ static void refusals_say_what_to_do(void **state)
     kill_redis(); /* comes back without it */
     real_wait_ready(w);
 
-    on_partitions(w, "redis.call('set', k, '99')");
-    assert_int_equal(try_commit(w, &why), ERR_BACKEND);
-    assert_non_null(strstr(buf_cstr(&why), "SCHEMA 99"));
-    REAL_UNTIL(w, !store_ready(w->store[0], NULL));
-    on_partitions(w, "redis.call('set', k, '1')");
-    real_wait_ready(w);
+    static const struct {
+        const char *write, *says; /* newer, older, no version at all */
+    } schemas[] = {
+        {"redis.call('set', k, '99')", "SCHEMA 99"},
+        {"redis.call('set', k, '0')", "SCHEMA 0"},
+        {"redis.call('set', k, 'x')", "SCHEMA none"},
+    };
+    CHECK_EACH (schemas, schema) {
+        on_partitions(w, schema->write);
+        assert_int_equal(try_commit(w, &why), ERR_BACKEND);
+        assert_non_null(strstr(buf_cstr(&why), schema->says));
+        assert_non_null(strstr(buf_cstr(&why), "run the version that wrote it"));
+        REAL_UNTIL(w, !store_ready(w->store[0], NULL));
+        REAL_UNTIL(w, says(w, &why, "bridgehead that wrote the store"));
+        on_partitions(w, "redis.call('set', k, '1')");
+        real_wait_ready(w);
+    }
     assert_int_equal(try_commit(w, &why), ERR_OK);
     buf_done(&why);
 }

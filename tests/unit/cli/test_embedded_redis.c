@@ -28,6 +28,30 @@ static void test_embedded_redis__keeps_the_promised_durability(void **state)
     buf_done(&out);
 }
 
+/* The value of maxmemory that Redis is given. */
+static uint64_t limit_of(uint64_t embedded_bytes)
+{
+    char dir[] = "/a";
+    struct conf_root conf = {.data_dir = dir, .redis.embedded_bytes = embedded_bytes};
+    struct buf out;
+    uint64_t n = 0;
+    buf_init(&out, 65536);
+    assert_int_equal(embedded_redis_conf(&conf, &out, NULL), ERR_OK);
+    struct span at = span_cstr(strstr(buf_cstr(&out), "\nmaxmemory ")), line;
+    (void)span_cut(span_from(at, sizeof "\nmaxmemory " - 1), '\n', &line, &at);
+    assert_true(span_to_u64(line, UINT64_MAX, &n));
+    buf_done(&out);
+    return n;
+}
+
+static void test_embedded_redis__memory_has_a_limit(void **state)
+{
+    (void)state;
+    uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    assert_int_equal(limit_of(123456789), 123456789);
+    assert_in_range(limit_of(0), machine / 2 - (1 << 20), machine / 2);
+}
+
 static void test_embedded_redis__a_path_cannot_write_settings(void **state)
 {
     (void)state;
@@ -80,6 +104,7 @@ static void test_embedded_redis__directories_above_are_made(void **state)
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_embedded_redis__keeps_the_promised_durability),
+                     cmocka_unit_test(test_embedded_redis__memory_has_a_limit),
                      cmocka_unit_test(test_embedded_redis__a_path_cannot_write_settings),
                      cmocka_unit_test(test_embedded_redis__a_path_too_long_for_a_socket_is_named),
                      cmocka_unit_test(test_embedded_redis__directories_above_are_made));
