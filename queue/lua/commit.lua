@@ -49,12 +49,13 @@ if not body_there(m) then
   fail('NOBODY')
 end
 
--- After a failover the worker's word may be here before the message: jobs that it finished stay out.
+-- After a failover the worker's word may be here before the message: jobs that it finished stay out. (Of those that
+-- are staged, when they are spread.)
 local skip
-if retry == 1 and m.staged == 0 then
-  local left = njobs
+if retry == 1 then
+  local left = m.staged + njobs
   skip = {}
-  for k = 1, njobs do
+  for k = m.staged + 1, m.staged + njobs do
     if remembered(now, m.id .. '.' .. k, -1) then
       skip[k] = true
       left = left - 1

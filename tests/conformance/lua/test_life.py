@@ -409,6 +409,22 @@ class Failover(StoreTest):
         self.assertEqual(self.p.finish(self.p.record(job)), [1])
         self.assertEqual(self.p.cmd("EXISTS", "m:" + mid), 0)
 
+    def test_finish_before_the_commit_of_a_large_message_is_repeated(self):
+        mid = self.mid()
+        ended = [1, 3, 500, 501, 503]  # staged, and not
+        for k in ended:
+            self.assertEqual(self.p.finish(self.p.record({"id": mid, "k": str(k), "token": str(76 + k)}), redo=1), [1])
+        self.p.body(mid)
+        self.p.call("stage", mid, 1, 1, *["x.example", 0, b"job"] * 500)
+        self.assertEqual(self.p.commit(mid, ["x.example"] * 3, staged=500, retry=1), 2)
+        got = []
+        while self.p.cmd("EXISTS", "m:" + mid):
+            self.p.call("reap", 1)
+            jobs = self.p.claim("x.example", limit=100)
+            got += [int(job["k"]) for job in jobs]
+            self.p.finish(*[self.p.record(job) for job in jobs])
+        self.assertEqual(sorted(got), [k for k in range(1, 504) if k not in ended])
+
     def test_commit_of_what_all_workers_finished(self):
         mid = self.mid()
         self.p.finish(self.p.record({"id": mid, "k": "1", "token": "77"}), redo=1)
