@@ -85,6 +85,32 @@ class Cost(StoreTest):
         self.assertLessEqual(claim / 10, 2.5)
         self.assertLessEqual(finish / 10, 5.5)
 
+    def look(self):
+        """What `status` and `queue list` ask of a partition and of the slots."""
+        self.client.cmd("CONFIG", "RESETSTAT")
+        for source in ("dom", "inf", "fz"):
+            self.p.call("queues", source, "0", 100)
+        self.p.call("stats")
+        self.p.call("workers")
+        self.sem.call("members", "0", 100)
+        self.sem.call("slots", "0", 100)
+        self.sem.call("links", "0", 100)
+        return self.commands()
+
+    def test_counters_are_kept_not_scanned(self):
+        """Looking at a long queue costs as many commands as looking at a short one."""
+        self.p.hello()
+        self.sem.call("sem", "hello", "w1", 30000, "")
+        for n in range(300):  # of fewer than 64 each is looked at
+            self.put("a.example" if n % 2 else ("b.example", 60000))
+        self.p.claim("a.example", limit=10)
+        short = self.look()
+        for n in range(3000):
+            self.put("a.example" if n % 2 else ("b.example", 60000))
+        self.p.claim("a.example", limit=100)
+        self.assertEqual(self.look(), short)
+        self.assertLess(short, 200)
+
 
 if __name__ == "__main__":
     unittest.main()
