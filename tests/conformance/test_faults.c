@@ -351,7 +351,7 @@ static void every_script_is_cut(void **state)
     answer_init(&expired);
     work(w, 0, &expired);
     CHECK_EACH (script_stories, s) {
-        for (enum redis_proxy_phase phase = CUT_IN_REQUEST; phase <= CUT_IN_REPLY; phase++) {
+        for (enum redis_proxy_phase phase = CUT_IN_REQUEST; phase <= RUBBISH_FOR_REPLY; phase++) {
             char word[41];
             digest(s->script, word);
             unsigned cuts = redis_proxy_cuts(&proxy);
@@ -400,8 +400,8 @@ static void an_outage_beyond_the_lease_is_nobody_s_death(void **state)
     answer_done(&commit);
 }
 
-/* Client 0 has connections that wait for the answer to their final dot when Redis goes, for longer than its lease.
- * Whoever comes back first, no more are open at any time than the cap allows. */
+/* Client 0 has connections that wait for the answer to their final dot when Redis goes, for longer than its
+ * lease. Whoever comes back first, no more are open at any time than the cap allows. */
 struct sessions {
     unsigned open, lost;
 };
@@ -937,6 +937,100 @@ static void a_slow_upload_keeps_its_body(void **state)
     buf_done(&chunk);
 }
 
+/* What Redis may answer to a script that it does not run. */
+static const struct {
+    const char *error;
+    enum err e;         /* ERR_OK: waited for, and then done */
+    const char *remedy; /* what people are told */
+} refusals[] = {
+    {"LOADING Redis is loading the dataset in memory", ERR_OK, "wait"},
+    {"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", ERR_OK,
+     "SCRIPT KILL"},
+    {"UNKILLABLE Sorry the script already executed write commands", ERR_OK, "script of somebody else"},
+    {"TRYAGAIN Multiple keys request during rehashing of slot", ERR_OK, "slot is being moved"},
+    {"CLUSTERDOWN Hash slot not served", ERR_OK, "CLUSTER NODES"},
+    {"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", ERR_OK, "failover"},
+    {"READONLY You can't write against a read only replica.", ERR_OK, "master's address"},
+    {"NOREPLICAS Not enough good replicas to write.", ERR_OK, "min-replicas-to-write"},
+    {"MISCONF Errors writing to the AOF file: No space left on device", ERR_OK, "free space"},
+    {"NOSCRIPT No matching script. Please use EVAL.", ERR_OK, ""},
+    {"OOM command not allowed when used memory > 'maxmemory'.", ERR_FULL, "redis.embedded_memory"},
+    {"NOAUTH Authentication required.", ERR_BACKEND, "redis.password_file"},
+    {"WRONGPASS invalid username-password pair or user is disabled.", ERR_BACKEND, "redis.password_file"},
+    {"NOPERM this user has no permissions to run the 'evalsha' command", ERR_BACKEND, "docs/operations.md"},
+    {"MOVED 3999 127.0.0.1:6381", ERR_BACKEND, "redis-cluster://"},
+    {"ASK 3999 127.0.0.1:6381", ERR_BACKEND, "redis-cluster://"},
+    {"CROSSSLOT Keys in request don't hash to the same slot", ERR_BACKEND, "redis-cluster://"},
+    {"WRONGTYPE Operation against a key holding the wrong kind of value", ERR_BACKEND, "queue fsck"},
+    {"ERR something that nobody has heard of", ERR_BACKEND, "nobody has heard of"},
+};
+
+/* A commit that Redis refuses is answered with what to do, or waits; the message is there once, or not at
+ * all. */
+static void refused_commits_are_said_or_waited_for(void **state)
+{
+    struct world *w = *state;
+    struct answer expired, a;
+    char word[41];
+    answer_init(&expired);
+    work(w, 0, &expired);
+    live(w, &(struct life){100, false}); /* connects */
+    digest(SCRIPT_COMMIT, word);
+    CHECK_EACH (refusals, r) {
+        unsigned before = redis_proxy_refusals(&proxy);
+        redis_proxy_refuse_script(&proxy, word, r->error);
+        assert_int_equal(start_commit(w, SPAN("x"), &a), ERR_OK);
+        REAL_UNTIL(w, a.calls > 0 || (r->e == ERR_OK && redis_proxy_refusals(&proxy) > before + 1));
+        assert_int_equal(a.calls, r->e != ERR_OK);
+        redis_proxy_refuse_script(&proxy, word, NULL);
+        until(w, &a, 1);
+        if (a.e != r->e || (r->e != ERR_OK && strstr(buf_cstr(&a.why), r->remedy) == NULL))
+            fail_msg("%s: %s: %s", r->error, err_text(a.e), buf_cstr(&a.why));
+        real_wait_ready(w);
+        REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+        if (r->e == ERR_OK)
+            assert_int_equal(finish_done(w, 0, claim_surely(w, &a.id, "example.net")), ERR_OK);
+        nothing_is_left(w);
+        answer_done(&a);
+    }
+    assert_int_equal(expired.calls, 0);
+}
+
+/* A job whose finish is refused stays in hand, or comes back: it is never lost. */
+static void refused_finishes_lose_nothing(void **state)
+{
+    struct world *w = *state;
+    struct answer expired;
+    char word[41];
+    answer_init(&expired);
+    work(w, 0, &expired);
+    digest(SCRIPT_FINISH, word);
+    CHECK_EACH (refusals, r) {
+        struct msgid id = put(w, "example.net", SPAN("x"));
+        struct finish f = {
+            .claim = claim_surely(w, &id, "example.net"), .event = SPAN("delivered"), .delivered = 1};
+        struct answer a;
+        unsigned before = redis_proxy_refusals(&proxy);
+        answer_init(&a);
+        redis_proxy_refuse_script(&proxy, word, r->error);
+        assert_int_equal(store_finish(w->store[0], &f, on_done, &a), ERR_OK);
+        REAL_UNTIL(w, a.calls > 0 || (r->e == ERR_OK && redis_proxy_refusals(&proxy) > before + 1));
+        assert_int_equal(a.calls, r->e != ERR_OK);
+        redis_proxy_refuse_script(&proxy, word, NULL);
+        until(w, &a, 1);
+        assert_int_equal(a.e, r->e);
+        real_wait_ready(w);
+        REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+        if (r->e != ERR_OK) {
+            REAL_UNTIL(w, in_queue(w, &id)); /* given back, due later */
+            assert_int_equal(store_rouse(w->store[0], id.partition, SPAN("example.net"), 0), ERR_OK);
+            assert_int_equal(finish_done(w, 0, claim_surely(w, &id, "example.net")), ERR_OK);
+        }
+        nothing_is_left(w);
+        answer_done(&a);
+    }
+}
+
 /* "1", or "0" : the body is there. */
 static void body_exists(const struct world *w, const struct msgid *id, char out[64])
 {
@@ -961,7 +1055,8 @@ static void let_body_expire(struct world *w, const struct msgid *id)
     }
 }
 
-/* What a node had half written when it died goes by itself, whatever of it Redis has; until then it is no finding. */
+/* What a node had half written when it died goes by itself, whatever of it Redis has; until then it is no
+ * finding. */
 static void half_written_bodies_expire(void **state)
 {
     struct world *w = *state;
@@ -985,8 +1080,8 @@ static void half_written_bodies_expire(void **state)
     buf_done(&body);
 }
 
-/* A body that went while its message was on its way (a node that slept, a clock that jumped): sent again, or refused for
- * now; never half a message. */
+/* A body that went while its message was on its way (a node that slept, a clock that jumped): sent again, or
+ * refused for now; never half a message. */
 static void a_body_that_expires_is_not_committed_in_part(void **state)
 {
     struct world *w = *state;
@@ -1076,14 +1171,16 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(an_outage_beyond_the_lease_is_nobody_s_death, setup_short, teardown),
         cmocka_unit_test_setup_teardown(an_outage_keeps_the_caps, setup_short, teardown),
         cmocka_unit_test_setup_teardown(a_long_outage_keeps_the_caps, setup_short, teardown),
-        T(slots_are_taken_over), T(slots_that_others_have_are_lost), T(cut_slots), T(every_script_is_cut), T(kill_redis_at_any_moment),
-        T(scripts_that_vanish_are_loaded_again),
+        T(slots_are_taken_over), T(slots_that_others_have_are_lost), T(cut_slots), T(every_script_is_cut),
+        T(kill_redis_at_any_moment), T(scripts_that_vanish_are_loaded_again),
         cmocka_unit_test_setup_teardown(silence_is_survived, setup_short, teardown),
         T(unreachable_is_said_and_mended), T(full_memory_is_452_and_still_drains),
-        T(a_replica_is_not_written_to), T(a_refusal_that_passes_is_forgotten), T(refusals_say_what_to_do),
-        T(keys_of_the_wrong_type_are_reported), T(badmail_keeps_the_state_of_its_job),
-        T(a_report_without_body_ends), T(a_slow_upload_keeps_its_body),
-        T(half_written_bodies_expire), T(a_body_that_expires_is_not_committed_in_part), T(a_weak_redis_is_refused_by_name));
+        T(a_replica_is_not_written_to), T(a_refusal_that_passes_is_forgotten),
+        T(refused_commits_are_said_or_waited_for), T(refused_finishes_lose_nothing),
+        T(refusals_say_what_to_do), T(keys_of_the_wrong_type_are_reported),
+        T(badmail_keeps_the_state_of_its_job), T(a_report_without_body_ends), T(a_slow_upload_keeps_its_body),
+        T(half_written_bodies_expire), T(a_body_that_expires_is_not_committed_in_part),
+        T(a_weak_redis_is_refused_by_name));
     redis_server_stop(&real_server);
     return failed;
 #undef T

@@ -67,11 +67,15 @@ static size_t allowed(struct redis_proxy *p, enum redis_proxy_way way, size_t n)
 }
 
 /* The same for a connection that carries the word. */
-static size_t allowed_by_word(struct redis_proxy *p, struct pair *pair, enum redis_proxy_way way,
-                              const char *piece, size_t n)
+static size_t allowed_by_word(struct redis_proxy *p, struct pair *pair, enum redis_proxy_way way, char *piece,
+                              size_t n)
 {
     (void)pthread_mutex_lock(&p->lock);
-    if (way == TO_CLIENT && pair->doomed != CUT_NOT) {
+    if (way == TO_CLIENT && pair->doomed == RUBBISH_FOR_REPLY) {
+        memset(piece, '?', n);
+        pair->doomed = CUT_NOT;
+        p->cuts++;
+    } else if (way == TO_CLIENT && pair->doomed != CUT_NOT) {
         n = pair->doomed == CUT_IN_REPLY ? 1 : 0;
         p->cuts++;
     }
@@ -101,13 +105,61 @@ static bool write_all(int fd, const char *at, size_t n)
     return true;
 }
 
+/* Where the command at `at` ends, which is an array of strings; NULL: not all of it is here. */
+static const char *command_end(const char *at, const char *end)
+{
+    struct span rest = span_of(at, (size_t)(end - at)), line;
+    uint64_t n, len;
+    if (!span_cut(rest, '\n', &line, &rest) || line.len < 3 ||
+        !span_to_u64(span_of(line.ptr + 1, line.len - 2), 100000, &n))
+        return NULL;
+    for (; n > 0; n--) {
+        if (!span_cut(rest, '\n', &line, &rest) || line.len < 3 ||
+            !span_to_u64(span_of(line.ptr + 1, line.len - 2), PIECE, &len) || rest.len < len + 2)
+            return NULL;
+        rest = span_from(rest, (size_t)len + 2);
+    }
+    return rest.ptr;
+}
+
+/* Another command in place of the script's: Redis itself says the error, in its place among the replies. The
+ * bytes there are afterwards. */
+static size_t refuse_script(struct redis_proxy *p, char *piece, size_t n, size_t room)
+{
+    char error[200];
+    (void)pthread_mutex_lock(&p->lock);
+    for (char *from = piece, *at;
+         p->refused[0] != '\0' && (at = memmem(from, n - (size_t)(from - piece), p->refused, 40)) != NULL;) {
+        int len = snprintf(
+            error, sizeof error,
+            "*4\r\n$4\r\nEVAL\r\n$33\r\nreturn redis.error_reply(ARGV[1])\r\n$1\r\n0\r\n$%zu\r\n%s\r\n",
+            strlen(p->refusal), p->refusal);
+        char *start = at;
+        while (start > piece && *start != '*')
+            start--;
+        const char *end = command_end(start, piece + n);
+        from = at + 1;
+        if (end == NULL || *start != '*' || n + (size_t)len > room)
+            continue;
+        memmove(start + len, end, (size_t)(piece + n - end));
+        memcpy(start, error, (size_t)len);
+        n = n + (size_t)len - (size_t)(end - start);
+        from = start + len;
+        p->refusals++;
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
 /* Moves what has arrived at one end; false: the pair is to be closed. */
 static bool move(struct redis_proxy *p, struct pair *pair, enum redis_proxy_way way)
 {
-    static char piece[PIECE];
-    ssize_t got = recv(pair->fd[way == TO_SERVER ? 0 : 1], piece, sizeof piece, 0);
+    static char piece[2 * PIECE];
+    ssize_t got = recv(pair->fd[way == TO_SERVER ? 0 : 1], piece, PIECE, 0);
     if (got <= 0)
         return false;
+    if (way == TO_SERVER)
+        got = (ssize_t)refuse_script(p, piece, (size_t)got, sizeof piece);
     size_t n = allowed_by_word(p, pair, way, piece, allowed(p, way, (size_t)got));
     return write_all(pair->fd[way == TO_SERVER ? 1 : 0], piece, n) && n == (size_t)got;
 }
@@ -209,6 +261,22 @@ void redis_proxy_cut_word(struct redis_proxy *p, const char *word, enum redis_pr
     (void)snprintf(p->word, sizeof p->word, "%s", word);
     p->phase = phase;
     (void)pthread_mutex_unlock(&p->lock);
+}
+
+void redis_proxy_refuse_script(struct redis_proxy *p, const char *digest, const char *error)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    (void)snprintf(p->refused, sizeof p->refused, "%.40s", error == NULL ? "" : digest);
+    (void)snprintf(p->refusal, sizeof p->refusal, "%s", error == NULL ? "" : error);
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+unsigned redis_proxy_refusals(struct redis_proxy *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    unsigned n = p->refusals;
+    (void)pthread_mutex_unlock(&p->lock);
+    return n;
 }
 
 uint64_t redis_proxy_passed(struct redis_proxy *p, enum redis_proxy_way way)
