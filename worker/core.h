@@ -33,8 +33,11 @@
  *        notice of delay, are settled, the others go back; then the queue is hidden until the next try.
  *        A queue that turns up meanwhile is new, or an operator wants it tried now: the store, which
  *        forgets the failures then, is asked again; and a claim says when its queue was woken last.
- *    L3  a lane exists only with a slot (maildirs need none); the slot is given back when the lane's
- *        connection is closed on both sides. When slots are lost the connections are closed at once.
+ *    L3  a lane exists only with a slot (maildirs need none). When its connection is closed on both sides the
+ *        slot goes to a lane that follows it in the same turn, while there is mail, or back: a domain with
+ *        much mail keeps its connections without asking. As long as another link of this worker waits for its
+ *        first slot, none is passed on, and who waits longest asks first. When slots are lost the connections
+ *        are closed at once.
  *    L4  no transaction begins while store_worker_valid() is below a third of the lease; none passes its
  *        final dot below a sixth.
  *
@@ -159,7 +162,8 @@ struct lane { /* first member of its kinds */
     uint64_t epoch; /* incarnation of the worker */
     bool was_ready; /* N1 */
     ms_t idle_since_ms, sent_at_ms;
-    unsigned messages; /* transactions of this connection */
+    unsigned messages;       /* transactions of this connection ... */
+    unsigned messages_limit; /* ... after which it ends */
 };
 struct lane *smtp_lane_new(struct link *link); /* NULL: out of memory */
 struct lane *local_lane_new(struct link *link);
@@ -234,6 +238,9 @@ struct link {
     struct lane *lanes;
     unsigned nlanes, nconnecting, nidle, nsending, nleaving; /* all; by state, see lane_enter() */
     bool slots_asked;
+    bool freed;        /* slots were given back since they were asked for */
+    unsigned spare;    /* slots of lanes that ended, for their successors: only until the end of the turn */
+    unsigned stagger;  /* how much shorter the next lane of a crowd lives */
     unsigned proven;   /* lanes that ended in order: may be replaced without trying one first */
     unsigned requests; /* callbacks of the store awaited */
     struct link *next_starving;
@@ -255,13 +262,13 @@ void link_fail(struct link *link, const char *why);    /* backoff */
 void link_try_now(struct link *link, const char *why); /* HELD: no longer */
 void link_return(struct link *link, const struct verdict *v, enum failure failure, uint16_t code,
                  const char *why, ms_t ttl_ms);
-void link_works(struct link *link);     /* a server answered for a message: the backoff ends */
-void link_wake(struct link *link);      /* arms its turn */
-ms_t link_delay(struct link *link);     /* until it is tried again, or would be after one more failure */
-void link_claim(struct link *link);     /* L1, L2 */
-void link_grow(struct link *link);      /* L3 */
-void link_slot_free(struct link *link); /* it gave one back: who is first in line may have it */
-void link_fed(struct link *link);       /* waits for no slot any more */
+void link_works(struct link *link);      /* a server answered for a message: the backoff ends */
+void link_wake(struct link *link);       /* arms its turn */
+ms_t link_delay(struct link *link);      /* until it is tried again, or would be after one more failure */
+void link_claim(struct link *link);      /* L1, L2 */
+void link_grow(struct link *link);       /* L3 */
+void link_slots_over(struct link *link); /* the end of a turn: what no successor has taken goes back */
+void link_fed(struct link *link);        /* waits for no slot any more */
 /* A claimed job, into pending of the link it belongs to. anew: its queue has been let go meanwhile. */
 void link_take(struct link *link, struct claim *c, bool anew);
 void link_hide_dues(struct link *link, ms_t delay_ms); /* from discovery, for a while; known here still */

@@ -74,12 +74,8 @@ void lane_ended(struct lane *lane)
     struct link *link = lane->link;
 
     lane_enter(lane, LANE_ENDED);
-    if (lane->slot) {
-        link->proven += lane->was_ready && lane->epoch == link->w->epoch ? 1 : 0;
-        store_slots_put(link->w->store, span_cstr(link->name), 1);
-        link_slot_free(link);
-    }
-    lane->slot = false;
+    if (lane->slot && lane->was_ready && lane->epoch == link->w->epoch)
+        link->proven++;
     link_wake(link);
 }
 

@@ -182,6 +182,8 @@ static void reap_lanes(struct link *link)
             continue;
         }
         *at = lane->next;
+        if (lane->slot)
+            link->spare++;
         lane->ops->free(lane);
         link->nleaving--;
         link->nlanes--;
@@ -265,11 +267,8 @@ static void turn_open(struct link *link)
     link_grow(link);
 }
 
-static void turn(void *arg)
+static void take_turn(struct link *link)
 {
-    struct link *link = arg;
-
-    reap_lanes(link);
     if (link->phase != LINK_OPEN || link->ndue == 0 || link->nlanes > 0)
         link_fed(link);
     if (link->ndue + link->nparcels > 0)
@@ -302,6 +301,15 @@ static void turn(void *arg)
         break;
     }
     quit_idle(link);
+}
+
+static void turn(void *arg)
+{
+    struct link *link = arg;
+
+    reap_lanes(link);
+    take_turn(link);
+    link_slots_over(link);
 }
 
 /* --- Making ---------------------------------------------------------------------------------------- */
@@ -383,6 +391,7 @@ void link_set_kind(struct link *link, const struct route *route, struct span dom
     link->pending_tail = &link->pending;
     link->transaction_ms = 800; /* in eighths: 100 ms until something is known */
     link->messages_per_connection = (unsigned)link->set->root->delivery.messages_per_connection;
+    link->stagger = (unsigned)rng_next(&link->w->rng);
     (void)snprintf(link->domain, sizeof link->domain, SPAN_FMT, SPAN_ARG(domain));
     switch (route->kind) {
     case ROUTE_LOCAL:

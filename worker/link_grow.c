@@ -54,12 +54,24 @@ static unsigned alive(const struct link *link)
     return link->nconnecting + link->nidle + link->nsending;
 }
 
+/* Lanes that begin together would end together, and their successors be missing at the same moment: of a
+ * crowd each lives as long as it would if they had begun one after the other. */
+static unsigned life(struct link *link)
+{
+    unsigned full = link->messages_per_connection;
+
+    if (link->proven > 0 || alive(link) == 0 || full == 0)
+        return full;
+    return full - link->stagger++ % full;
+}
+
 static bool add_lane(struct link *link, bool slot)
 {
     struct lane *lane = slot ? smtp_lane_new(link) : local_lane_new(link);
 
     if (lane == NULL)
         return false;
+    lane->messages_limit = life(link);
     lane->slot = slot;
     lane->epoch = link->w->epoch;
     lane->state = LANE_CONNECTING; /* counted below */
@@ -109,20 +121,31 @@ void link_fed(struct link *link)
     link->starving = false;
 }
 
-void link_slot_free(struct link *link)
+/* Who waits is sent to ask for one that was given back. */
+static void feed_first(struct link *giver)
 {
-    struct link *first = link->w->starving;
-    ms_t now = loop_now(link->w->loop);
+    struct link *first = giver->w->starving;
+    ms_t now = loop_now(giver->w->loop);
 
     if (first == NULL) {
-        link->grow_at_ms = 0;
+        giver->grow_at_ms = 0;
         return;
     }
     link_fed(first);
     first->grow_at_ms = 0;
     link_wake(first);
-    if (link->grow_at_ms < ms_after(now, HANDOVER_MS))
-        link->grow_at_ms = ms_after(now, HANDOVER_MS);
+    if (giver->grow_at_ms < ms_after(now, HANDOVER_MS))
+        giver->grow_at_ms = ms_after(now, HANDOVER_MS);
+}
+
+void link_slots_over(struct link *link)
+{
+    if (link->spare == 0)
+        return;
+    store_slots_put(link->w->store, span_cstr(link->name), link->spare);
+    link->freed = link->slots_asked;
+    for (; link->spare > 0; link->spare--)
+        feed_first(link);
 }
 
 static void denied(struct link *link)
@@ -153,10 +176,12 @@ static void on_slots(void *arg, enum err e, unsigned granted)
                 used++;
         if (used < granted)
             store_slots_put(link->w->store, span_cstr(link->name), granted - used);
-        if (granted < a->want)
-            denied(link);
-        else
+        if (granted >= a->want)
             link->denials = 0;
+        else if (link->freed) /* since then */
+            link->grow_at_ms = 0;
+        else
+            denied(link);
     } else if (e != ERR_OK) {
         link->grow_at_ms = ms_after(loop_now(link->w->loop), DENIED_MS);
     }
@@ -178,6 +203,7 @@ static void ask_slots(struct link *link, unsigned want)
         return;
     }
     link->slots_asked = true;
+    link->freed = false;
     link->requests++;
 }
 
@@ -191,6 +217,18 @@ static void grow_local(struct link *link)
         continue;
 }
 
+/* L3. Returns how many. */
+static unsigned pass_on(struct link *link, unsigned want)
+{
+    unsigned n = 0;
+
+    while (n < want && link->spare > 0 && link->w->starving == NULL && add_lane(link, true)) {
+        link->spare--;
+        n++;
+    }
+    return n;
+}
+
 void link_grow(struct link *link)
 {
     unsigned works = working(link), limit = works * 2 + link->proven, want, have = alive(link);
@@ -202,7 +240,7 @@ void link_grow(struct link *link)
         grow_local(link);
         return;
     }
-    if (!link_has_plan(link) || link->slots_asked || now < link->grow_at_ms)
+    if (!link_has_plan(link))
         return;
     if (have > 0 && now < link->pause_until_ms) /* the last one may always be replaced */
         return;
@@ -212,5 +250,7 @@ void link_grow(struct link *link)
     if (want <= have)
         return;
     want -= have;
-    ask_slots(link, want < GROW_STEP_MAX ? want : GROW_STEP_MAX);
+    want -= pass_on(link, want);
+    if (want > 0 && !link->slots_asked && now >= link->grow_at_ms)
+        ask_slots(link, want < GROW_STEP_MAX ? want : GROW_STEP_MAX);
 }

@@ -229,8 +229,7 @@ static bool on_ready(struct smtp_lane *s)
     s->greeted = true;
     if (lane->parcel != NULL && !lane_may_send(lane))
         smtp_give_back(s);
-    if (s->moving || s->quitting ||
-        (lane->messages > 0 && lane->messages >= lane->link->messages_per_connection)) {
+    if (s->moving || s->quitting || (lane->messages > 0 && lane->messages >= lane->messages_limit)) {
         if (lane->parcel == NULL)
             lane_enter(lane, LANE_QUITTING);
         client_quit(s->client);

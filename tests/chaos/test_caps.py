@@ -57,7 +57,8 @@ def plateau(samples, cap):
     values = sorted(value for waiting, value in samples[first:] if waiting > 3 * cap)
     if len(values) < 20:
         raise Failed(f"only {len(values)} samples while mail waited")
-    return {"samples": len(values), "least": values[0], "twentieth": values[len(values) // 20],
+    used = sum(1 for value in values if value >= cap * 95 / 100)
+    return {"samples": len(values), "share": round(100 * used / len(values), 1), "least": values[0], "twentieth": values[len(values) // 20],
             "median": values[len(values) // 2], "mean": round(sum(values) / len(values), 1)}
 
 
@@ -71,8 +72,7 @@ def report(figures):
 def test_one_domain(box):
     """5,000 messages to one domain, 4 workers: never more than 100 connections, and 95 of them in use while mail waits.
 
-    Judged by the mean: connections that were opened together end together, and how deep a single sample falls then is
-    a matter of how soon the machine lets their successors run."""
+    One sample in twenty may have less: how soon the successors of connections that end run is a matter of the machine."""
     sink, node, crowd = cluster(box, answer_ms=500)
     results = load(node.smtp, messages=5000, sessions=20, per_connection=50, domain="d0.example")
     assert results["acked"] == 5000, results
@@ -82,7 +82,7 @@ def test_one_domain(box):
     stats, level = sink.stats(), plateau(samples, 100)
     report({"caps": "one domain", "messages": 5000, "max": stats["local_max"], "max of a domain": stats["local_max"], **level})
     assert stats["local_max"] <= 100 and stats["duplicates"] == 0, stats
-    assert level["median"] >= 95 and level["mean"] >= 95, (level, samples)
+    assert level["share"] >= 95 and level["mean"] >= 95, (level, samples)
 
 
 def test_many_domains(box):

@@ -2,6 +2,7 @@
 #include "tests/unit/check.h"
 
 #include "tests/unit/worker/bench.h"
+#include "worker/core.h"
 
 #include <dirent.h>
 
@@ -678,6 +679,73 @@ static void test_worker__a_busy_link_gives_way_at_the_total_cap(void **state)
     bench_end(b);
 }
 
+/* The other worker holds every slot, and passes them on as long as nobody whom it knows of waits. */
+static void test_worker__a_busy_link_gives_way_to_what_another_worker_found(void **state)
+{
+    struct bench *b = bench_new(COMMON DELIVERY(
+        "  max_connections: 2\n") "connectors: [{name: a, address_spaces: [{space: a.example}], "
+                                  "smart_hosts: [\"@a@\"]},\n"
+                                  "  {name: b, address_spaces: [{space: \"*\"}], smart_hosts: [\"@b@\"]}]\n");
+    struct bench_mail busy = plain;
+    struct worker_deps deps = {.loop = b->loop};
+    struct worker *other;
+    (void)state;
+    busy.domain = "a.example";
+    busy.rcpts[0] = "a@a.example";
+    b->peer[0]->delay_ms = 4;
+    for (unsigned i = 0; i < 2000; i++)
+        (void)bench_put(b, &busy, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 50;
+    bench_until(b, got_goal);
+    deps.store = fake_store_open(b->db);
+    assert_int_equal(worker_new(&deps, b->conf, &other, NULL), ERR_OK);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, second_got_one);
+    assert_true(b->peer[0]->mails < 2000);
+    worker_stop(other);
+    store_free(deps.store);
+    worker_free(other);
+    bench_free(b);
+}
+
+/* --- Slots that stay ------------------------------------------------------------------------------------ */
+
+enum { STAY_MAIL = 300, STAY_CAP = 5 };
+
+static bool all_slots(struct bench *b)
+{
+    return fake_store_slots(b->db, SPAN("connector:lab")) == STAY_CAP;
+}
+
+static bool all_slots_until_the_end(struct bench *b)
+{
+    if (b->peer[0]->mails < STAY_MAIL * 2 / 3)
+        assert_true(all_slots(b));
+    return got_goal_and_empty(b);
+}
+
+static void test_worker__passes_slots_on_while_there_is_mail(void **state)
+{
+    struct bench *b = bench_new(COMMON DELIVERY("  max_connections_per_domain: 5\n"
+                                                "  messages_per_connection: 4\n") LAB("\"@a@\""));
+    unsigned lives[5] = {0};
+    (void)state;
+    b->peer[0]->delay_ms = 2;
+    for (unsigned i = 0; i < STAY_MAIL; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, all_slots);
+    for (const struct lane *lane = b->worker->links->lanes; lane != NULL; lane = lane->next) {
+        assert_true(lane->messages_limit >= 1 && lane->messages_limit <= 4);
+        lives[lane->messages_limit]++;
+    }
+    for (unsigned i = 1; i <= 4; i++) /* they do not end together */
+        assert_true(lives[i] <= 2);
+    b->goal = STAY_MAIL;
+    bench_until(b, all_slots_until_the_end);
+    assert_true(b->peer[0]->accepted >= STAY_MAIL / 4);
+    bench_end(b);
+}
+
 /* --- A queue that is not well --------------------------------------------------------------------------- */
 
 static void test_worker__loses_nothing_when_the_queue_is_not_well(void **state)
@@ -756,6 +824,8 @@ int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_worker__delivers_byte_for_byte),
                      cmocka_unit_test(test_worker__keeps_the_cap_and_closes_after_so_many_messages),
+                     cmocka_unit_test(test_worker__passes_slots_on_while_there_is_mail),
+                     cmocka_unit_test(test_worker__a_busy_link_gives_way_to_what_another_worker_found),
                      cmocka_unit_test(test_worker__claims_nothing_for_a_link_that_does_not_work),
                      cmocka_unit_test(test_worker__tries_a_held_link_when_an_operator_says_so),
                      cmocka_unit_test(test_worker__a_wish_is_not_undone_by_a_sweep),
