@@ -263,6 +263,46 @@ static void a_report_without_body_ends(void **state)
     REAL_UNTIL(w, in_queue(w, &id)); /* given back, due later */
 }
 
+/* The same of one of several chunks, all or one of which are lost before the finish: nothing is committed
+ * without them, and it is not waited for them. */
+static void a_chunked_report_without_body_ends(void **state)
+{
+    static const char *const losses[] = {"DEL", "LPOP"}, *const domain[] = {"sender.example"};
+    struct world *w = *state;
+    struct answer expired;
+    struct buf text = body_of(2 * CHUNK_BYTES + 100, false);
+    answer_init(&expired);
+    work(w, 0, &expired);
+    for (size_t i = 0; i < ARRAY_LEN(losses); i++) {
+        struct msgid id = put(w, "example.net", SPAN("x"));
+        struct finish f = {
+            .claim = claim_surely(w, &id, "example.net"), .event = SPAN("bounced"), .bounced = 1};
+        struct answer ready;
+        struct mail report;
+        char key[128], out[64];
+        answer_init(&ready);
+        mail_to(&report, domain, 1);
+        f.report = store_upload(w->store[0], &id, on_event, &ready);
+        write_all(w, f.report, buf_span(&text), &ready);
+        f.report_env = &report.env;
+        f.report_jobs = report.jobs;
+        f.nreport_jobs = 1;
+        REAL_UNTIL(w, ((struct redis_upload *)f.report)->acked == 2);
+        struct msgid report_id = *upload_id(f.report);
+        key_of(w, &report_id, "b:", key);
+        REDIS_ASK(&real_server, out, losses[i], key);
+        assert_int_equal(finish(w, 0, &f), ERR_AGAIN);
+        key_of(w, &report_id, "m:", key);
+        REDIS_ASK(&real_server, out, "EXISTS", key);
+        assert_string_equal(out, "0");
+        key_of(w, &id, "m:", key);
+        REDIS_ASK(&real_server, out, "HGET", key, "n");
+        assert_string_equal(out, "1");
+        REAL_UNTIL(w, in_queue(w, &id));
+    }
+    buf_done(&text);
+}
+
 /* The body of a slow upload lives as long as the upload, also while chunks flow. */
 static void a_slow_upload_keeps_its_body(void **state)
 {
@@ -523,7 +563,7 @@ int main(void)
                            T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
                            T(refused_finishes_lose_nothing), T(refusals_say_what_to_do),
                            T(keys_of_the_wrong_type_are_reported), T(badmail_keeps_the_state_of_its_job),
-                           T(a_report_without_body_ends), T(a_slow_upload_keeps_its_body),
+                           T(a_report_without_body_ends), T(a_chunked_report_without_body_ends), T(a_slow_upload_keeps_its_body),
                            T(half_written_bodies_expire), T(a_body_that_expires_is_not_committed_in_part),
                            T(a_weak_redis_is_refused_by_name));
     redis_server_stop(&real_server);
