@@ -27,7 +27,7 @@
     X(reaped,          COUNTER,   "worker_reaped_total",           "jobs of dead workers put back") \
     X(tables,          COUNTER,   "worker_route_tables_total",     "new tables of routes that were taken over") \
     X(rerouted,        COUNTER,   "worker_rerouted_total",         "waiting queues that were woken because another way was found") \
-    X(delivery_ms,     HISTOGRAM, "worker_delivery_milliseconds",  "arrival to delivery") \
-    X(transaction_ms,  HISTOGRAM, "worker_transaction_milliseconds", "MAIL to the reply to the end of data")
+    X(delivery_ms,     HISTOGRAM, "worker_delivery_seconds",       "arrival to delivery") \
+    X(transaction_ms,  HISTOGRAM, "worker_transaction_seconds",    "MAIL to the reply to the end of data")
 /* clang-format on */
 METRICS_DECLARE(worker_metrics, WORKER_METRICS)

@@ -584,6 +584,8 @@ def test_metrics_and_health(box):
         assert status == 200 and "# HELP" in text and "# TYPE" in text, text[:300]
         assert bridgehead.get("/nothing", part)[0] == 404
     documented = (ROOT / "docs" / "metrics.md").read_text()
+    kinds = re.findall(r"^\| `(\w+)` \| (\w+)", documented, re.M)
+    assert not [name for name, kind in kinds if not name.endswith({"counter": "_total", "histogram": "_seconds"}.get(kind, ""))]
     for part, chapters in (("node", ("Node", "Shared queue")), ("worker", ("Shared queue", "Queues", "Queues by state", "Worker"))):
         text = bridgehead.get("/metrics", part)[1]
         for chapter in chapters:
