@@ -289,7 +289,7 @@ bool harness_secured(struct harness *h)
     if (!h->tls_due)
         return false;
     h->tls_due = false;
-    buf_clear(&h->kept); /* as conn_start_tls() does */
+    /* conn_start_tls() would drop what is kept; the session does not rely on it */
     session_secured(h->session, SPAN("TLSv1.3"), SPAN("TLS_AES_256_GCM_SHA384"));
     return true;
 }
