@@ -26,6 +26,15 @@ static const struct {
     {SPAN_INIT("no header at all\r\nSubject: body\r\n"), 0, 4, SPAN_INIT(""), PRIORITY_NORMAL},
     {SPAN_INIT("Subject: a\rb\r\r\n\r\n"), 0, 17, SPAN_INIT("ab"), PRIORITY_NORMAL}, /* BINARYMIME */
     {SPAN_INIT("X-Priority: \r1\r\r\n\r\n"), 0, 19, SPAN_INIT(""), PRIORITY_HIGH},
+    {SPAN_INIT("Sub\0ject: nul\r\nSubject: body\r\n"), 0, 4, SPAN_INIT(""), PRIORITY_NORMAL},
+    {SPAN_INIT("S\xc3\xbc"
+               "bject: 8-bit\r\nSubject: body\r\n"),
+     0, 2, SPAN_INIT(""), PRIORITY_NORMAL},
+    {SPAN_INIT("Subject: n\0ul\r\n\r\n"), 0, 17, SPAN_INIT("n\0ul"), PRIORITY_NORMAL},
+    {SPAN_INIT("Subject: cut"), 0, 12, SPAN_INIT("cut"), PRIORITY_NORMAL},
+    {SPAN_INIT("Subject"), 0, 7, SPAN_INIT(""), PRIORITY_NORMAL},
+    {SPAN_INIT("\r"), 0, 1, SPAN_INIT(""), PRIORITY_NORMAL},
+    {SPAN_INIT("X: \r\n\t\r\n \r\nSubject: s\r\n"), 0, 23, SPAN_INIT("s"), PRIORITY_NORMAL},
     {SPAN_INIT(": nameless\r\nSubject: body\r\n"), 0, 1, SPAN_INIT(""), PRIORITY_NORMAL},
 };
 

@@ -45,6 +45,48 @@ static void test_params__answers_of_mail(void **state)
     }
 }
 
+static void test_params__answers_of_rcpt(void **state)
+{
+    static const struct {
+        struct span in;
+        unsigned offered;
+        bool utf8;
+        enum err e;
+    } cases[] = {
+        {SPAN_INIT(""), 0, false, ERR_OK},
+        {SPAN_INIT("NOTIFY=NEVER"), ALL, false, ERR_OK},
+        {SPAN_INIT("notify=success,FAILURE,Delay"), ALL, false, ERR_OK},
+        {SPAN_INIT("NOTIFY=SUCCESS,SUCCESS"), ALL, false, ERR_OK},
+        {SPAN_INIT("NOTIFY=NEVER,NEVER"), ALL, false, ERR_OK},
+        {SPAN_INIT("NOTIFY"), ALL, false, ERR_PARSE},
+        {SPAN_INIT("NOTIFY=,"), ALL, false, ERR_PARSE},
+        {SPAN_INIT("NOTIFY=,NEVER"), ALL, false, ERR_PARSE},
+        {SPAN_INIT("NOTIFY=SUCCESS;DELAY"), ALL, false, ERR_PARSE},
+        {SPAN_INIT("NOTIFY=DELAY NOTIFY=DELAY"), ALL, false, ERR_PARSE},
+        {SPAN_INIT("NOTIFY=NEVER"), ALL & ~EXT_DSN, false, ERR_NOTFOUND},
+        {SPAN_INIT("ORCPT=rfc822;a@b"), ALL & ~EXT_DSN, false, ERR_NOTFOUND},
+        {SPAN_INIT("ORCPT=x-400;a+2Fb"), ALL, false, ERR_OK},
+        {SPAN_INIT("ORCPT=;a"), ALL, false, ERR_PARSE},
+        {SPAN_INIT("ORCPT=a_b;c"), ALL, false, ERR_PARSE},
+        {SPAN_INIT("ORCPT=rfc822;a=b"), ALL, false, ERR_PARSE},
+        {SPAN_INIT("ORCPT=rfc822;a\0b"), ALL, false, ERR_PARSE},
+        {SPAN_INIT("ORCPT=rfc822;a+2"), ALL, false, ERR_PARSE},
+        {SPAN_INIT("ORCPT=utf-8;\xc3\xa4@b"), ALL, true, ERR_OK},
+        {SPAN_INIT("ORCPT=rfc822;\xc3\xa4@b"), ALL, true, ERR_PARSE},
+        {SPAN_INIT("ORCPT=utf-8;\xc3\xa4@b"), ALL, false, ERR_PARSE},
+        {SPAN_INIT("SMTPUTF8"), ALL, true, ERR_NOTFOUND},
+        {SPAN_INIT("=x"), ALL, true, ERR_NOTFOUND},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct rcpt_params p;
+        struct span name;
+        enum err e = params_rcpt(c->in, c->offered, c->utf8, &p, &name);
+        if (e != c->e)
+            fail_msg("'" SPAN_FMT "': %s", SPAN_ARG(c->in), err_name(e));
+    }
+}
+
 static void test_params__longest_texts(void **state)
 {
     char text[600] = "ENVID=";
@@ -63,5 +105,6 @@ static void test_params__longest_texts(void **state)
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_params__answers_of_mail),
+                     cmocka_unit_test(test_params__answers_of_rcpt),
                      cmocka_unit_test(test_params__longest_texts));
 }
