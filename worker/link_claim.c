@@ -199,8 +199,8 @@ static struct link *link_of_message(struct link *link, const struct claim *c, bo
         return link;
     route_of_claim(w, c, &route);
     other = links_get(w, &route, c->job.domain);
-    if (other != link && link->kind != LINK_UNREACHABLE &&
-        (route.kind == ROUTE_UNREACHABLE || c->env.visited.len > 0))
+    if (route.kind == ROUTE_UNREACHABLE ? anew || link->kind != LINK_UNREACHABLE
+                                        : other != link && c->env.visited.len > 0)
         reroute_keep(w, c);
     return other == NULL ? link : other;
 }
