@@ -197,7 +197,7 @@
     V(lease_ms, MS, "lease", "2500ms", 500, CONF_MIN, RESTART, "a master that is silent for so long is replaced by another router of the group") \
     V(hello_ms, MS, "hello", "5s", 100, CONF_HOUR, RELOAD, "how often neighbours compare digests; three of these in silence end an adjacency") \
     V(refresh_ms, MS, "refresh", "10m", 1000, CONF_DAY, RELOAD, "how often this group's record is signed anew") \
-    V(lifetime_ms, MS, "lifetime", "30m", 3000, 7 * CONF_DAY, RELOAD, "a record that its group has not refreshed for so long is dropped; the same in all groups") \
+    V(lifetime_ms, MS, "lifetime", "2d", 3000, 7 * CONF_DAY, RELOAD, "a record that its group has not refreshed for so long is dropped, and mail for the group returned; the same in all groups") \
     V(probe_timeout_ms, MS, "probe_timeout", "10s", 100, 10 * CONF_MIN, RELOAD, "longest wait for each answer of a target that is tried") \
     S(damping, damping, "damping", "when a connector is announced UP or DOWN") \
     V(http, ENDPOINT, "http", "127.0.0.1:9527", 0, 255, RESTART, "metrics and health; empty: off")
