@@ -268,19 +268,21 @@ static bool woken(const struct link *link, const struct claim *c)
 /* The order of a queue tells nothing about age: now and then all of it is looked at. */
 static void claimed_held(struct due *d, struct claim *const *claims, size_t n, bool more)
 {
-    ms_t delay, seen_ms = n > 0 ? claims[0]->now_ms : 0;
+    ms_t delay;
 
-    if (n > 0 && woken(d->link, claims[0])) {
+    if (n > 0 && !d->dropped && woken(d->link, claims[0])) {
         link_try_now(d->link, "its mail was woken");
         claimed(d, claims, n, more);
         return;
     }
+    if (n > 0)
+        d->seen_ms = claims[0]->now_ms;
     sweep(d->link, claims, n, d->dropped);
     delay = link_delay(d->link);
-    if (d->dropped || n == 0)
+    if (d->dropped || d->seen_ms == 0)
         due_drop(d);
-    else if (!more || !d->link->sweep_all)
-        hide(d, delay < SWEEP_HOLD_MIN_MS ? SWEEP_HOLD_MIN_MS : delay, seen_ms);
+    else if (!more || !d->link->sweep_all) /* hidden, it is found when its way changes (reroute.c) */
+        hide(d, delay < SWEEP_HOLD_MIN_MS ? SWEEP_HOLD_MIN_MS : delay, d->seen_ms);
 }
 
 static bool worth_a_line(enum err e)

@@ -63,6 +63,25 @@ def test_mail_waits_for_the_only_way(box):
     assert [b.delivered(user) for user in ("early", "late")] == [1, 1]
 
 
+def test_what_was_claimed_to_the_last_is_found_again(box):
+    """Batches of claims that end with the queue, here all of them, leave nothing behind that a new table would not find."""
+    a, b = two_sites(box, ("only", 1, "node"), worker={"claim_batch": 1})
+    b.program("worker")
+    a.program("node")
+    worker = a.program("worker")
+    users = [f"u{n}" for n in range(3)]
+    a.send(*users, domain="b.example")
+    a.wait_event("DOWN", "only")
+    a.settle(worker)
+    # Until they have been looked at, and given back because there is no way.
+    wait_for("all to be held", lambda: worker.metric("bridgehead_worker_released_total", "worker") >= len(users)
+             and worker.metric("bridgehead_worker_claims", "worker") == 0)
+    b.program("node")
+    a.wait_event("UP", "only")
+    for user in users:
+        wait_for(f"mail for {user}", lambda: b.delivered(user) == 1, 15)  # what is unreachable is looked at every 30 s anyway
+
+
 def test_nodes_learn_where_other_groups_are(box):
     """A domain of another group is no route until its record is here, and one from then on, without a restart."""
     organization = Organization(box)
