@@ -63,6 +63,15 @@ class Network:
         return before
 
 
+    def report(self, group, connector, ok):
+        """A worker's report about the only target of a connector, as queue/lua/routing.lua takes it; returns the time before."""
+        group, before = self.groups[group], time.time()
+        target = next(c for c in group.config["connectors"] if c["name"] == connector)["smart_hosts"][0]
+        self.redis.ask("hset", group.key_of("rep"), f"{connector}\n{target}", "1" if ok else "0connection refused")
+        self.redis.ask("publish", group.key_of("say"), "r")
+        return before
+
+
 class Listener:
     """Hears what the groups publish: next() gives (time, group, version)."""
 
