@@ -559,13 +559,13 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, faults_setup, faults_teardown)
     redis_server_start(&real_server, NULL, false);
-    int failed = CHECK_RUN(T(full_memory_is_452_and_still_drains), T(a_replica_is_not_written_to),
-                           T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
-                           T(refused_finishes_lose_nothing), T(refusals_say_what_to_do),
-                           T(keys_of_the_wrong_type_are_reported), T(badmail_keeps_the_state_of_its_job),
-                           T(a_report_without_body_ends), T(a_chunked_report_without_body_ends), T(a_slow_upload_keeps_its_body),
-                           T(half_written_bodies_expire), T(a_body_that_expires_is_not_committed_in_part),
-                           T(a_weak_redis_is_refused_by_name));
+    int failed = CHECK_RUN(
+        T(full_memory_is_452_and_still_drains), T(a_replica_is_not_written_to),
+        T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
+        T(refused_finishes_lose_nothing), T(refusals_say_what_to_do), T(keys_of_the_wrong_type_are_reported),
+        T(badmail_keeps_the_state_of_its_job), T(a_report_without_body_ends),
+        T(a_chunked_report_without_body_ends), T(a_slow_upload_keeps_its_body), T(half_written_bodies_expire),
+        T(a_body_that_expires_is_not_committed_in_part), T(a_weak_redis_is_refused_by_name));
     redis_server_stop(&real_server);
     return failed;
 #undef T
