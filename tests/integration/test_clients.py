@@ -2,7 +2,9 @@
 import smtplib
 
 from peers.bridgehead import Bridgehead, merge
+from peers.dns import Dns
 from peers.mail import added, field, message
+from peers.place import Lan, ip
 from peers.process import Failed, need_program, wait_for
 from peers.sink import Sink
 from peers.smtp import Client
@@ -75,6 +77,29 @@ def test_smtp_source(box):
     box.run(need_program("smtp-source"), "-m", "200", "-s", "10", "-f", "a@client.example", "-t", "b@local.example",
             "-l", "5000", "{}:{}".format(*bridgehead.smtp))
     assert len(bridgehead.wait_mail("b", 200, timeout=60)) == 200
+
+
+def reverse(host, name):
+    return f"{'.'.join(reversed(host.split('.')))}.in-addr.arpa. IN PTR {name}."
+
+
+def test_reverse_name(box):
+    """The name of a client's address stands in Received when it leads back to the address; anybody can claim another one."""
+    Lan(box)  # a network of its own: 127.0.0.0/8 has no names
+    honest, liar, nameless = hosts = [f"192.0.2.{number}" for number in (1, 2, 3)]
+    for host in hosts:
+        ip("addr", "add", f"{host}/32", "dev", "lo")
+    dns = box.add(Dns(box, [reverse(honest, "honest.example"), f"honest.example. IN A {honest}",
+                            reverse(liar, "bank.example"), f"bank.example. IN A {honest}"]))
+    bridgehead = Bridgehead(box, resolver=dns.address)
+    bridgehead.write({"virtual_servers": [merge(bridgehead.config["virtual_servers"][0], {"reverse_dns_lookup": True})]})
+    box.add(bridgehead)
+    for user, host in (("honest", honest), ("liar", liar), ("nameless", nameless)):
+        with smtplib.SMTP(*bridgehead.smtp, local_hostname="client.example", source_address=(host, 0)) as client:
+            client.sendmail("a@client.example", [f"{user}@local.example"], TEXT)
+        received = field(arrived(bridgehead, user), "received")
+        assert f"[{host}]" in received and "from client.example (" in received, received
+        assert ("honest.example" in received) == (user == "honest") and "bank.example" not in received, received
 
 
 def test_null_sender_and_postmaster(box):
