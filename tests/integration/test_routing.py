@@ -3,6 +3,7 @@ the way there is now."""
 from peers.group import Organization, wait_full
 from peers.mail import message
 from peers.process import wait_for
+from peers.redis import SentinelTrio
 from peers.site import Site, path_of
 from peers.smtp import Client, send
 
@@ -209,3 +210,33 @@ def test_a_redis_behind_the_one_before(box):
     wait_for("the router to publish anew", lambda: 0 < a.table() < ahead and a.groups() == {"a", "b"})
     for one in programs:
         wait_for(lambda: f"{one.name} to follow: {a.applied(one)}", lambda: a.applied(one) == a.table())
+
+
+def test_routes_after_a_failover(box):
+    """Routers, nodes and workers find the new primary: a worker's report of a dead bridgehead reaches the master there, and its
+    new table the worker."""
+    organization, trio = Organization(box), box.add(SentinelTrio(box))
+    # A report may be lost with a connection to Redis; the next try gives another.
+    a = box.add(Site(organization, "a", 0, redis=trio, delivery={"retry": {"schedule": ["1s"], "glitch": []}}))
+    b = box.add(Site(organization, "b", 1))
+    a.knows(b)
+    b.knows(a)
+    a.config["redis"] = {"durability": "replicas:1"}
+    a.leads_to("cheap", b, 1, "node")
+    a.leads_to("dear", b, 9, "node2")
+    wait_full(*(box.add(site.router()) for site in (a, b)))
+    wait_for("both tables", lambda: a.groups() == b.groups() == {"a", "b"})
+    near, far = b.program("node"), b.program("node", "node2")
+    programs = b.program("worker"), a.program("node"), a.program("worker")
+    a.send("before", domain="b.example")
+    b.wait_mail("before")
+    old = trio.primary()
+    old.kill()
+    wait_for("another primary", lambda: trio.primary() is not old and "role:master" in trio.primary().ask("info", "replication", check=False))
+    wait_for("a master there", lambda: a.routers[0].is_master() and a.routers[0].ready())
+    wait_for("the node to take mail", programs[1].ready)
+    near.process.kill()
+    a.send("after", domain="b.example")
+    a.wait_event("DOWN", "cheap")
+    b.wait_mail("after")
+    assert far.metric("bridgehead_smtp_messages_accepted_total") == 1

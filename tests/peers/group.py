@@ -7,7 +7,7 @@ import time
 from .bridgehead import executable, yaml, merge
 from .place import Loopback
 from .process import Failed, Process, wait_for
-from .redis import Redis
+from .redis import Redis, SentinelTrio
 from .sink import tool
 from .topology import published
 
@@ -42,9 +42,9 @@ class Group:
         organization.make("group", self.key, "--group", name, "--organization-key", organization.key)
         self.transport = self.box.path(name, "transport.key")
         self.public = organization.make("transport", self.transport)
-        self.redis = redis if isinstance(redis, Redis) else Redis(self.box, f"redis-{name}") if redis else None
-        self.namespace = name if isinstance(redis, Redis) else "mq"
-        self.shares = isinstance(redis, Redis)
+        self.shares = isinstance(redis, (Redis, SentinelTrio))
+        self.redis = redis if self.shares else Redis(self.box, f"redis-{name}") if redis else None
+        self.namespace = name if self.shares else "mq"
         self.port = self.place.port()
         self.neighbours, self.routers = [], []
         self.config = merge({"router": FAST, "connectors": [], "local_domains": []}, config or {})

@@ -109,6 +109,12 @@ class SentinelTrio:
         for one in self.sentinels + self.servers:
             one.stop()
 
+    def ask(self, *words, **more):
+        return self.primary().ask(*words, **more)
+
+    def bytes(self, *words):
+        return self.primary().bytes(*words)
+
     def primary(self):
         """The server that the Sentinels call primary at this moment."""
         words = self.sentinels[0].ask("sentinel", "get-master-addr-by-name", "mymaster").split()

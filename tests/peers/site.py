@@ -20,8 +20,8 @@ def path_of(content):
 class Site(Group):
     """A whole group: Redis, router, nodes and a worker. Its mail is for <name>.example."""
 
-    def __init__(self, organization, name, number, place=None, **config):
-        super().__init__(organization, name, number, place=place)
+    def __init__(self, organization, name, number, place=None, redis=True, **config):
+        super().__init__(organization, name, number, place=place, redis=redis)
         self.domain, self.mail, self.ports = f"{name}.example", self.box.path(name, "mail", "x").parent, {}
         self.config = merge(self.config, {**SLOW, **config, "local_domains": [
             {"domain": self.domain, "deliver": f"maildir:{self.mail}/%u"}]})
