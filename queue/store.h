@@ -173,7 +173,7 @@ enum err store_finish(struct store *st, const struct finish *f, done_fn *done, v
 enum err store_release(struct store *st, struct claim *c, ms_t delay_ms) MUST_USE;
 /* Hides a queue from store_discover() for a while: its link is down or at its cap. It can still be claimed
  * from, so that connections which are open go on. since_ms, Redis's clock: not when it was woken since;
- * 0: whatever was. delay_ms 0 wakes it: somebody wants it tried now. */
+ * 0: whatever was. */
 enum err store_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms,
                     ms_t since_ms) MUST_USE;
 

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- queue/lua/hold.lua: hides a queue from discover for a while, or wakes it (keeps I5).
--- ARGV: 3 Q, 4 delay (0: wakes it), 5 since (0: always): without effect when it was woken since.
+-- queue/lua/hold.lua: hides a queue from discover for a while (keeps I5).
+-- ARGV: 3 Q, 4 delay, 5 since (0: always): without effect when it was woken since.
 -- Returns 1, or 0 without effect.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
@@ -8,15 +8,10 @@
 
 local q, delay = queue_of(ARGV[3]), int(ARGV[4], DELAY_MAX, 'delay')
 local since = int(ARGV[5], 2 ^ 53, 'since')
-if call('ZSCORE', p .. 'hold', q) == FROZEN or (delay > 0 and since > 0 and woken_at(q) >= since) then
+if call('ZSCORE', p .. 'hold', q) == FROZEN or (since > 0 and woken_at(q) >= since) then
   return 0
 end
 local now = clock()
-if delay > 0 then
-  call('ZADD', p .. 'hold', now + delay, q)
-else
-  call('ZREM', p .. 'hold', q)
-  wake_queue(q, now)
-end
+call('ZADD', p .. 'hold', now + delay, q)
 rescore(q, now)
 return 1

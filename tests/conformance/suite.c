@@ -347,11 +347,11 @@ static void what_is_known_before_a_wish_delays_nothing(void **state)
     struct msgid id = put(w, "example.net", SPAN("x"));
     struct claim *c = claim_one(w, 0, id.partition, "example.net");
     assert_int_equal(c->woken_ms, 0);
-    assert_int_equal(store_hold(w->store[0], id.partition, SPAN("example.net"), 0, 0, 0), ERR_OK);
+    assert_int_equal(store_rouse(w->store[0], id.partition, SPAN("example.net"), 0), ERR_OK);
     assert_int_equal(store_release(w->store[0], c, 3600000), ERR_OK);
     c = claim_one(w, 0, id.partition, "example.net");
     assert_true(c->woken_ms > 0 && c->woken_ms <= c->now_ms);
-    assert_int_equal(store_hold(w->store[0], id.partition, SPAN("example.net"), 0, 0, 0), ERR_OK);
+    assert_int_equal(store_rouse(w->store[0], id.partition, SPAN("example.net"), 0), ERR_OK);
     assert_int_equal(store_hold(w->store[0], id.partition, SPAN("example.net"), 0, 3600000, c->now_ms),
                      ERR_OK);
     assert_int_equal(retry_in_an_hour(w, 0, c), ERR_OK);

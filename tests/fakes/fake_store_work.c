@@ -262,9 +262,7 @@ enum err fake_hold(struct store *st, unsigned partition, struct span domain, uin
     struct fake_store *f = ((struct fake_client *)st)->f;
     struct fake_queue *q = fake_queue_get(f, partition, domain, klass);
     ms_t now = clock_wall(f->clock);
-    if (delay_ms == 0)
-        wake(f, q);
-    else if (since_ms == 0 || q->woken_ms < since_ms)
+    if (since_ms == 0 || q->woken_ms < since_ms)
         q->hold_until_ms = ms_after(now, delay_ms);
     return ERR_OK;
 }

@@ -568,7 +568,7 @@ class Hold(StoreTest):
         self.assertEqual(self.p.call("discover", 10), [])
         self.assertEqual(len(self.p.claim("a.example", limit=1)), 1)
         self.assertEqual(self.p.call("discover", 10), [])
-        self.p.call("hold", "a.example", 0, 0)
+        self.p.call("rouse", "a.example")
         self.assertEqual(self.p.call("discover", 10), [b"a.example", 1])
 
     def due(self, queue="a.example"):
@@ -578,7 +578,7 @@ class Hold(StoreTest):
         for _ in range(4):
             self.put("a.example")
         before = self.p.claim("a.example", limit=3)
-        self.p.call("hold", "a.example", 0, 0)
+        self.p.call("rouse", "a.example")
         after, = self.p.claim("a.example")
         for job in (before[0], after):
             self.p.call("release", "w1", job["id"], 1, job["token"], 3600000)
@@ -590,7 +590,7 @@ class Hold(StoreTest):
 
     def test_a_hold_of_before_a_wish_is_none(self):
         self.put("a.example")
-        self.p.call("hold", "a.example", 0, 0)
+        self.p.call("rouse", "a.example")
         at = int(float(self.p.cmd("ZSCORE", "wake", "a.example"))) // 16
         self.assertEqual(self.p.call("hold", "a.example", 3600000, at), 0)
         self.assertEqual(self.p.call("discover", 10), [b"a.example", 1])
@@ -600,8 +600,8 @@ class Hold(StoreTest):
 
     def test_wishes_are_kept_for_a_day_and_for_queues_that_exist(self):
         self.put("a.example")
-        self.p.call("hold", "none.example", 0, 0)
-        self.p.call("hold", "a.example", 0, 0)
+        self.p.call("rouse", "none.example")
+        self.p.call("rouse", "a.example")
         for n in range(600):
             self.p.cmd("ZADD", "wake", (self.now() - 86400000 - 1) * 16, "old%d.example" % n)
         for left in (101, 1, 1):  # a bounded number a call
@@ -657,7 +657,7 @@ class Hold(StoreTest):
         self.assertEqual(self.p.claim("a.example"), [])
         self.put("a.example")
         self.p.call("hold", "a.example", 1, 0)
-        self.p.call("hold", "a.example", 0, 0)
+        self.p.call("rouse", "a.example")
         self.assertEqual(self.p.call("discover", 10), [])
         self.assertEqual(self.p.call("thaw", "a.example"), 1)
         self.assertEqual(self.p.call("thaw", "a.example"), 0)

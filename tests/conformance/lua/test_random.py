@@ -189,10 +189,8 @@ class RandomOperations(StoreTest):
                 job.state, job.worker, job.token, job.before, job.ice = "c", worker, token, job.queue in self.woken, False
 
     def op_hold(self):
-        queue, delay = self.rng.choice(QUEUES), self.rng.choice([0, 1, LATER])
-        self.p.call("hold", queue, delay, 0)
-        if delay == 0 and queue not in self.frozen:
-            self.wake(queue)
+        queue, delay = self.rng.choice(QUEUES), self.rng.choice([1, LATER])
+        self.assertEqual(self.p.call("hold", queue, delay, 0), int(queue not in self.frozen))
 
     def wake(self, queue):
         """Tokens of the tests' own (reassert) are lower than any that was given: of before every wish."""
@@ -278,7 +276,7 @@ class RandomOperations(StoreTest):
         self.p.hello("last")
         for queue in QUEUES:
             self.p.call("thaw", queue)
-            self.p.call("hold", queue, 0, 0)
+            self.p.call("rouse", queue)
         for job in self.jobs.values():
             if job.ice:
                 self.assertEqual(self.p.call("edit", 0, "thaw", "", job.mid, job.k), [1], vars(job))

@@ -181,7 +181,7 @@ static void test_worker__tries_a_held_link_when_an_operator_says_so(void **state
     assert_int_equal(metric_get(&worker_counters(b->worker)->links_held), 1);
     assert_true(fake_store_job(b->db, 0, &v));
     assert_int_equal(store_link_ok(b->store, SPAN("connector:lab")), ERR_OK);
-    assert_int_equal(store_hold(b->store, v.id.partition, SPAN("x.example"), 0, 0, 0), ERR_OK);
+    assert_int_equal(store_rouse(b->store, v.id.partition, SPAN("x.example"), 0), ERR_OK);
     (void)bench_put(b, &plain, SPAN("y\r\n")); /* due, as `retry` makes what waits */
     bench_until(b, got_goal);
     bench_end(b);
