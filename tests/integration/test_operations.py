@@ -635,7 +635,13 @@ def test_log_lines(box):
     lines = wait_for(lambda: bridgehead.process.tail(),
                      lambda: [x for x in bridgehead.process.log.read_text().splitlines() if number in x])
     for line in lines:
-        json.loads(line)
+        assert list(json.loads(line))[:5] == ["time", "level", "program", "event", "msg"], line
+    plain = box.add(Bridgehead(box, "plain"))
+    number = plain.send("b@local.example", TEXT, sender="a@client.example")
+    plain.wait_mail("b")
+    lines = wait_for(lambda: plain.process.tail(), lambda: [x for x in plain.process.log.read_text().splitlines() if number in x])
+    for line in lines:
+        assert re.fullmatch(rf"\S+ \w+ \w+ [\w.]+ msg={number}( \w+=('[^']*'|\S*))*", line), line
 
 
 def test_children_are_restarted(box):

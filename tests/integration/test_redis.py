@@ -326,6 +326,28 @@ def test_redis_stops_and_comes_back(box):
     bridgehead.wait_mail("c")
 
 
+def test_live_never_depends_on_redis(box):
+    """Node and worker are alive and tell metrics, but are not ready, while Redis is not there yet, hangs, or is gone."""
+    redis = Redis(box)
+    bridgehead = box.add(with_redis(box, redis, ready=False))
+    parts = ("node", "worker")
+
+    def pages(*expected):
+        told = lambda: [bridgehead.get(page, part)[0] for part in parts for page in ("/healthz/live", "/healthz/ready", "/metrics")]
+        wait_for(lambda: f"{expected}, not {told()}", lambda: told() == list(expected) * 2)
+    pages(200, 503, 200)
+    box.add(redis)
+    pages(200, 200, 200)
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        pages(200, 503, 200)
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
+    pages(200, 200, 200)
+    redis.kill()
+    pages(200, 503, 200)
+
+
 def test_redis_freezes(box):
     """Redis answers nothing for a while (SIGSTOP): no 250 meanwhile, nothing lost after."""
     redis = box.add(Redis(box))
