@@ -1,8 +1,8 @@
 /* cli/cmd_status.c — one screen: how the cluster is; and the same live. */
 #include "cli/commands.h"
 #include "cli/remote.h"
+#include "cli/status_view.h"
 #include "cli/table.h"
-#include "queue/member.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -13,16 +13,10 @@
 
 enum { TOP_EVERY_MS = 1000, TOP_LINKS = 12 };
 
-struct party { /* all members of a role that live */
-    unsigned n;
-    uint64_t per_minute;
-};
 struct look { /* what one round of questions brought */
     struct admin_status status;
     char version[32], mode[32], fsync[16], eviction[32], schema[16];
-    struct table *members, *links;
-    struct party nodes, workers, routers;
-    char master[64];     /* of the routers; "" : none */
+    struct status_view view;
     bool have, no_store; /* no_store: no node and no worker has ever been there */
 };
 struct watching {
@@ -33,49 +27,9 @@ struct watching {
     bool live, tty, failed;
 };
 
-enum {
-    W_ROLE,
-    W_NAME,
-    W_HOST,
-    W_PID,
-    W_VERSION,
-    W_UP,
-    W_LEASE,
-    W_OPEN,
-    W_SLOTS,
-    W_JOBS,
-    W_RATE,
-    W_TOTAL,
-    W_MASTER
-};
-static const struct column member_columns[] = {
-    [W_ROLE] = {"role", "ROLE", COLUMN_TEXT, 8},
-    [W_NAME] = {"name", NULL, COLUMN_TEXT, 0},
-    [W_HOST] = {"host", "HOST", COLUMN_TEXT, 32},
-    [W_PID] = {"pid", "PID", COLUMN_COUNT, 0},
-    [W_VERSION] = {"version", "VERSION", COLUMN_TEXT, 16},
-    [W_UP] = {"up_ms", "UP", COLUMN_AGE, 0},
-    [W_LEASE] = {"lease_ms", "LEASE", COLUMN_AGE, 0}, /* what is left of it; 0: dead, soon forgotten */
-    [W_OPEN] = {"open", "CONNECTIONS", COLUMN_COUNT, 0},
-    [W_SLOTS] = {"slots", "SLOTS", COLUMN_COUNT, 0},
-    [W_JOBS] = {"jobs", "IN HAND", COLUMN_COUNT, 0},
-    [W_RATE] = {"per_minute", "A MINUTE", COLUMN_COUNT, 0}, /* messages accepted, recipients delivered */
-    [W_TOTAL] = {"total", "SINCE START", COLUMN_COUNT, 0},
-    [W_MASTER] = {"master", NULL, COLUMN_BOOL, 0},
-};
-enum { L_LINK, L_SLOTS, L_FAILURES, L_NEXT, L_ERROR };
-static const struct column link_columns[] = {
-    [L_LINK] = {"link", "LINK", COLUMN_TEXT, 36},
-    [L_SLOTS] = {"slots", "CONNECTIONS", COLUMN_COUNT, 0},
-    [L_FAILURES] = {"failures", "FAILURES", COLUMN_COUNT, 0},
-    [L_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_AGE, 0},
-    [L_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 60},
-};
-
 static void look_done(struct look *l)
 {
-    table_free(l->members);
-    table_free(l->links);
+    status_view_done(&l->view);
     *l = (struct look){.have = false};
 }
 
@@ -91,7 +45,7 @@ static void shown(struct watching *w);
 
 static void finish(struct watching *w, enum err e, const char *why)
 {
-    if (e == ERR_OK && w->now.no_store && w->now.routers.n == 0) {
+    if (e == ERR_OK && w->now.no_store && w->now.view.routers.n == 0) {
         e = ERR_NOTFOUND;
         why = "there is no queue in this Redis yet, and no router: start a node, a worker or a router first";
     }
@@ -106,16 +60,7 @@ static void finish(struct watching *w, enum err e, const char *why)
 
 static bool on_link(void *arg, const struct admin_link *k)
 {
-    struct watching *w = arg;
-    struct table *t = w->now.links;
-    if (table_row(t) != ERR_OK || table_text(t, L_LINK, k->link) != ERR_OK ||
-        table_text(t, L_ERROR, k->state.last_error) != ERR_OK)
-        return false;
-    table_number(t, L_SLOTS, k->slots);
-    table_number(t, L_FAILURES, k->state.failures);
-    if (k->state.until_ms > k->now_ms)
-        table_number(t, L_NEXT, k->state.until_ms - k->now_ms);
-    return true;
+    return status_view_link(&((struct watching *)arg)->now.view, k) == ERR_OK;
 }
 
 static void on_links_done(void *arg, enum err e, const char *why)
@@ -123,42 +68,9 @@ static void on_links_done(void *arg, enum err e, const char *why)
     finish(arg, e, why);
 }
 
-static void join(struct party *p, uint64_t per_minute)
-{
-    p->n++;
-    p->per_minute += per_minute;
-}
-
 static bool on_member(void *arg, const struct admin_member *m)
 {
-    struct watching *w = arg;
-    struct table *t = w->now.members;
-    struct member_facts f;
-    member_read(m->info, &f);
-    bool alive = m->lease_ms > m->now_ms;
-    bool node = span_eq(f.role, SPAN("node")), router = span_eq(f.role, SPAN("router"));
-    if (table_row(t) != ERR_OK || table_text(t, W_ROLE, f.role) != ERR_OK ||
-        table_text(t, W_NAME, m->name) != ERR_OK || table_text(t, W_HOST, f.host) != ERR_OK ||
-        table_text(t, W_VERSION, f.version) != ERR_OK)
-        return false;
-    table_number(t, W_PID, f.pid);
-    table_number(t, W_UP, m->now_ms > f.since_ms && f.since_ms > 0 ? m->now_ms - f.since_ms : 0);
-    table_number(t, W_LEASE, alive ? m->lease_ms - m->now_ms : 0);
-    table_number(t, W_OPEN, f.open);
-    if (!node && !router) {
-        table_number(t, W_SLOTS, m->slots);
-        table_number(t, W_JOBS, m->jobs);
-    }
-    if (router)
-        table_number(t, W_MASTER, m->master);
-    else
-        table_number(t, W_RATE, f.per_minute);
-    table_number(t, W_TOTAL, f.total);
-    if (alive)
-        join(node ? &w->now.nodes : router ? &w->now.routers : &w->now.workers, f.per_minute);
-    if (alive && m->master)
-        keep(w->now.master, sizeof w->now.master, f.host);
-    return true;
+    return status_view_member(&((struct watching *)arg)->now.view, m) == ERR_OK;
 }
 
 static void on_members_done(void *arg, enum err e, const char *why)
@@ -195,9 +107,8 @@ static void ask(void *arg)
     struct watching *w = arg;
     look_done(&w->before);
     w->before = w->now;
-    w->now = (struct look){.members = table_new(member_columns, ARRAY_LEN(member_columns)),
-                           .links = table_new(link_columns, ARRAY_LEN(link_columns))};
-    if (w->now.members == NULL || w->now.links == NULL)
+    w->now = (struct look){.have = false};
+    if (status_view_init(&w->now.view) != ERR_OK)
         finish(w, ERR_NOMEM, "");
     else if (!remote_asked(&w->r, admin_status(w->r.admin, on_status, w)))
         loop_stop(w->r.loop);
@@ -229,14 +140,15 @@ static void print_queue(const struct watching *w)
 
 static void print_parties(const struct watching *w)
 {
-    (void)printf("nodes      %u, %" PRIu64 " messages a minute accepted%s\n", w->now.nodes.n,
-                 w->now.nodes.per_minute, w->now.nodes.n == 0 ? ": NOTHING TAKES MAIL IN" : "");
-    (void)printf("workers    %u, %" PRIu64 " recipients a minute delivered%s\n", w->now.workers.n,
-                 w->now.workers.per_minute, w->now.workers.n == 0 ? ": WHAT IS ACCEPTED WAITS" : "");
-    if (w->now.routers.n > 0)
-        (void)printf("routers    %u, %s%s\n", w->now.routers.n,
-                     w->now.master[0] != '\0' ? "master " : "NONE IS MASTER: ROUTES STAY AS THEY ARE",
-                     w->now.master);
+    (void)printf("nodes      %u, %" PRIu64 " messages a minute accepted%s\n", w->now.view.nodes.n,
+                 w->now.view.nodes.per_minute, w->now.view.nodes.n == 0 ? ": NOTHING TAKES MAIL IN" : "");
+    (void)printf("workers    %u, %" PRIu64 " recipients a minute delivered%s\n", w->now.view.workers.n,
+                 w->now.view.workers.per_minute,
+                 w->now.view.workers.n == 0 ? ": WHAT IS ACCEPTED WAITS" : "");
+    if (w->now.view.routers.n > 0)
+        (void)printf("routers    %u, %s%s\n", w->now.view.routers.n,
+                     w->now.view.master[0] != '\0' ? "master " : "NONE IS MASTER: ROUTES STAY AS THEY ARE",
+                     w->now.view.master);
 }
 
 static void print_redis(const struct watching *w)
@@ -274,11 +186,11 @@ static void print_screen(const struct watching *w)
         print_redis(w);
     }
     (void)printf("\n");
-    (void)table_print(w->now.members, CLI_TABLE,
+    (void)table_print(w->now.view.members, CLI_TABLE,
                       "Neither node nor worker is running: `bridgehead run` starts both.");
-    if (table_rows(w->now.links) > 0) {
+    if (table_rows(w->now.view.links) > 0) {
         (void)printf("\n");
-        (void)table_print(w->now.links, CLI_TABLE, "");
+        (void)table_print(w->now.view.links, CLI_TABLE, "");
     }
 }
 
@@ -299,11 +211,11 @@ static int print_json(const struct watching *w)
 #define X(name) (void)json_object_set_new(counters, #name, json_integer((json_int_t)s->counters.name));
     ADMIN_COUNTERS(X)
 #undef X
-    json_t *j =
-        json_pack("{s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o}", "messages", (json_int_t)s->messages,
-                  "waiting", (json_int_t)s->waiting_jobs, "slots", (json_int_t)s->slots, "partitions",
-                  (json_int_t)s->partitions, "schema", w->now.schema, "counters", counters, "redis",
-                  redis_json(w), "members", table_json(w->now.members), "links", table_json(w->now.links));
+    json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o}", "messages",
+                          (json_int_t)s->messages, "waiting", (json_int_t)s->waiting_jobs, "slots",
+                          (json_int_t)s->slots, "partitions", (json_int_t)s->partitions, "schema",
+                          w->now.schema, "counters", counters, "redis", redis_json(w), "members",
+                          table_json(w->now.view.members), "links", table_json(w->now.view.links));
     return json_print(j);
 }
 
