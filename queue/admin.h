@@ -158,7 +158,7 @@ struct admin_event {
     struct span event; /* "accepted", "deferred", "delivered", "bounced", "badmail", "deleted", ... */
     struct span domain;
     uint32_t klass;
-    struct span text; /* sender; at the end recipients, and what was said; else the reason */
+    struct span text; /* sender; of an attempt recipients, way, and what was said; else the reason */
 };
 typedef bool admin_event_fn(void *arg, const struct admin_event *e);
 /* What is left of the history (redis.history), oldest first; id NULL: of all messages. */

@@ -23,6 +23,7 @@ enum {
     JOB_ARGS = 3,
     RELEASE_ARGS = 4,
     TEXT_MAX = 1024,
+    WHOM_MAX = 640,
     EVENT_MAX = 32,
     BODIES_MAX = 3,          /* times the body of a report is sent */
     FAILED_AGAIN_MS = 60000, /* until a job whose finish was refused is due again */
@@ -291,6 +292,17 @@ static void arg_job_name(struct redis_finish *f)
     redis_arg_u64(f->record, f->what.token);
 }
 
+/* "<reason>" or "<reason>\n<whom>" (queue/lua/README.md). */
+static void arg_text(struct redis_finish *f, const struct finish *in)
+{
+    struct span whom = span_first(in->whom, WHOM_MAX);
+    char text[TEXT_MAX + 1];
+    struct span reason = span_first(in->reason, TEXT_MAX - 1 - whom.len);
+    int n = snprintf(text, sizeof text, SPAN_FMT "%s" SPAN_FMT, SPAN_ARG(reason), whom.len > 0 ? "\n" : "",
+                     SPAN_ARG(whom));
+    redis_arg(f->record, span_of(text, n < 0 ? 0 : (size_t)n));
+}
+
 static enum err encode_record(struct redis_finish *f, const struct finish *in)
 {
     static const char *const verbs[] = {[FINISH_DONE] = "d", [FINISH_RETRY] = "r", [FINISH_BADMAIL] = "b"};
@@ -304,7 +316,7 @@ static enum err encode_record(struct redis_finish *f, const struct finish *in)
     redis_arg_u64(f->record, in->delivered);
     redis_arg_u64(f->record, in->bounced);
     redis_arg(f->record, span_first(in->event, EVENT_MAX));
-    redis_arg(f->record, span_first(in->reason, TEXT_MAX));
+    arg_text(f, in);
     redis_arg(f->record, buf_span(&blob));
     redis_arg_u64(f->record, in->report != NULL);
     f->arguments = RECORD_ARGS;

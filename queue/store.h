@@ -155,7 +155,8 @@ struct finish {
     const struct job *job; /* RETRY, BADMAIL: new state, recipients still waiting; NULL: as it was */
     ms_t delay_ms;
     bool problem;                /* RETRY: sort behind healthy messages */
-    struct span reason;          /* BADMAIL, and the tracking record */
+    struct span reason;          /* BADMAIL, and the tracking record; without line feeds */
+    struct span whom;            /* tracking: for whom and by which way; at most 640 bytes */
     struct span event;           /* tracking: "delivered", "bounced", "deferred", ... */
     uint32_t delivered, bounced; /* recipients settled by this attempt: counters */
     struct upload *report;       /* a DSN or delay notice committed in the same script, or NULL */

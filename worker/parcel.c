@@ -7,10 +7,10 @@
 
 enum {
     NO_MEMORY_DELAY_MS = 60000,
-    EVENT_TEXT_MAX = 1024, /* of the store */
-    EVENT_RCPTS_MAX = 400,
-    EVENT_RELAY_MAX = 200,
-    EVENT_SAID_MAX = 300
+    WHOM_MAX = 640, /* of the store */
+    WHOM_RCPTS_MAX = 400,
+    WHOM_RELAY_MAX = 200,
+    SAID_MAX = 300
 };
 
 struct parcel *parcel_new(struct link *link, struct claim *c)
@@ -137,38 +137,53 @@ static void log_outcomes(const struct parcel *p)
 
 /* --- History --------------------------------------------------------------------------------------- */
 
-/* What `message track` shows of a job that is over: "<a@x> <b@x> via RELAY: REPLY", as many recipients as
- * fit; of a partly returned one, those that were returned. What goes on waiting shows the reason alone. */
-static struct span event_text(const struct parcel *p, char out[EVENT_TEXT_MAX])
+static size_t add_rcpt(char out[WHOM_MAX], size_t n, struct span to, size_t *left_out)
+{
+    if (to.len + 3 > WHOM_RCPTS_MAX - n) {
+        ++*left_out;
+        return n;
+    }
+    return n + (size_t)snprintf(out + n, WHOM_MAX - n, "%s<" SPAN_FMT ">", n > 0 ? " " : "", SPAN_ARG(to));
+}
+
+/* For whom and by which way, as `message track` shows it: "<a@x> <b@x> via RELAY", as many recipients as fit.
+ * Of what goes on waiting those that wait, of a partly returned job those that were returned. */
+static struct span whom(const struct parcel *p, char out[WHOM_MAX])
 {
     const struct settlement *s = &p->settlement;
     const struct job *job = &p->claim->job;
-    struct span said = s->reason;
+    const struct job *left = s->job.nrcpts > 0 ? &s->job : job; /* of none left it stays as it was */
+    bool over = s->verb == FINISH_DONE;
     size_t n = 0, left_out = 0;
 
-    if (s->verb != FINISH_DONE)
-        return s->reason;
-    for (size_t i = 0; i < job->nrcpts; i++) {
+    for (size_t i = 0; !over && i < left->nrcpts; i++)
+        n = add_rcpt(out, n, left->rcpts[i].address, &left_out);
+    for (size_t i = 0; over && i < job->nrcpts; i++) {
         const struct outcome *o = &p->attempt.outcomes[i];
-        struct span to = job->rcpts[i].address;
 
-        if (o->carried || (s->bounced > 0 && o->tried && o->verdict.action == VERDICT_DONE))
-            continue;
-        if (said.len == 0 && o->tried)
-            said = span_cstr(o->text);
-        if (to.len + 3 > EVENT_RCPTS_MAX - n) {
-            left_out++;
-            continue;
-        }
-        n +=
-            (size_t)snprintf(out + n, EVENT_TEXT_MAX - n, "%s<" SPAN_FMT ">", n > 0 ? " " : "", SPAN_ARG(to));
+        if (!o->carried && !(s->bounced > 0 && o->tried && o->verdict.action == VERDICT_DONE))
+            n = add_rcpt(out, n, job->rcpts[i].address, &left_out);
     }
     if (left_out > 0)
-        n += (size_t)snprintf(out + n, EVENT_TEXT_MAX - n, " and %zu more", left_out);
-    (void)snprintf(out + n, EVENT_TEXT_MAX - n, "%s%.*s%s" SPAN_FMT, p->relay[0] != '\0' ? " via " : "",
-                   EVENT_RELAY_MAX, p->relay, said.len > 0 ? ": " : "",
-                   SPAN_ARG(span_first(said, EVENT_SAID_MAX)));
-    return span_cstr(out);
+        n += (size_t)snprintf(out + n, WHOM_MAX - n, " and %zu more", left_out);
+    if (p->relay[0] != '\0')
+        n += (size_t)snprintf(out + n, WHOM_MAX - n, " via %.*s", WHOM_RELAY_MAX, p->relay);
+    return span_of(out, n);
+}
+
+/* What was said of it: of a job that is over by the first that it was tried for. */
+static struct span said_of(const struct parcel *p)
+{
+    const struct settlement *s = &p->settlement;
+    struct span said = s->reason;
+
+    for (size_t i = 0; s->verb == FINISH_DONE && said.len == 0 && i < p->claim->job.nrcpts; i++) {
+        const struct outcome *o = &p->attempt.outcomes[i];
+
+        if (!o->carried && o->tried && !(s->bounced > 0 && o->verdict.action == VERDICT_DONE))
+            said = span_cstr(o->text);
+    }
+    return s->verb == FINISH_DONE ? span_first(said, SAID_MAX) : said;
 }
 
 /* --- The end --------------------------------------------------------------------------------------- */
@@ -203,14 +218,15 @@ void parcel_finish(struct parcel *p, struct upload *report, const struct envelop
                    const struct commit_job *jobs, size_t njobs)
 {
     const struct settlement *s = &p->settlement;
-    char text[EVENT_TEXT_MAX] = "";
+    char text[WHOM_MAX] = "";
     struct finish f = {
         .claim = p->claim,
         .verb = s->verb,
         .job = s->verb == FINISH_DONE || s->job.nrcpts == 0 ? NULL : &s->job,
         .delay_ms = s->delay_ms,
         .problem = s->problem,
-        .reason = event_text(p, text),
+        .reason = said_of(p),
+        .whom = whom(p, text),
         .event = span_cstr(s->event),
         .delivered = s->delivered,
         .bounced = s->bounced,

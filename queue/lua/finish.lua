@@ -79,6 +79,17 @@ function verbs.d(i, bucket, q)
   end
 end
 
+-- What was said, without for whom and by which way it was tried: only tracking shows that.
+local function reason_of(text)
+  return string.match(text, '^[^\n]*')
+end
+
+-- "<b@a.example> via mx: 451 come again"
+local function told(text)
+  local reason, whom = string.match(text, '^([^\n]*)\n(.*)$')
+  return not whom and text or reason == '' and whom or whom .. ': ' .. reason
+end
+
 -- What retry and badmail share: the new state, and the record for a reply that is lost.
 local function keep(i)
   local m, k, r = p .. 'm:' .. ARGV[i], ARGV[i + 1], #records
@@ -94,7 +105,7 @@ end
 function verbs.r(i, bucket, q)
   local m, k = keep(i)
   age(m, k, q, bucket)
-  call('HSET', p .. 'a:' .. q, 'err', ARGV[i + 9], 'at', now)
+  call('HSET', p .. 'a:' .. q, 'err', reason_of(ARGV[i + 9]), 'at', now)
   local delay = delay_since(q, ARGV[i + 2], tonumber(ARGV[i + 4]))
   enqueue(q, ARGV[i] .. '.' .. k, now + delay + (ARGV[i + 5] == '1' and BAND or 0), now)
   counters.deferred = counters.deferred + 1
@@ -103,7 +114,7 @@ end
 function verbs.b(i, bucket, q)
   local m, k = keep(i)
   unage(m, k, q, bucket)
-  call('HSET', m, 'w' .. k, ARGV[i + 9])
+  call('HSET', m, 'w' .. k, reason_of(ARGV[i + 9]))
   call('HDEL', m, 'f' .. k)
   call('ZADD', p .. 'bad', now, ARGV[i] .. '.' .. k)
   counters.badmail = counters.badmail + 1
@@ -172,7 +183,7 @@ local function finish(i, report)
   verbs[ARGV[i + 3]](i, bucket, q)
   counters.delivered = counters.delivered + tonumber(ARGV[i + 6])
   counters.bounced = counters.bounced + tonumber(ARGV[i + 7])
-  track(history, ARGV[i], ARGV[i + 8], q, ARGV[i + 9])
+  track(history, ARGV[i], ARGV[i + 8], q, told(ARGV[i + 9]))
   return wake and 2 or 1
 end
 

@@ -467,6 +467,12 @@ def test_track_names_recipients(box):
     events = wait_for("both ends in the history", ends)
     assert events["delivered"].startswith("<b@local.example> <c@local.example> via maildir: "), events
     assert events["bounced"].startswith("<d@far.example> via ") and "no such user" in events["bounced"], events
+    sink.rules("rcpt:451 4.2.1 come again")
+    number = bridgehead.send(["d@late.example", "e@late.example"], TEXT)
+    event = wait_for("the first failure", lambda: [e for e in bridgehead.json("message", "track", number) if e["event"] == "deferred"])[0]
+    assert event["text"].startswith("<d@late.example> <e@late.example> via ") and event["text"].endswith("come again"), event
+    queue, = bridgehead.json("queue", "list")
+    assert queue["last_error"] == "451 4.2.1 come again", queue
     sink.rules()
     number = bridgehead.send("d@far.example", TEXT)
     assert wait_for("its delivery", lambda: [e["text"] for e in bridgehead.json("message", "track", number) if e["event"] ==

@@ -609,6 +609,20 @@ class Hold(StoreTest):
             self.assertEqual(self.p.cmd("ZCARD", "wake"), left)
         self.assertIsNotNone(self.p.cmd("ZSCORE", "wake", "a.example"))
 
+    def test_tracking_says_for_whom(self):
+        self.p.history = 1000
+        for n in range(3):
+            self.put("a.example")
+        texts = {"r": "451 again\n<b@a.example> via mx", "b": "550 no\n<b@a.example> via mx", "d": "\n<b@a.example> via mx"}
+        for (verb, text), job in zip(texts.items(), self.p.claim("a.example")):
+            self.p.finish(self.p.record(job, verb=verb, event=verb, text=text))
+        told = {fields[3]: fields[7] for _, fields in self.p.cmd("XRANGE", "ev", "-", "+")}
+        self.assertEqual((told[b"r"], told[b"b"], told[b"d"]), (b"<b@a.example> via mx: 451 again",
+                         b"<b@a.example> via mx: 550 no", b"<b@a.example> via mx"))
+        self.assertEqual(self.p.cmd("HGET", "a:a.example", "err"), b"451 again")
+        bad = self.p.call("jobs", "bad", "", 10, "", "", "", 0, 0)
+        self.assertEqual(bad[2 + 7], b"550 no")
+
     def test_holds_that_are_over_are_dropped(self):
         self.put("a.example")
         for n in range(600):
