@@ -34,12 +34,22 @@ struct reader {
     struct errctx *ec;
 };
 
+/* expat 2.9 (Debian 13) has another name for it, which 2.5 (Debian 12) does not know. */
+static unsigned long line_of(const struct reader *r)
+{
+#if XML_MAJOR_VERSION > 2 || XML_MINOR_VERSION >= 9
+    return XML_GetCurrentLineNumber64(r->xml);
+#else
+    return XML_GetCurrentLineNumber(r->xml);
+#endif
+}
+
 static void fail(struct reader *r, enum err e, const char *what, const char *name)
 {
     if (r->e != ERR_OK)
         return;
-    r->e = err_set(r->ec, e, "line %lu: %s%s%s", (unsigned long)XML_GetCurrentLineNumber(r->xml), what,
-                   name != NULL ? ": " : "", name != NULL ? name : "");
+    r->e = err_set(r->ec, e, "line %lu: %s%s%s", line_of(r), what, name != NULL ? ": " : "",
+                   name != NULL ? name : "");
     (void)XML_StopParser(r->xml, XML_FALSE);
 }
 
@@ -105,7 +115,7 @@ static void begin_graph(struct reader *r, const char **atts)
 static void begin_node(struct reader *r, const char **atts)
 {
     const char *id = required(r, "node", atts, "id");
-    enum err e = id == NULL ? ERR_OK : graphml_add_node(r->raw, id, XML_GetCurrentLineNumber(r->xml));
+    enum err e = id == NULL ? ERR_OK : graphml_add_node(r->raw, id, line_of(r));
     if (e == ERR_TOOBIG)
         fail(r, e, "more nodes than an organization has groups (10000)", NULL);
     else if (e != ERR_OK)
@@ -123,7 +133,7 @@ static void begin_edge(struct reader *r, const char **atts)
         return;
     bool one_way =
         directed != NULL ? strcmp(directed, "true") == 0 || strcmp(directed, "1") == 0 : r->directed;
-    enum err e = graphml_add_edge(r->raw, from, to, one_way, XML_GetCurrentLineNumber(r->xml));
+    enum err e = graphml_add_edge(r->raw, from, to, one_way, line_of(r));
     for (size_t i = 0; e == ERR_OK && i < r->nkeys; i++)
         if (r->keys[i].of_edge && r->keys[i].has_default)
             graphml_set_number(r->raw, r->keys[i].field, r->keys[i].normal);
