@@ -79,29 +79,42 @@ static void say_list(struct ls *ls, uint32_t peer, enum ls_message_type type, st
     buf_clear(list);
 }
 
-static void advertise(struct ls *ls, uint32_t peer, struct buf *list, const struct flood_item *item)
+struct batch { /* an ADVERTISE being made */
+    struct buf list;
+    unsigned records;
+};
+
+static void say_batch(struct ls *ls, uint32_t peer, struct batch *b)
+{
+    say_list(ls, peer, LS_MSG_ADVERTISE, &b->list);
+    b->records = 0;
+}
+
+static void advertise(struct ls *ls, uint32_t peer, struct batch *b, const struct flood_item *item)
 {
     const struct lsdb_slot *slot = lsdb_at(&ls->db, item->slot);
     struct ls_advert ad = {age_of(ls, slot), slot->record->lsa.header,
                            item->with_body ? slot->record->body : SPAN("")};
-    if (list->len > 0 && list->len + ad.header.len + ad.body.len > ADVERTISE_BYTES)
-        say_list(ls, peer, LS_MSG_ADVERTISE, list);
-    if (ls_advert_add(list, &ad) != ERR_OK)
+    if (b->records == LS_ADVERTS_MAX ||
+        (b->records > 0 && b->list.len + ad.header.len + ad.body.len > ADVERTISE_BYTES))
+        say_batch(ls, peer, b);
+    b->records++;
+    if (ls_advert_add(&b->list, &ad) != ERR_OK)
         ls->nomem = true;
 }
 
 void flood_send(struct ls *ls, uint32_t peer, const struct flood_item *items, size_t n)
 {
-    struct buf list;
-    buf_init(&list, LS_MESSAGE_MAX);
+    struct batch batch = {.records = 0};
+    buf_init(&batch.list, LS_MESSAGE_MAX);
     for (size_t i = 0; i < n; i++) {
         if (lsdb_at(&ls->db, items[i].slot)->record == NULL)
             continue;
         pending_put(ls, &ls->adj[peer], &items[i]);
-        advertise(ls, peer, &list, &items[i]);
+        advertise(ls, peer, &batch, &items[i]);
     }
-    say_list(ls, peer, LS_MSG_ADVERTISE, &list);
-    buf_done(&list);
+    say_batch(ls, peer, &batch);
+    buf_done(&batch.list);
 }
 
 static void flood_items(struct ls *ls, const struct flood_item *items, size_t n, uint32_t except)
@@ -120,9 +133,9 @@ void flood_record(struct ls *ls, const struct lsdb_slot *slot, uint32_t except, 
 void flood_tick(struct ls *ls, uint32_t peer)
 {
     struct adjacency *a = &ls->adj[peer];
-    struct buf list;
+    struct batch batch = {.records = 0};
     size_t kept = 0;
-    buf_init(&list, LS_MESSAGE_MAX);
+    buf_init(&batch.list, LS_MESSAGE_MAX);
     for (size_t i = 0; i < a->npending; i++) {
         if (lsdb_at(&ls->db, a->pending[i].slot)->record == NULL)
             continue; /* dropped meanwhile: nothing is left to be acknowledged */
@@ -134,12 +147,12 @@ void flood_tick(struct ls *ls, uint32_t peer)
             p->interval_ms *= 2;
         p->due_ms = ms_after(ls->now_ms, p->interval_ms);
         struct flood_item item = {p->slot, p->with_body};
-        advertise(ls, peer, &list, &item);
+        advertise(ls, peer, &batch, &item);
         ls_count(ls, LS_C_RETRANSMITTED);
     }
     a->npending = kept;
-    say_list(ls, peer, LS_MSG_ADVERTISE, &list);
-    buf_done(&list);
+    say_batch(ls, peer, &batch);
+    buf_done(&batch.list);
 }
 
 /* --- receiving ---------------------------------------------------------------------------------------- */

@@ -135,6 +135,16 @@ static bool adverts_whole(struct span list)
     return !r.bad;
 }
 
+static bool adverts_fit(struct span list)
+{
+    struct rd r = rd_open(list);
+    struct ls_advert advert;
+    unsigned n = 0;
+    while (n <= LS_ADVERTS_MAX && ls_advert_next(&r, &advert))
+        n++;
+    return n <= LS_ADVERTS_MAX;
+}
+
 /* The value of one part: both directions of a part stand beside each other. */
 static bool part_parse(enum part tag, struct span v, struct ls_message *m)
 {
@@ -231,6 +241,9 @@ static enum err parse_parts(struct rd *r, struct ls_message *m, struct errctx *e
     }
     if (*want != 0)
         return err_set(ec, ERR_PARSE, "%s: part %u is missing", ls_message_name(m->type), *want);
+    if (m->type == LS_MSG_ADVERTISE && !adverts_fit(m->list))
+        return err_set(ec, ERR_TOOBIG, "%s of more than %d records", ls_message_name(m->type),
+                       LS_ADVERTS_MAX);
     return ERR_OK;
 }
 

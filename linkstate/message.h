@@ -15,6 +15,7 @@ enum {
     LS_PROTOCOL_MAX = 1,
     LS_MESSAGE_MAX = 1048576,
     LS_BUCKETS = 256,
+    LS_ADVERTS_MAX = 256, /* records of an ADVERTISE: each may cost its receiver two signatures */
 };
 
 /* clang-format off */

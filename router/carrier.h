@@ -32,7 +32,8 @@ struct carrier_ops {
     void (*up)(void *arg, uint32_t neighbour); /* number: position in the configuration */
     void (*down)(void *arg, uint32_t neighbour);
     /* Returns how many signatures were verified for it: after CARRIER_CHECKS of them in one turn of the loop
-     * what else arrived waits for the next, so that nobody keeps a router from renewing its lease. */
+     * what else arrived waits for the next, so that nobody keeps a router from renewing its lease. One
+     * message has at most LS_ADVERTS_MAX of them. */
     unsigned (*received)(void *arg, uint32_t neighbour, struct span message);
 };
 struct carrier_conf { /* borrowed for the call but for loop, dns, metrics, which outlive it */

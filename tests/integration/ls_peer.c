@@ -7,6 +7,7 @@
  *   raw HEX           these bytes
  *   parts             a message of two parts
  *   big N             N zero bytes
+ *   many N            an ADVERTISE of N records
  *   replay            the ADVERTISE that was kept first, again
  *   alter WHAT        the same with its record's version, format, certificate or signature changed
  *   wait TYPE         until such a message arrives (10 s at most); prints "TYPE" or "nothing"
@@ -144,6 +145,20 @@ static void send_big(struct peer *p, size_t n)
     free(bytes);
 }
 
+/* One ADVERTISE of n records, none of which can be parsed. */
+static void send_many(struct peer *p, size_t n)
+{
+    struct buf list;
+    struct ls_advert ad = {0, SPAN("hh"), SPAN("b")};
+    struct ls_message m = {.type = LS_MSG_ADVERTISE};
+    buf_init(&list, LS_MESSAGE_MAX);
+    while (n-- > 0 && ls_advert_add(&list, &ad) == ERR_OK)
+        continue;
+    m.list = buf_span(&list);
+    say(p, &m);
+    buf_done(&list);
+}
+
 /* The first record of what was kept. Before it: head 8, tag and length of the part 5, age 4, lengths 2 and 4.
  */
 static void alter(struct peer *p, const char *what)
@@ -182,6 +197,8 @@ static void obey(struct peer *p, char *line)
         (void)zmq_send(p->s, "two", 3, 0);
     } else if (strncmp(line, "big ", 4) == 0) {
         send_big(p, strtoul(line + 4, NULL, 10));
+    } else if (strncmp(line, "many ", 5) == 0) {
+        send_many(p, strtoul(line + 5, NULL, 10));
     } else if (strcmp(line, "replay") == 0) {
         (void)zmq_send(p->s, p->kept.ptr, p->kept.len, 0);
     } else if (strncmp(line, "alter ", 6) == 0) {

@@ -20,6 +20,7 @@ CASES = {
     "an unknown type": ("MALFORMED", "", [*ANSWER, "raw 4c530155000000058600000000", "wait BYE"], {}),
     "another version of messages": ("MALFORMED", "", [*ANSWER, "raw 4c530907000000058600000000", "wait BYE"], {}),
     "oversized": ("MALFORMED", "message of 2000000 bytes", [*ANSWER, "big 2000000", "wait BYE"], {}),
+    "too many records": ("MALFORMED", "ADVERTISE of more than 256 records", [*ANSWER, "many 4000", "wait BYE"], {}),
     "no version in common": ("MISPLACED", "no protocol version in common", ["hello 9 12", "wait BYE"], {}),
     "another organization": ("MISPLACED", "another organization", ["hello", "wait BYE"], {"organization": "other"}),
     "another group than its key's": ("MISPLACED", "not the group that the configuration names", ["hello", "wait BYE"], {"group": "z"}),

@@ -211,6 +211,70 @@ static void advertise(struct sim *s, uint32_t to, uint32_t from, struct span hea
     buf_done(&message);
 }
 
+/* Record i of many small ones: more of them than an ADVERTISE may have go into its bytes. */
+static void small_record(uint32_t i, struct buf *name, struct buf *header, struct buf *body)
+{
+    struct ls_crypto crypto;
+    struct ls_version version = {1, 0, 0, 1};
+    struct record r = {.master = SPAN("m")};
+    struct buf cert;
+    uint32_t key = 1000 + i;
+    sim_crypto(&crypto, &key);
+    buf_init(&cert, CERT_MAX);
+    buf_init(name, 3);
+    buf_init(header, LSA_HEADER_MAX);
+    buf_init(body, RECORD_MAX);
+    assert_int_equal(buf_addf(name, "%c%c", (char)('a' + i / 26), (char)('a' + i % 26)), ERR_OK);
+    sim_cert(key, buf_span(name), &cert);
+    assert_int_equal(record_emit(&r, body), ERR_OK);
+    assert_int_equal(lsa_seal(buf_span(name), &version, buf_span(body), buf_span(&cert), &crypto, header),
+                     ERR_OK);
+    buf_done(&cert);
+}
+
+static void test_engine__an_advertise_has_as_many_records_as_are_taken(void **state)
+{
+    enum { RECORDS = 300 };
+    (void)state;
+    struct sim *s = converged_ring(3, 7);
+    struct buf list, request;
+    struct ls_output out;
+    unsigned most = 0, all = 0;
+    buf_init(&list, LS_MESSAGE_MAX);
+    buf_init(&request, LS_MESSAGE_MAX);
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        struct buf name, header, body;
+        small_record(i, &name, &header, &body);
+        struct ls_item item = {.group = buf_span(&name)};
+        advertise(s, 0, 1, buf_span(&header), buf_span(&body));
+        assert_int_equal(ls_item_add(&list, &item), ERR_OK);
+        buf_done(&name);
+        buf_done(&header);
+        buf_done(&body);
+    }
+    assert_int_equal(ls_table(sim_engine(s, 0))->records, 3 + RECORDS);
+    struct ls_message m = {.type = LS_MSG_REQUEST, .list = buf_span(&list)};
+    assert_int_equal(ls_message_emit(&m, &request), ERR_OK);
+    struct ls_event ask = {.type = LS_RECV, .now_ms = sim_now(s), .bytes = buf_span(&request)};
+    assert_int_equal(ls_step(sim_engine(s, 0), &ask, &out), ERR_OK);
+    for (size_t i = 0; i < out.nsends; i++) {
+        struct ls_advert ad;
+        unsigned n = 0;
+        assert_int_equal(ls_message_parse(out.sends[i].bytes, &m, NULL), ERR_OK);
+        if (m.type != LS_MSG_ADVERTISE)
+            continue;
+        for (struct rd r = rd_open(m.list); ls_advert_next(&r, &ad);)
+            n++;
+        most = n > most ? n : most;
+        all += n;
+    }
+    assert_int_equal(all, RECORDS);
+    assert_int_equal(most, LS_ADVERTS_MAX);
+    buf_done(&list);
+    buf_done(&request);
+    sim_free(s);
+}
+
 static void test_engine__replayed_and_altered_records_change_nothing(void **state)
 {
     (void)state;
@@ -382,6 +446,7 @@ int main(void)
                      cmocka_unit_test(test_engine__a_restarted_router_goes_beyond_its_former_self),
                      cmocka_unit_test(test_engine__a_silent_group_is_dropped_everywhere_and_may_return),
                      cmocka_unit_test(test_engine__a_purged_group_that_lives_comes_back),
+                     cmocka_unit_test(test_engine__an_advertise_has_as_many_records_as_are_taken),
                      cmocka_unit_test(test_engine__replayed_and_altered_records_change_nothing),
                      cmocka_unit_test(test_engine__a_group_cannot_speak_for_another),
                      cmocka_unit_test(test_engine__two_routers_of_one_name_outbid_each_other_slowly),

@@ -98,6 +98,32 @@ static void test_message__refusals_say_what_is_wrong(void **state)
     }
 }
 
+/* What a receiver checks in one step is bounded, however small the records are. */
+static void test_message__an_advertise_of_too_many_records_is_refused(void **state)
+{
+    static const struct {
+        unsigned records;
+        enum err want;
+    } cases[] = {{LS_ADVERTS_MAX, ERR_OK}, {LS_ADVERTS_MAX + 1, ERR_TOOBIG}, {4000, ERR_TOOBIG}};
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct buf list, bytes;
+        struct ls_message parsed, m = {.type = LS_MSG_ADVERTISE};
+        struct ls_advert ad = {0, SPAN("hh"), SPAN("b")};
+        struct errctx ec = {""};
+        buf_init(&list, LS_MESSAGE_MAX);
+        buf_init(&bytes, LS_MESSAGE_MAX);
+        for (unsigned i = 0; i < c->records; i++)
+            assert_int_equal(ls_advert_add(&list, &ad), ERR_OK);
+        m.list = buf_span(&list);
+        assert_int_equal(ls_message_emit(&m, &bytes), ERR_OK);
+        assert_int_equal(ls_message_parse(buf_span(&bytes), &parsed, &ec), c->want);
+        assert_string_equal(ec.msg, c->want == ERR_OK ? "" : "ADVERTISE of more than 256 records");
+        buf_done(&list);
+        buf_done(&bytes);
+    }
+}
+
 static void test_message__unknown_optional_parts_are_skipped(void **state)
 {
     (void)state;
@@ -115,5 +141,6 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_message__golden_bytes_parse_and_come_back),
                      cmocka_unit_test(test_message__every_cut_is_refused),
                      cmocka_unit_test(test_message__refusals_say_what_is_wrong),
+                     cmocka_unit_test(test_message__an_advertise_of_too_many_records_is_refused),
                      cmocka_unit_test(test_message__unknown_optional_parts_are_skipped));
 }
