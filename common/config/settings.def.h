@@ -32,8 +32,8 @@
     V(keys, KEYS, "keys", NULL, 1, 8, RELOAD, "public transport keys of its routers; several while one is replaced")
 
 #define CONF_ROUTING_GROUP(V, E, S, L) \
-    V(name, NAME, "name", "default", 1, 63, RESTART, "name of this cluster in the organization") \
-    V(organization_key, KEY, "organization_key", "", 0, 64, RESTART, "public key of the organization, which certifies the groups' keys") \
+    V(name, NAME, "name", "default", 1, 63, RELOAD, "name of this cluster in the organization") \
+    V(organization_key, KEY, "organization_key", "", 0, 64, RELOAD, "public key of the organization, which certifies the groups' keys") \
     V(key_file, PATH, "key_file", "", 0, 4096, TOGGLE, "secret key of this group with its certificate, made by `bridgehead keys`; empty: no routing daemon") \
     V(transport_key_file, PATH, "transport_key_file", "", 0, 4096, RELOAD, "secret key that connections between routers are encrypted with") \
     L(neighbours, neighbour, "neighbours", 1024, "routing groups to exchange link state with") \
@@ -203,7 +203,7 @@
     V(http, ENDPOINT, "http", "127.0.0.1:9527", 0, 255, RESTART, "metrics and health; empty: off")
 
 #define CONF_ROOT(V, E, S, L) \
-    V(organization, NAME, "organization", "example", 1, 63, RESTART, "name of the organization") \
+    V(organization, NAME, "organization", "example", 1, 63, RELOAD, "name of the organization") \
     S(routing_group, routing_group, "routing_group", "the cluster that this configuration describes") \
     S(redis, redis, "redis", "the shared queue") \
     V(data_dir, PATH, "data_dir", "./var", 1, 4096, RESTART, "files of the embedded Redis; relative to the configuration file") \

@@ -1,4 +1,5 @@
 """The routing daemon: its lease, its record, its neighbours, the health of connectors."""
+import json
 import signal
 import socket
 import time
@@ -242,6 +243,57 @@ def test_keys_are_rotated(box):
     wait_for("it to arrive", lambda: rb.metric("router_linkstate_refreshed_total") > accepted)
     assert rb.metric("router_linkstate_forged_total") == 0
     assert len(rb.lines("router.carrier")) == full, "the connection stayed"
+
+
+def test_keys_and_names_are_reloaded(box):
+    """Another key file is signed with; another organization, key of it or name of the group begins anew, without a restart,
+    and believes only what the organization signed that is configured now."""
+    first = Organization(box)
+    group = box.add(Group(first, "hq", 0, {"router": {"refresh": "10m", "lifetime": "30m"}}))
+    group.publish(5, 10)
+    router = box.add(group.router()).wait_master()
+    wait_for("the others of the table", lambda: router.metric("router_groups") == 6)
+
+    def key(file, organization, signer, name="hq", *more):
+        file = box.path("hq", file)
+        organization.make("group", file, "--group", name, "--organization-key", signer, *more)
+        return file
+
+    def signed_with(file):
+        public = json.loads(box.run(executable(), "keys", "show", file, "-o", "json").stdout)[0]["public"]
+        return bytes.fromhex(public) in group.redis.bytes("hget", group.key_of("table"), "b")
+
+    assert signed_with(group.key)
+    group.key = key("rotated.key", first, first.key, "hq", "--serial", "2")
+    group.config["connectors"].append(SMART)  # a record that changed is published at once
+    router.reload()
+    wait_for("a record signed with the other key", lambda: signed_with(group.key))
+    assert router.metric("router_takeovers_total") == 1 and router.metric("router_groups") == 6
+
+    other = box.path("other.key")
+    public = first.keys("make", "organization", other, "--organization", first.name)[0]["public"]
+    second = Organization(box, "second")
+    steps = (  # organization, its key, key of the group, its name, what is believed then
+        (first, public, key("certified.key", first, other), "hq", {"hq"}),
+        (second, second.public, key("second.key", second, second.key), "hq", {"hq"}),
+        (second, second.public, key("renamed.key", second, second.key, "new"), "new", {"hq", "new"}),
+    )
+    for number, (organization, organization_key, file, name, believed) in enumerate(steps, 2):
+        group.organization, group.key = organization, file
+        group.config["routing_group"] = {"name": name, "organization_key": organization_key}
+        router.reload()
+        wait_for(lambda: f"take-over {number}; it said:\n{router.tail()}", lambda: router.metric("router_takeovers_total") == number)
+        wait_for(lambda: f"{believed}, not {group.groups()}", lambda: group.groups() == believed and signed_with(file))
+    stepped = [line for line in router.lines("router.state") if "another organization or another group is configured" in line]
+    assert len(stepped) == len(steps), stepped
+    assert len(router.lines("config.reloaded")) == len(steps) + 1
+    assert not router.lines("config.needs_restart"), router.lines("config.needs_restart")
+
+    group.key = first.key
+    router.reload()
+    wait_for("the refusal", lambda: router.metric("router_reloads_refused_total") == 1)
+    assert any("is not the key of group" in line for line in router.lines("config.reload "))
+    assert router.is_master() and group.groups() == {"hq", "new"}
 
 
 def test_transport_keys_are_replaced(box):
