@@ -92,10 +92,11 @@ def test_unknown_key(box):
 
 
 def test_huge(box):
-    """What is larger than four messages may be ends the connection before it is in memory."""
+    """What is larger than four messages may be ends the connection before it is in memory: the engine sees nothing of it."""
     bad = Bad(box)
     bad.say(*ANSWER, "big 5000000", "silent 300")
     assert bad.picture() == bad.state and bad.router.is_master()
+    assert bad.counted("MALFORMED") == 0, "nothing was handed to the engine"
     assert "HELLO" in bad.say(*ANSWER, instance=2)
 
 
