@@ -33,7 +33,7 @@ def need_program(*names):
         path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/lib/dovecot")
         if path:
             return path
-    raise Skip(f"{names[0]} is not installed (deploy/install-packages test unpack)")
+    raise Skip(f"{names[0]} is not installed (deploy/install-packages test unpack bench)")
 
 
 def wait_for(what, check, timeout=30.0, pause=0.02):
