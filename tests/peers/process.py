@@ -75,6 +75,7 @@ class Sandbox:
         self.host = f"127.{64 + (pid >> 16) % 64}.{(pid >> 8) & 255}.{pid & 255 or 1}"
         self.stack = contextlib.ExitStack()
         self.failed = False
+        self.ports = set()
         atexit.register(self.close)
 
     def __enter__(self):
@@ -116,10 +117,15 @@ class Sandbox:
         return f"127.{128 + number}." + self.host.split(".", 2)[2]
 
     def port(self, host=None):
-        """A port that is free at this moment."""
-        with socket.socket() as s:
-            s.bind((host or self.host, 0))
-            return s.getsockname()[1]
+        """A port that is free at this moment, and that was not given before."""
+        for _ in range(100):
+            with socket.socket() as s:
+                s.bind((host or self.host, 0))
+                port = s.getsockname()[1]
+            if port not in self.ports:
+                self.ports.add(port)
+                return port
+        raise Failed("the system offers the same ports again and again")
 
     def run(self, *command, timeout=60, check=True, **options):
         """Runs a command to its end; its output is bytes."""
