@@ -126,8 +126,8 @@ static struct lsdb_page *page_new(size_t number)
     return p;
 }
 
-/* with_dropped: also what is remembered of dropped records. NULL: out of memory. */
-static struct lsdb_page *page_copy(const struct lsdb_page *from, bool with_dropped)
+/* NULL: out of memory. */
+static struct lsdb_page *page_copy(const struct lsdb_page *from)
 {
     struct lsdb_page *p = calloc(1, sizeof *p);
     if (p == NULL)
@@ -139,7 +139,7 @@ static struct lsdb_page *page_copy(const struct lsdb_page *from, bool with_dropp
         *to = (struct lsdb_slot){.record = s->record, .born_ms = s->born_ms, .number = s->number};
         if (to->record != NULL)
             (void)lsdb_record_ref(to->record);
-        if (!with_dropped || s->dropped == NULL)
+        if (s->dropped == NULL)
             continue;
         to->dropped = malloc(sizeof *to->dropped);
         if (to->dropped == NULL) {
@@ -156,7 +156,7 @@ static struct lsdb_slot *writable(struct lsdb *db, size_t n)
 {
     struct lsdb_page **p = &db->pages[n / LSDB_PAGE];
     if (shared(&(*p)->refs)) {
-        struct lsdb_page *own = page_copy(*p, true);
+        struct lsdb_page *own = page_copy(*p);
         if (own == NULL)
             return NULL;
         page_unref(*p);
@@ -245,39 +245,18 @@ static enum err slot_new(struct lsdb *db, struct lsdb_record *r, struct lsdb_slo
     return ERR_OK;
 }
 
-static bool remembers_dropped(const struct lsdb_page *p)
-{
-    for (size_t i = 0; i < LSDB_PAGE; i++)
-        if (p->slots[i].dropped != NULL)
-            return true;
-    return false;
-}
-
 enum err lsdb_copy(const struct lsdb *from, struct lsdb *ret)
 {
     struct lsdb db = *from;
     db.npages = 0;
     db.cap_pages = from->npages;
-    db.index = NULL; /* until nothing can fail any more */
-    db.forget_ms = UINT64_MAX;
     db.pages = calloc(from->npages + 1, sizeof(*db.pages));
     if (db.pages == NULL)
         return ERR_NOMEM;
     for (size_t i = 0; i < from->npages; i++) {
-        struct lsdb_page *page = from->pages[i];
-        if (remembers_dropped(page)) {
-            page = page_copy(page, false);
-            db.low = 0;
-        } else {
-            ref(&page->refs);
-        }
-        if (page == NULL) {
-            lsdb_done(&db);
-            return ERR_NOMEM;
-        }
-        db.pages[db.npages++] = page;
+        db.pages[db.npages++] = from->pages[i];
+        ref(&from->pages[i]->refs);
     }
-    db.index = from->index;
     if (db.index != NULL)
         ref(&db.index->refs);
     *ret = db;

@@ -62,8 +62,9 @@ struct lsdb {
 
 void lsdb_init(struct lsdb *db);
 void lsdb_done(struct lsdb *db); /* idempotent */
-enum err lsdb_copy(const struct lsdb *from,
-                   struct lsdb *ret) MUST_USE; /* shares the records; drops what is dropped */
+/* Shares the records, and what is remembered of dropped ones: who goes on with a copy must not take back what
+ * was purged. ERR_NOMEM. */
+enum err lsdb_copy(const struct lsdb *from, struct lsdb *ret) MUST_USE;
 
 /* Slot n < db->nslots. */
 static inline const struct lsdb_slot *lsdb_at(const struct lsdb *db, size_t n)

@@ -196,6 +196,28 @@ static void test_engine__a_purged_group_that_lives_comes_back(void **state)
     sim_free(s);
 }
 
+/* A purged group that is dead does not come back from a neighbour, nor when another engine of the same router
+ * goes on with the table. */
+static void test_engine__a_purged_ghost_stays_away_from_the_next_engine(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(4, 7);
+    struct ls_output out;
+    struct lsdb table;
+    assert_int_equal(sim_stop(s, 2), ERR_OK);
+    struct ls_event purge = {.type = LS_PURGE, .now_ms = sim_now(s), .bytes = SPAN("g02")};
+    assert_int_equal(ls_step(sim_engine(s, 0), &purge, &out), ERR_OK);
+    assert_int_equal(lsdb_copy(ls_table(sim_engine(s, 0)), &table), ERR_OK);
+    assert_int_equal(ls_adopt(sim_engine(s, 0), &table, sim_now(s)), ERR_OK);
+    lsdb_done(&table);
+    struct ls_event verify = {.type = LS_VERIFY, .now_ms = sim_now(s)};
+    assert_int_equal(ls_step(sim_engine(s, 0), &verify, &out), ERR_OK);
+    sim_run(s, 5u * 60 * 1000); /* many comparisons with neighbours that still hold it */
+    assert_null(lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g02"))->record);
+    assert_non_null(lsdb_find(ls_table(sim_engine(s, 1)), SPAN("g02"))->record);
+    sim_free(s);
+}
+
 /* One ADVERTISE with one record, as a neighbour would send it. */
 static void advertise(struct sim *s, uint32_t to, uint32_t from, struct span header, struct span body)
 {
@@ -446,6 +468,7 @@ int main(void)
                      cmocka_unit_test(test_engine__a_restarted_router_goes_beyond_its_former_self),
                      cmocka_unit_test(test_engine__a_silent_group_is_dropped_everywhere_and_may_return),
                      cmocka_unit_test(test_engine__a_purged_group_that_lives_comes_back),
+                     cmocka_unit_test(test_engine__a_purged_ghost_stays_away_from_the_next_engine),
                      cmocka_unit_test(test_engine__an_advertise_has_as_many_records_as_are_taken),
                      cmocka_unit_test(test_engine__replayed_and_altered_records_change_nothing),
                      cmocka_unit_test(test_engine__a_group_cannot_speak_for_another),
