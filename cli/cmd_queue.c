@@ -54,7 +54,7 @@ static struct span next_hop(const struct route_table *routes, struct span domain
     case ROUTE_NEXT_HOP:
         return span_cstr(route.connector->name);
     case ROUTE_UNREACHABLE:
-        return SPAN("unreachable");
+        return SPAN("waits: DOWN");
     case ROUTE_NONE:
         break;
     }
@@ -108,11 +108,11 @@ static bool on_queue(void *arg, const struct admin_queue *q)
 int cmd_queue_list(struct cli *cli)
 {
     struct listing l = {.table = NULL};
-    struct errctx ec = {""};
+    uint64_t version;
     int code = remote_open(&l.r, cli);
     l.r.user = &l;
-    if (code == CLI_OK && route_table_new(cli_config(cli), &l.routes, &ec) != ERR_OK)
-        code = cli_fail(cli, CLI_CONFIG, "%s", ec.msg);
+    if (code == CLI_OK)
+        code = remote_routes(&l.r, &l.routes, &version);
     if (code == CLI_OK && (l.table = table_new(queue_columns, ARRAY_LEN(queue_columns))) == NULL)
         code = cli_fail(cli, CLI_FAILED, "out of memory");
     if (code == CLI_OK)

@@ -25,18 +25,6 @@ static const struct conf_root *root_of(const struct asking *a)
     return config_root(a->r.cli->conf);
 }
 
-static void on_table(void *arg, enum err e, const struct routing_table *t, const char *why)
-{
-    struct asking *a = arg;
-    struct errctx ec = {""};
-    if (e == ERR_OK) {
-        e = route_table_published(a->r.cli->conf, t->bytes, &a->routes, &ec);
-        a->version = t->version;
-        why = ec.msg;
-    }
-    remote_ended(&a->r, e, e == ERR_OK ? "" : why);
-}
-
 /* Routes from what routers have published, or with --offline from the configuration alone. */
 static int begin(struct asking *a, struct cli *cli)
 {
@@ -45,9 +33,7 @@ static int begin(struct asking *a, struct cli *cli)
     buf_init(&a->domain, ADDRESS_PATH_MAX);
     if (cli_opt(cli, "offline") == NULL) {
         int code = remote_open_routing(&a->r, cli);
-        if (code == CLI_OK && remote_asked(&a->r, routing_table_get(a->r.routing, 0, on_table, a)))
-            code = remote_wait(&a->r);
-        return code != CLI_OK ? code : a->r.code;
+        return code != CLI_OK ? code : remote_routes(&a->r, &a->routes, &a->version);
     }
     struct config *conf = cli_config(cli);
     if (conf == NULL)

@@ -1,6 +1,7 @@
 #include "cli/remote.h"
 
 #include "common/address.h"
+#include "linkstate/route.h"
 
 #include <inttypes.h>
 #include <pwd.h>
@@ -96,6 +97,40 @@ void remote_ended(struct remote *r, enum err e, const char *why)
     else if (e != ERR_OK)
         r->code = cli_fail(r->cli, exit_of(e), "%s%s%s", err_text(e), why[0] != '\0' ? ": " : "", why);
     loop_stop(r->loop);
+}
+
+struct published {
+    struct route_table *routes;
+    uint64_t version;
+};
+
+static void on_published(void *arg, enum err e, const struct routing_table *t, const char *why)
+{
+    struct remote *r = arg;
+    struct published *p = r->user;
+    struct errctx ec = {""};
+    if (e == ERR_OK) {
+        e = route_table_published(r->cli->conf, t->bytes, &p->routes, &ec);
+        p->version = t->version;
+        why = ec.msg;
+    }
+    remote_ended(r, e, e == ERR_OK ? "" : why);
+}
+
+int remote_routes(struct remote *r, struct route_table **ret, uint64_t *ret_version)
+{
+    struct errctx ec = {""};
+    struct published p = {.routes = NULL};
+    void *user = r->user;
+    if (r->routing == NULL && routing_open(r->loop, r->cli->conf, PATIENCE_MS, &r->routing, &ec) != ERR_OK)
+        return cli_fail(r->cli, CLI_REDIS, "%s", ec.msg);
+    r->user = &p;
+    if (remote_asked(r, routing_table_get(r->routing, 0, on_published, r)))
+        (void)remote_wait(r);
+    r->user = user;
+    *ret = p.routes;
+    *ret_version = p.version;
+    return r->code;
 }
 
 void remote_done(void *arg, enum err e, const char *why)

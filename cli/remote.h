@@ -13,6 +13,8 @@
 #include "queue/admin.h"
 #include "queue/routing.h"
 
+struct route_table;
+
 struct remote {
     struct cli *cli;
     struct loop *loop;
@@ -24,6 +26,10 @@ struct remote {
 };
 int remote_open(struct remote *r, struct cli *cli);
 int remote_open_routing(struct remote *r, struct cli *cli); /* what routers say, instead of queues */
+/* The routes as workers compute them: of the table that routers have published, or of the configuration alone
+ * when there is none (*ret_version 0). After either of the above; remote_open() suffices. CLI_OK, or
+ * reported. */
+int remote_routes(struct remote *r, struct route_table **ret, uint64_t *ret_version);
 void remote_close(struct remote *r);
 /* False: the call failed at once; reported, r->code is set. */
 bool remote_asked(struct remote *r, enum err e);

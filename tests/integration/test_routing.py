@@ -64,6 +64,24 @@ def test_mail_waits_for_the_only_way(box):
     assert [b.delivered(user) for user in ("early", "late")] == [1, 1]
 
 
+def test_queue_list_shows_the_next_hop(box):
+    """Mail for another group leaves by the connector that `route explain` names, too, or waits while that is DOWN."""
+    a, b = two_sites(box, ("only", 1, "node"))
+    node = a.program("node")
+    a.send("u", domain="b.example")
+    node.cli("queue", "freeze", "nosuch.example")
+    hops = lambda: {row["queue"]: row["next_hop"] for row in node.json("queue", "list")}
+    explained = lambda: node.json("route", "explain", "b.example")
+    assert explained()["connector"] == "only"
+    assert hops() == {"b.example": "only", "nosuch.example": "no route"}, hops()
+    node.cli("link", "down", "only")
+    wait_for("DOWN", lambda: explained()["result"] == "unreachable")
+    assert hops() == {"b.example": "waits: DOWN", "nosuch.example": "no route"}, hops()
+    node.cli("link", "auto", "only")
+    wait_for("UP", lambda: explained()["result"] == "next hop")
+    assert hops()["b.example"] == "only", hops()
+
+
 def test_what_was_claimed_to_the_last_is_found_again(box):
     """Batches of claims that end with the queue, here all of them, leave nothing behind that a new table would not find."""
     a, b = two_sites(box, ("only", 1, "node"), worker={"claim_batch": 1})
