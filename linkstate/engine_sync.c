@@ -46,9 +46,22 @@ void sync_verify(struct ls *ls, uint32_t peer)
         say_buckets(ls, peer);
 }
 
-/* "a b c ..." */
+static bool is_named(const struct adjacency *a, struct span group)
+{
+    struct span name, rest = span_cstr(a->differing);
+    while (rest.len > 0) {
+        (void)span_cut(rest, ' ', &name, &rest);
+        if (span_eq(name, group))
+            return true;
+    }
+    return false;
+}
+
+/* "a b c ...", each once: tables are compared again and again until they are equal. */
 static void name_difference(struct adjacency *a, struct span group)
 {
+    if (is_named(a, group))
+        return;
     size_t n = strlen(a->differing), room = sizeof a->differing - n;
     if (room > group.len + 6)
         (void)snprintf(a->differing + n, room, "%s" SPAN_FMT, n > 0 ? " " : "", SPAN_ARG(group));

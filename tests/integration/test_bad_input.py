@@ -1,10 +1,11 @@
 """What routers of other groups may send, over the real carrier: each is refused, counted, and told in one line that names
 the neighbour; no state changes, and the router goes on."""
+import json
 import signal
 
 from peers.bridgehead import executable
 from peers.group import Group, Organization, wait_full
-from peers.process import wait_for
+from peers.process import Process, wait_for
 
 SMART = {"name": "out", "type": "smtp", "address_spaces": [{"space": "*"}], "smart_hosts": ["192.0.2.1"]}
 ANSWER = ["hello", "wait HELLO"]
@@ -98,6 +99,20 @@ def test_huge(box):
     assert bad.picture() == bad.state and bad.router.is_master()
     assert bad.counted("MALFORMED") == 0, "nothing was handed to the engine"
     assert "HELLO" in bad.say(*ANSWER, instance=2)
+
+
+def test_a_neighbour_that_lacks_records(box):
+    """`linkstate verify` names a group that a neighbour lacks, once, however often the tables were compared."""
+    bad = Bad(box)
+    tool = executable().parent / "tests" / "integration" / "ls_peer"
+    box.add(Process(box, "peer", ["sh", "-c", 'printf "hello\nsilent 60000\n" | "$@"', "sh", tool, bad.groups["b"].transport, bad.a.public,
+                                  f"tcp://{bad.a.host}:{bad.a.port}", "example", "b", 1]))
+
+    def verify():
+        done = box.run(executable(), "linkstate", "verify", "-o", "json", "-c", bad.router.file, check=False)
+        return done.returncode, [(row["neighbour"], row["table"], row["differing"]) for row in json.loads(done.stdout)]
+
+    wait_for(lambda: f"the difference: {verify()}", lambda: verify() == (1, [("b", "differs", "a")]))
 
 
 def test_replayed(box):
