@@ -75,6 +75,26 @@ def test_link_list(box):
     assert text.splitlines()[0].split()[:4] == ["CONNECTOR", "TO", "COST", "STATE"] and "DOWN" in text, text
 
 
+def test_what_flaps_is_held(box):
+    """A connector that answers again is DOWN for as long as its penalty is too high: that is seen, and for how long."""
+    sink = box.add(Sink(box))
+    target = "{}:{}".format(*sink.address)
+    group, router, cli = alone(box, {"connectors": [{**SMART, "smart_hosts": [target]}],
+                                     "router": {"damping": {"penalty": 1000, "hold_above": 900, "release_below": 750, "half_life": "1h"}}})
+    link = lambda: cli.json("link", "list")[0]
+    sink.stop()
+    group.redis.ask("hset", "{mq.rt}:rep", f"out\n{target}", "0Connection refused")
+    row = wait_for("DOWN", lambda: (lambda row: row if not row["up"] else None)(link()))
+    assert row["state"] == "DOWN" and not row["held_ms"], row
+    box.add(Sink(box, "again", listen=target))
+    row = wait_for("it to be held", lambda: (lambda row: row if row["state"] == "DOWN (HELD)" else None)(link()))
+    assert not row["up"] and 750 < row["penalty"] <= 1000 and row["failures"] == 0, row
+    # log2(1000 / 750) half-lives
+    assert 0 < (row["held_ms"] or 0) <= 1495000, row
+    text = cli.run("link", "list")
+    assert all(part in text for part in ("PENALTY", "HELD FOR", "DOWN (HELD)")), text
+
+
 def test_words_of_administrators(box):
     """link down, up and auto: what is announced follows, with reason, author and expiry, and travels."""
     a, b, ra, rb = pair(box)

@@ -91,6 +91,9 @@ static void test_engine__verify_names_what_differs(void **state)
     assert_int_equal(ls_step(a, &ask, &out), ERR_OK);
     assert_true(ls_peer_info(a, 0, &info));
     assert_string_equal(info.differing, "g03");
+    assert_int_equal(ls_step(a, &ask, &out), ERR_OK); /* compared again before the record has come */
+    assert_true(ls_peer_info(a, 0, &info));
+    assert_string_equal(info.differing, "g03");
     assert_true(ls_peer_info(a, 1, &info));
     assert_string_equal(info.differing, "");
     sim_free(s);
@@ -231,6 +234,75 @@ static void advertise(struct sim *s, uint32_t to, uint32_t from, struct span hea
     sim_inject(s, to, from, buf_span(&message));
     buf_done(&list);
     buf_done(&message);
+}
+
+static void test_engine__what_was_dropped_is_not_taken_back(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(4, 6);
+    struct ls_output out;
+    struct lsdb_record *old = lsdb_record_ref(lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g02"))->record);
+    struct ls_event purge = {.type = LS_PURGE, .now_ms = sim_now(s), .bytes = SPAN("g02")};
+    uint64_t stale = counters(s, 0)[LS_C_STALE];
+    assert_int_equal(ls_step(sim_engine(s, 0), &purge, &out), ERR_OK);
+    advertise(s, 0, 1, old->lsa.header, old->body); /* the very version that was dropped */
+    assert_int_equal(counters(s, 0)[LS_C_STALE], stale + 1);
+    assert_int_equal(counters(s, 0)[LS_C_CONFLICT], 0);
+    assert_int_equal(ls_table(sim_engine(s, 0))->records, 3);
+    lsdb_record_unref(old);
+    sim_free(s);
+}
+
+/* A record of a group outside the simulation, with so many connectors. */
+static void large_record(uint32_t i, size_t nconnectors, struct buf *header, struct buf *body)
+{
+    static struct record_connector connectors[RECORD_CONNECTORS_MAX];
+    static char names[RECORD_CONNECTORS_MAX][8];
+    struct record r = {.master = SPAN("m"), .connectors = connectors, .nconnectors = nconnectors};
+    struct ls_version version = {1, 0, 0, 1};
+    struct ls_crypto crypto;
+    struct buf cert;
+    char name[16];
+    uint32_t key = 1000 + i;
+    for (size_t c = 0; c < nconnectors; c++) {
+        (void)snprintf(names[c], sizeof names[c], "c%04zu", c);
+        connectors[c] = (struct record_connector){.name = span_cstr(names[c]),
+                                                  .cost = 1,
+                                                  .weight = 1,
+                                                  .up = true,
+                                                  .priorities = RECORD_PRIORITY_ALL};
+    }
+    (void)snprintf(name, sizeof name, "large%u", i);
+    sim_crypto(&crypto, &key);
+    buf_init(&cert, CERT_MAX);
+    buf_init(header, LSA_HEADER_MAX);
+    buf_init(body, RECORD_MAX);
+    sim_cert(key, span_cstr(name), &cert);
+    assert_int_equal(record_emit(&r, body), ERR_OK);
+    assert_int_equal(lsa_seal(span_cstr(name), &version, buf_span(body), buf_span(&cert), &crypto, header),
+                     ERR_OK);
+    buf_done(&cert);
+}
+
+/* Records beyond the limits are refused, counted and told; what is held stays, and smaller ones have room. */
+static void test_engine__connectors_of_all_groups_are_bounded(void **state)
+{
+    enum { EACH = 1500 };
+    (void)state;
+    struct sim *s = converged_ring(3, 7);
+    const struct lsdb *db = ls_table(sim_engine(s, 0));
+    uint32_t room = LSDB_CONNECTORS_MAX - db->connectors, fit = room / EACH;
+    for (uint32_t i = 0; i <= fit + 1; i++) {
+        struct buf header, body;
+        large_record(i, i <= fit ? EACH : room - fit * EACH, &header, &body);
+        advertise(s, 0, 1, buf_span(&header), buf_span(&body));
+        assert_int_equal(counters(s, 0)[LS_C_TOO_MANY], i >= fit);
+        buf_done(&header);
+        buf_done(&body);
+    }
+    assert_int_equal(db->connectors, LSDB_CONNECTORS_MAX);
+    assert_int_equal(db->records, 3 + fit + 1);
+    sim_free(s);
 }
 
 /* Record i of many small ones: more of them than an ADVERTISE may have go into its bytes. */
@@ -469,6 +541,8 @@ int main(void)
                      cmocka_unit_test(test_engine__a_silent_group_is_dropped_everywhere_and_may_return),
                      cmocka_unit_test(test_engine__a_purged_group_that_lives_comes_back),
                      cmocka_unit_test(test_engine__a_purged_ghost_stays_away_from_the_next_engine),
+                     cmocka_unit_test(test_engine__what_was_dropped_is_not_taken_back),
+                     cmocka_unit_test(test_engine__connectors_of_all_groups_are_bounded),
                      cmocka_unit_test(test_engine__an_advertise_has_as_many_records_as_are_taken),
                      cmocka_unit_test(test_engine__replayed_and_altered_records_change_nothing),
                      cmocka_unit_test(test_engine__a_group_cannot_speak_for_another),

@@ -24,7 +24,7 @@ static void name_of(uint32_t group, char out[16])
     (void)snprintf(out, 16, "g%02u", group);
 }
 
-static void put(struct pair *p, uint32_t group, uint32_t seq)
+static enum err try_put(struct lsdb *db, uint32_t group, uint32_t seq, struct errctx *ec)
 {
     char name[16];
     struct ls_crypto crypto;
@@ -43,13 +43,20 @@ static void put(struct pair *p, uint32_t group, uint32_t seq)
     assert_int_equal(lsa_seal(span_cstr(name), &version, buf_span(&body), buf_span(&cert), &crypto, &header),
                      ERR_OK);
     assert_int_equal(lsa_parse(buf_span(&header), &lsa), ERR_OK);
-    assert_int_equal(lsdb_put(&p->db, &lsa, buf_span(&body), seq, &crypto, &slot, NULL), ERR_OK);
-    check_span(lsdb_group(slot), span_cstr(name));
-    p->model.seq[group] = seq;
-    p->model.floor[group] = 0;
+    enum err e = lsdb_put(db, &lsa, buf_span(&body), seq, &crypto, &slot, ec);
+    if (e == ERR_OK)
+        check_span(lsdb_group(slot), span_cstr(name));
     buf_done(&body);
     buf_done(&cert);
     buf_done(&header);
+    return e;
+}
+
+static void put(struct pair *p, uint32_t group, uint32_t seq)
+{
+    assert_int_equal(try_put(&p->db, group, seq, NULL), ERR_OK);
+    p->model.seq[group] = seq;
+    p->model.floor[group] = 0;
 }
 
 static void drop(struct pair *p, uint32_t group, ms_t forget_ms)
@@ -220,9 +227,31 @@ static void test_lsdb__simulated_routers_share_their_tables(void **state)
     sim_free(s);
 }
 
+/* One group more is refused; those that are known are still replaced, and a slot that is forgotten is free.
+ */
+static void test_lsdb__groups_are_bounded(void **state)
+{
+    struct lsdb db;
+    struct errctx ec = {""};
+    (void)state;
+    lsdb_init(&db);
+    for (uint32_t g = 0; g < LSDB_GROUPS_MAX; g++)
+        assert_int_equal(try_put(&db, g, 1, &ec), ERR_OK);
+    assert_int_equal(try_put(&db, LSDB_GROUPS_MAX, 1, &ec), ERR_TOOBIG);
+    assert_string_equal(ec.msg, "more than 10000 groups in the organization");
+    assert_int_equal(db.records, LSDB_GROUPS_MAX);
+    assert_int_equal(try_put(&db, 7, 2, &ec), ERR_OK);
+    assert_int_equal(lsdb_drop(&db, 7, 100), ERR_OK);
+    assert_int_equal(try_put(&db, LSDB_GROUPS_MAX, 1, &ec), ERR_TOOBIG);
+    lsdb_forget(&db, 100);
+    assert_int_equal(try_put(&db, LSDB_GROUPS_MAX, 1, &ec), ERR_OK);
+    lsdb_done(&db);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_lsdb__copies_are_independent),
+                     cmocka_unit_test(test_lsdb__groups_are_bounded),
                      cmocka_unit_test(test_lsdb__copies_share_what_is_equal),
                      cmocka_unit_test(test_lsdb__a_pool_keeps_equal_records_once),
                      cmocka_unit_test(test_lsdb__simulated_routers_share_their_tables));
