@@ -10,6 +10,7 @@ const struct damping_options damping_defaults = {
     .suppress_above = 2000,
     .reuse_below = 750,
     .half_life_ms = (ms_t)15 * 60000,
+    .floods_per_hour = 14,
 };
 
 void damping_init(struct damping *d)
@@ -43,6 +44,51 @@ static void settle(struct damping *d, const struct damping_options *o, ms_t now_
     d->updated_ms = now_ms;
 }
 
+/* --- Room: a bucket that holds half of an hour's number and gets the other half in an hour ------------ */
+
+static unsigned at_once(const struct damping_options *o)
+{
+    return o->floods_per_hour / 2;
+}
+
+static ms_t spacing(const struct damping_options *o)
+{
+    enum { HOUR_MS = 3600000 };
+    unsigned later = o->floods_per_hour - at_once(o);
+    return later == 0 ? HOUR_MS : (HOUR_MS + later - 1) / later;
+}
+
+/* When there is room for n. */
+static ms_t room_at(const struct damping *d, const struct damping_options *o, unsigned n)
+{
+    ms_t early = at_once(o) > n ? (at_once(o) - n) * spacing(o) : 0;
+    return d->room_ms > early ? d->room_ms - early : 0;
+}
+
+bool damping_room(const struct damping *d, const struct damping_options *o, ms_t now_ms)
+{
+    return now_ms >= room_at(d, o, 2);
+}
+
+void damping_told(struct damping *d, const struct damping_options *o, ms_t now_ms)
+{
+    d->room_ms = ms_after(d->room_ms > now_ms ? d->room_ms : now_ms, spacing(o));
+}
+
+/* --- States ------------------------------------------------------------------------------------------- */
+
+static bool penalized(const struct damping *d, const struct damping_options *o, ms_t now_ms)
+{
+    return d->suppressed && damping_penalty(d, o, now_ms) > o->reuse_below;
+}
+
+/* When one that answers may be announced UP. */
+static ms_t release_at(const struct damping *d, const struct damping_options *o)
+{
+    ms_t reuse = d->suppressed ? reuse_at(d->penalty, o, d->updated_ms) : 0, room = room_at(d, o, 2);
+    return reuse > room ? reuse : room;
+}
+
 /* The only writer of state after damping_init(). */
 static bool enter(struct damping *d, const struct damping_options *o, enum damping_state next, ms_t now_ms)
 {
@@ -61,11 +107,13 @@ static bool enter(struct damping *d, const struct damping_options *o, enum dampi
         d->next_ms = ms_after(now_ms, o->probe_interval_ms);
         break;
     case DAMPING_HELD:
-        d->next_ms = reuse_at(d->penalty, o, now_ms);
+        d->next_ms = release_at(d, o);
         if (d->next_ms > ms_after(now_ms, o->probe_interval_ms))
             d->next_ms = ms_after(now_ms, o->probe_interval_ms);
         break;
     }
+    if (was_up != damping_up(d))
+        damping_told(d, o, now_ms);
     return was_up != damping_up(d);
 }
 
@@ -90,7 +138,7 @@ static bool succeeded(struct damping *d, const struct damping_options *o, ms_t n
     if (damping_up(d))
         return enter(d, o, DAMPING_UP, now_ms);
     settle(d, o, now_ms);
-    if (d->suppressed && d->penalty > o->reuse_below)
+    if (penalized(d, o, now_ms) || !damping_room(d, o, now_ms))
         return enter(d, o, DAMPING_HELD, now_ms);
     return enter(d, o, DAMPING_UP, now_ms);
 }
@@ -102,7 +150,7 @@ bool damping_report(struct damping *d, const struct damping_options *o, bool suc
 
 bool damping_tick(struct damping *d, const struct damping_options *o, ms_t now_ms)
 {
-    if (d->state != DAMPING_HELD || damping_penalty(d, o, now_ms) > o->reuse_below)
+    if (d->state != DAMPING_HELD || penalized(d, o, now_ms) || !damping_room(d, o, now_ms))
         return false;
     settle(d, o, now_ms);
     return enter(d, o, d->answers ? DAMPING_UP : DAMPING_DOWN, now_ms);
@@ -115,17 +163,5 @@ ms_t damping_next(const struct damping *d)
 
 ms_t damping_held_until(const struct damping *d, const struct damping_options *o)
 {
-    return d->state == DAMPING_HELD ? reuse_at(d->penalty, o, d->updated_ms) : 0;
-}
-
-unsigned damping_most_per_hour(const struct damping_options *o)
-{
-    if (o->half_life_ms == 0)
-        return UINT32_MAX;
-    /* Until it is held a connector goes down and up a few times; afterwards every further DOWN costs at
-     * least the decay from (reuse + one penalty) to reuse, and each DOWN is followed by one UP. */
-    double burst = ceil((double)o->suppress_above / o->penalty_per_down) + 1;
-    double cycle_ms =
-        log2(((double)o->reuse_below + o->penalty_per_down) / o->reuse_below) * (double)o->half_life_ms;
-    return (unsigned)(2 * (burst + ceil(3600000.0 / cycle_ms)));
+    return d->state == DAMPING_HELD ? release_at(d, o) : 0;
 }

@@ -68,11 +68,13 @@ struct routing_target {
 enum routing_override { ROUTING_AUTO, ROUTING_UP, ROUTING_DOWN };
 struct routing_link { /* a connector of this group */
     struct span name;
-    bool up;            /* as announced */
-    struct span state;  /* "UP", "GLITCH", "DOWN", "HELD": linkstate/damping.h */
-    ms_t since_ms;      /* of the announced state */
-    uint32_t failures;  /* in a row */
-    uint32_t penalty;   /* when it was written */
+    bool up;           /* as announced */
+    struct span state; /* "UP", "GLITCH", "DOWN", "HELD": linkstate/damping.h */
+    ms_t since_ms;     /* of the announced state */
+    uint32_t failures; /* in a row */
+    uint32_t penalty;  /* at written_ms */
+    ms_t written_ms;
+    ms_t room_ms;       /* struct damping: room_ms; 0: there is room */
     ms_t held_until_ms; /* 0: not held */
     ms_t next_probe_ms; /* 0: none is due */
     struct span error;  /* the last one */

@@ -27,6 +27,8 @@ enum err routing_link_encode(const struct routing_link *k, struct buf *out)
     wr_u64(&w, k->since_ms);
     wr_u32(&w, k->failures);
     wr_u32(&w, k->penalty);
+    wr_u64(&w, k->written_ms);
+    wr_u64(&w, k->room_ms);
     wr_u64(&w, k->held_until_ms);
     wr_u64(&w, k->next_probe_ms);
     put_text(&w, k->error);
@@ -56,6 +58,8 @@ enum err routing_link_decode(struct span bytes, struct routing_link *ret,
     k.since_ms = rd_u64(&r);
     k.failures = rd_u32(&r);
     k.penalty = rd_u32(&r);
+    k.written_ms = rd_u64(&r);
+    k.room_ms = rd_u64(&r);
     k.held_until_ms = rd_u64(&r);
     k.next_probe_ms = rd_u64(&r);
     k.error = get_text(&r);

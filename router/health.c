@@ -25,6 +25,7 @@ struct health_connector {
     char word_by[65], word_reason[ROUTING_TEXT_MAX + 1];
     bool worded; /* named by the words that are being told */
     bool probing, changed, announced_up;
+    bool telling;          /* the record that is due is due to its targets */
     ms_t targets_probe_ms; /* while the connector is UP and a target is not */
     struct health_target *targets;
     size_t ntargets;
@@ -131,7 +132,8 @@ static void set_options(struct health *h, const struct conf_damping *d)
                                           .penalty_per_down = (unsigned)d->penalty,
                                           .suppress_above = (unsigned)d->hold_above,
                                           .reuse_below = (unsigned)d->release_below,
-                                          .half_life_ms = d->half_life_ms};
+                                          .half_life_ms = d->half_life_ms,
+                                          .floods_per_hour = (unsigned)d->floods_per_hour};
 }
 
 static bool fill(struct health *h, struct health_connector *to, const struct conf_connector *c,
@@ -249,19 +251,30 @@ static bool untold(const struct health_connector *c)
     return any_up && any_new;
 }
 
-bool health_targets_due(const struct health *h, ms_t now_ms)
+bool health_targets_due(struct health *h, ms_t now_ms)
 {
-    for (size_t i = 0; i < h->n && now_ms >= ms_after(h->targets_told_ms, h->options.glitch_interval_ms); i++)
-        if (untold(&h->items[i]))
-            return true;
-    return false;
+    bool due = false;
+    for (size_t i = 0; i < h->n && now_ms >= ms_after(h->targets_told_ms, h->options.glitch_interval_ms);
+         i++) {
+        struct health_connector *c = &h->items[i];
+        c->telling = untold(c) && damping_room(&c->damping, &h->options, now_ms);
+        due = due || c->telling;
+    }
+    return due;
 }
 
 void health_targets_told(struct health *h, ms_t now_ms)
 {
-    for (size_t i = 0; i < h->n; i++)
-        for (size_t k = 0; k < h->items[i].ntargets; k++)
-            h->items[i].targets[k].told_down = !h->items[i].targets[k].up;
+    for (size_t i = 0; i < h->n; i++) {
+        struct health_connector *c = &h->items[i];
+        if (c->telling) {
+            damping_told(&c->damping, &h->options, now_ms);
+            c->changed = true; /* the next master should know */
+        }
+        c->telling = false;
+        for (size_t k = 0; k < c->ntargets; k++)
+            c->targets[k].told_down = !c->targets[k].up;
+    }
     h->targets_told_ms = now_ms;
 }
 
@@ -457,6 +470,8 @@ bool health_changed(struct health *h, ms_t now_ms, ms_t wall_ms, struct routing_
             .since_ms = c->since_ms,
             .failures = c->damping.failures,
             .penalty = (uint32_t)damping_penalty(&c->damping, &h->options, now_ms),
+            .written_ms = wall_ms,
+            .room_ms = c->damping.room_ms > now_ms ? to_wall(c->damping.room_ms, now_ms, wall_ms) : 0,
             .held_until_ms = to_wall(damping_held_until(&c->damping, &h->options), now_ms, wall_ms),
             .next_probe_ms = to_wall(damping_next(&c->damping), now_ms, wall_ms),
             .error = span_cstr(c->error),
@@ -472,6 +487,21 @@ bool health_changed(struct health *h, ms_t now_ms, ms_t wall_ms, struct routing_
     return false;
 }
 
+/* A clock that is behind the one of the master before decays nothing, and makes no hold longer than an hour's
+ * room. */
+static void restore_penalty(struct health_connector *c, const struct damping_options *o,
+                            const struct routing_link *k, ms_t now_ms, ms_t wall_ms)
+{
+    ms_t full = ms_after(now_ms, (ms_t)60 * 60000);
+    c->damping.penalty = k->penalty;
+    c->damping.updated_ms = now_ms;
+    c->damping.penalty = damping_penalty(
+        &c->damping, o, k->written_ms < wall_ms ? ms_after(now_ms, wall_ms - k->written_ms) : now_ms);
+    c->damping.room_ms = k->room_ms > wall_ms ? ms_after(now_ms, k->room_ms - wall_ms) : 0;
+    if (c->damping.room_ms > full)
+        c->damping.room_ms = full;
+}
+
 void health_restore(struct health *h, const struct routing_link *k, ms_t now_ms, ms_t wall_ms)
 {
     struct health_connector *c = health_find(h, k->name);
@@ -481,8 +511,7 @@ void health_restore(struct health *h, const struct routing_link *k, ms_t now_ms,
         if (span_eq(k->state, span_cstr(state_names[s])))
             c->damping.state = (enum damping_state)s;
     c->damping.failures = k->failures;
-    c->damping.penalty = k->penalty;
-    c->damping.updated_ms = now_ms;
+    restore_penalty(c, &h->options, k, now_ms, wall_ms);
     c->damping.answers = c->damping.state == DAMPING_UP || c->damping.state == DAMPING_HELD;
     c->damping.suppressed = c->damping.state == DAMPING_HELD || k->penalty > h->options.suppress_above;
     if (c->damping.state != DAMPING_UP)

@@ -32,9 +32,10 @@ bool health_tick(struct health *h, ms_t now_ms, ms_t wall_ms);
 bool health_up(const struct health *h, struct span connector); /* unknown ones are */
 size_t health_down(const struct health *h);                    /* announced DOWN */
 /* States of targets travel in the group's record too. They alone cause no more than one record in a glitch
- * interval: due() says when, told() that a record was made. Unknown targets are UP. */
+ * interval, and none while their connector has no room: due() says when, told() that a record was made.
+ * Unknown targets are UP. */
 bool health_target_up(const struct health *h, struct span connector, struct span target);
-bool health_targets_due(const struct health *h, ms_t now_ms);
+bool health_targets_due(struct health *h, ms_t now_ms);
 void health_targets_told(struct health *h, ms_t now_ms);
 
 /* A connector whose targets should be tried now, each once until health_probed(): it is not UP, or it is and

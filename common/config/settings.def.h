@@ -189,7 +189,8 @@
     V(penalty, UINT, "penalty", "1000", 1, 1000000, RELOAD, "what each DOWN adds to the penalty of a connector") \
     V(hold_above, UINT, "hold_above", "2000", 1, 100000000, RELOAD, "penalty above which a connector that answers is still held DOWN") \
     V(release_below, UINT, "release_below", "750", 1, 100000000, RELOAD, "penalty below which it is released") \
-    V(half_life_ms, MS, "half_life", "15m", 0, CONF_DAY, RELOAD, "time in which a penalty halves; 0: connectors are never held")
+    V(half_life_ms, MS, "half_life", "15m", 0, CONF_DAY, RELOAD, "time in which a penalty halves; 0: no penalty holds a connector") \
+    V(floods_per_hour, UINT, "floods_per_hour", "14", 4, 100000, RELOAD, "most announcements that a connector and its targets cause in any hour, half of them at once, the others spread over it; a connector that answers is held DOWN, and a target's state not told, until there is room; an administrator's word is not counted")
 
 #define CONF_ROUTER(V, E, S, L) \
     V(name, NAME, "name", "", 0, 63, RESTART, "name of this router in its group; empty: the machine's") \

@@ -10,7 +10,8 @@ from .redis import Redis
 QUIET = {"hello": "2s", "refresh": "10m", "lifetime": "30m", "probe_timeout": "1s",
          "damping": {"glitch_attempts": 1, "glitch_interval": "200ms", "probe_interval": "1h"}}
 # The first failure is the one that counts, however often a connector changes.
-AT_ONCE = {**QUIET, "damping": {**QUIET["damping"], "glitch_attempts": 0, "hold_above": 100000000, "release_below": 99999999}}
+AT_ONCE = {**QUIET, "damping": {**QUIET["damping"], "glitch_attempts": 0, "hold_above": 100000000, "release_below": 99999999,
+                                           "floods_per_hour": 100000}}
 
 
 class Network:

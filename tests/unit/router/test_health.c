@@ -175,6 +175,40 @@ static void test_health__states_of_targets_are_told_now_and_then(void **state)
     assert_null(health_probe_due(w->h, w->now + 1000 * S));
 }
 
+/* One of two targets flaps for a day, the connector goes DOWN now and then, and a record is made whenever one
+ * is due: never more than its number in an hour, and what is true is told in the end. */
+static void test_health__a_target_that_flaps_floods_no_more_than_its_number(void **state)
+{
+    enum { MOST = 14, HOUR = 3600 * S };
+    struct world *w = *state;
+    ms_t told[1000] = {0};
+    size_t n = 0, first = 0;
+    uint64_t seed = 7;
+    for (ms_t end = w->now + 24u * HOUR; w->now < end; w->now += 5 * S) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        bool moved = report(w, "two", "a:25", w->now / (5 * S) % 2 == 0);
+        moved = report(w, "two", "b:25", seed >> 33 & 1) || moved;
+        if (!health_tick(w->h, w->now, WALL + w->now) && !moved && !health_targets_due(w->h, w->now))
+            continue;
+        health_targets_told(w->h, w->now);
+        assert_true(n < ARRAY_LEN(told));
+        told[n++] = w->now;
+        while (w->now - told[first] > HOUR)
+            first++;
+        assert_true(n - first <= MOST);
+    }
+    assert_true(n > MOST);
+    (void)report(w, "two", "b:25", true);
+    (void)report(w, "two", "a:25", true);
+    w->now += HOUR;
+    (void)report(w, "two", "a:25", true);
+    assert_true(health_up(w->h, SPAN("two")));
+    health_targets_told(w->h, w->now);
+    assert_false(report(w, "two", "a:25", false));
+    w->now += 10 * S;
+    assert_true(health_targets_due(w->h, w->now));
+}
+
 static void test_health__an_administrators_word_counts_for_more(void **state)
 {
     struct world *w = *state;
@@ -230,6 +264,57 @@ static void test_health__is_handed_on(void **state)
     health_free(next);
 }
 
+/* A hold ends when the master before would have ended it, however late the next one came. */
+static void test_health__a_hold_is_not_renewed(void **state)
+{
+    struct world *w = *state;
+    struct routing_target targets[64];
+    struct routing_link k;
+    for (int i = 0; i < 3; i++) {
+        fail_one(w);
+        (void)report(w, "one", "c", true);
+    }
+    assert_true(link_of(w, "one", &k, targets));
+    check_span(k.state, SPAN("HELD"));
+    ms_t left = k.held_until_ms - (WALL + w->now), late = left / 2, other = 7 * S;
+    assert_true(left > 20 * 60 * S);
+    struct health *next = health_new();
+    assert_non_null(next);
+    assert_int_equal(health_configure(next, config_root(w->conf), other), ERR_OK);
+    health_restore(next, &k, other, WALL + w->now + late);
+    assert_false(health_up(next, SPAN("one")));
+    assert_false(health_tick(next, other + left - late - 2 * S, 0));
+    assert_true(health_tick(next, other + left - late + 2 * S, 0));
+    assert_true(health_up(next, SPAN("one")));
+    health_free(next);
+}
+
+/* Nor is the room: a target that flapped before flaps no more often after a take-over. */
+static void test_health__room_is_handed_on(void **state)
+{
+    struct world *w = *state;
+    struct routing_target targets[64];
+    struct routing_link k;
+    unsigned n = 0;
+    for (bool up = false; n < 20; n++, up = !up, w->now += 10 * S) {
+        (void)report(w, "two", "a:25", up);
+        if (!health_targets_due(w->h, w->now))
+            break;
+        health_targets_told(w->h, w->now);
+    }
+    assert_int_equal(n, 6);
+    assert_true(link_of(w, "two", &k, targets));
+    struct health *next = health_new();
+    ms_t other = 100 * S;
+    assert_non_null(next);
+    assert_int_equal(health_configure(next, config_root(w->conf), other), ERR_OK);
+    health_restore(next, &k, other, WALL + w->now);
+    assert_false(health_targets_due(next, other));
+    assert_false(health_targets_due(next, other + 60 * S));
+    assert_true(health_targets_due(next, other + 600 * S));
+    health_free(next);
+}
+
 static void test_health__a_reload_keeps_what_is_known(void **state)
 {
     struct world *w = *state;
@@ -258,6 +343,8 @@ int main(void)
         T(test_health__down_only_when_no_target_answers), T(test_health__a_burst_of_failures_is_one),
         T(test_health__what_is_unknown_changes_nothing), T(test_health__probes_are_due_while_it_is_not_up),
         T(test_health__states_of_targets_are_told_now_and_then),
+        T(test_health__a_target_that_flaps_floods_no_more_than_its_number),
+        T(test_health__a_hold_is_not_renewed), T(test_health__room_is_handed_on),
         T(test_health__an_administrators_word_counts_for_more), T(test_health__a_word_expires),
         T(test_health__is_handed_on), T(test_health__a_reload_keeps_what_is_known));
 }
