@@ -230,9 +230,9 @@ static void print_result(const struct route_explanation *x, const char *indent)
         (void)printf("%sresult      delivered here\n", indent);
         return;
     case ROUTE_UNREACHABLE:
-        (void)printf(
-            "%sresult      every way is DOWN: the message waits, and goes on when link state changes\n",
-            indent);
+        (void)printf("%sresult      every way is DOWN or unknown: the message waits, and goes on when link "
+                     "state changes\n",
+                     indent);
         return;
     case ROUTE_NONE:
         (void)printf("%sresult      no way by configuration: returned with 5.4.4\n", indent);

@@ -85,7 +85,7 @@ enum route_fate rt_judge(const struct rt_view *v, const struct rt_candidate *can
     if (!rt_in_scope(v, c))
         return ROUTE_SCOPE;
     if (v->ever->spf.cost[c->group] == SPF_UNREACHABLE)
-        return ROUTE_NO_PATH;
+        return v->ever->open_end ? ROUTE_UNHEARD : ROUTE_NO_PATH;
     if (!rt_is_up(v, c))
         return ROUTE_DOWN;
     if (*ret_path_cost == SPF_UNREACHABLE)

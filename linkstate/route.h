@@ -99,6 +99,7 @@ void route_link_name(const struct route *route, struct span domain, char out[ROU
     X(DOWN,         "the connector is DOWN") \
     X(CUT_OFF,      "no path of UP connectors leads to its group") \
     X(VISITED,      "the path enters a group that the message has left, and link state has not changed") \
+    X(UNHEARD,      "no path is known, but one may lead over a group whose record is not here") \
     X(NO_PATH,      "no connector leads to its group, UP or DOWN") \
     X(SCOPE,        "its scope is its own group") \
     X(RESTRICTED,   "the message does not pass its restrictions")

@@ -386,6 +386,7 @@ static enum err add_edges(struct making *m, const struct room *n)
     if (more == NULL)
         return ERR_NOMEM;
     t->groups = more;
+    t->nheard = t->ngroups;
     t->edges = calloc(n->edges + 1, sizeof *t->edges);
     t->edge_connectors = calloc(n->edges + 1, sizeof *t->edge_connectors);
     if (t->edges == NULL || t->edge_connectors == NULL)

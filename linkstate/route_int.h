@@ -66,6 +66,7 @@ struct rt_key {
 struct rt_paths {
     struct rt_key key;
     struct spf_result spf;
+    bool open_end; /* a group without a record is reached: where its connectors lead is not known */
 };
 struct rt_share {
     uint32_t connector, weights; /* sum of the weights up to and with it */
@@ -87,8 +88,8 @@ struct route_table {
     char *bytes; /* the published table; names borrow from it */
     uint64_t generation;
     uint32_t damaged, unnumbered;
-    struct span *groups; /* names */
-    uint32_t ngroups;
+    struct span *groups;          /* names */
+    uint32_t ngroups, nheard;     /* those from nheard on have no record: connectors lead there */
     struct namemap group_numbers; /* -> number + 1 */
     struct rt_connector *connectors;
     uint32_t nconnectors, nown; /* this group's come first */

@@ -72,6 +72,8 @@ static struct rt_paths *compute(const struct rt_view *v, const struct rt_key *ke
         e = spf_run(&t->graph, v->from, open, &p->spf);
     }
     free(open);
+    for (uint32_t g = t->nheard; e == ERR_OK && g < t->ngroups; g++)
+        p->open_end = p->open_end || p->spf.cost[g] != SPF_UNREACHABLE;
     if (e == ERR_OK)
         return p;
     rt_paths_free(p);

@@ -146,6 +146,31 @@ static void test_route_table__takes_the_cheapest_path_that_is_up(void **state)
          "? b.example = to-c 7\n");
 }
 
+/* What is missing is a record, not a way: that group has just been purged, or has not been heard of yet. */
+static void test_route_table__a_way_over_an_unheard_group_is_waited_for(void **state)
+{
+    (void)state;
+    static const char *const wants[] = {"wait", "none"};
+    for (int i = 0; i < 2; i++) {
+        char text[1000];
+        (void)snprintf(text, sizeof text,
+                       "group a\n"
+                       "smtp out *.net 5\n"
+                       "edge to-b b 1%s\n"
+                       "group c\n"
+                       "local c.example\n"
+                       "smtp lab lab.org 1\n"
+                       "%s" /* b's record, which leads nowhere */
+                       "? c.example = %s\n"
+                       "? c.example from=c = local\n"
+                       "? b.example = none\n" /* only b's record could tell of it */
+                       "? lab.org = %s\n"
+                       "? x.net = out 5\n",
+                       i == 0 ? " down" : "", i == 0 ? "" : "group b\n", wants[i], wants[i]);
+        play(text);
+    }
+}
+
 static void test_route_table__falls_back_to_more_general_spaces_or_waits(void **state)
 {
     (void)state;
@@ -445,6 +470,19 @@ static void distances(const struct asked *a, unsigned source, bool any_state, un
             }
 }
 
+/* Some connector on the way leads to a group that has no record: what it leads to is anybody's guess. */
+static bool open_end(const struct asked *a, const unsigned ever[GROUPS])
+{
+    for (unsigned g = 0; g < a->w->n; g++)
+        for (unsigned k = 0; k < a->w->g[g].n; k++) {
+            const struct w_connector *c = &a->w->g[g].c[k];
+            if (ever[g] < FAR && c->to[0] != '\0' && group_of(a->w, c->to) == a->w->n &&
+                edge_open(a, g, c, true))
+                return true;
+        }
+    return false;
+}
+
 static long specificity(const char *space, struct span domain)
 {
     struct span s = span_cstr(space);
@@ -512,6 +550,7 @@ static unsigned find_candidates(const struct asked *a, struct span domain, struc
     unsigned now[GROUPS], ever[GROUPS], n = 0;
     distances(a, a->from, false, now);
     distances(a, a->from, true, ever);
+    bool unheard = open_end(a, ever);
     for (unsigned g = 0; g < a->w->n; g++)
         for (unsigned i = 0; i < a->w->g[g].n; i++) {
             const struct w_connector *c = &a->w->g[g].c[i];
@@ -519,7 +558,8 @@ static unsigned find_candidates(const struct asked *a, struct span domain, struc
             bool scope = !c->scope || (g == a->from && own_mail(a));
             bool enter = c->to[0] == '\0' || strcmp(c->to, a->w->g[g].name) == 0 || a->trace == NULL ||
                          trace_admits(a->trace, span_cstr(c->to), a->generation);
-            for (unsigned k = 0; k < c->nspaces && scope && may_use(c, &a->m) && ever[g] < FAR; k++)
+            for (unsigned k = 0; k < c->nspaces && scope && may_use(c, &a->m) && (ever[g] < FAR || unheard);
+                 k++)
                 out[n++] =
                     (struct found){g, now[g] + base + c->space_costs[k], c, specificity(c->spaces[k], domain),
                                    now[g] < FAR && !c->down && enter};
@@ -828,6 +868,7 @@ int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_route_table__takes_the_cheapest_path_that_is_up),
                      cmocka_unit_test(test_route_table__falls_back_to_more_general_spaces_or_waits),
+                     cmocka_unit_test(test_route_table__a_way_over_an_unheard_group_is_waited_for),
                      cmocka_unit_test(test_route_table__ties_go_to_the_local_group_then_to_the_names),
                      cmocka_unit_test(test_route_table__restrictions_of_all_edges_count),
                      cmocka_unit_test(test_route_table__scope_keeps_others_out_also_in_transit),
