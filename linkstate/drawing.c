@@ -1,5 +1,7 @@
 #include "linkstate/drawing_int.h"
 
+#include "common/room.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,22 +52,6 @@ void drawing_free(struct drawing *d)
 
 /* --- Adding ------------------------------------------------------------------------------------------- */
 
-/* Room for one more; *list as it was on error. */
-static enum err grow(void **list, size_t *cap, size_t n, size_t each, size_t most)
-{
-    if (n >= most)
-        return ERR_TOOBIG;
-    if (n < *cap)
-        return ERR_OK;
-    size_t more = *cap == 0 ? 64 : *cap * 2;
-    void *p = realloc(*list, more * each);
-    if (p == NULL)
-        return ERR_NOMEM;
-    *list = p;
-    *cap = more;
-    return ERR_OK;
-}
-
 static enum err copy(struct span s, char **ret)
 {
     *ret = span_dup(s);
@@ -75,8 +61,8 @@ static enum err copy(struct span s, char **ret)
 static enum err add_group(struct drawing *d, struct span name, bool known)
 {
     void *list = d->groups;
-    enum err e = grow(&list, &d->groups_cap, d->ngroups, sizeof *d->groups,
-                      LSDB_GROUPS_MAX + 2 * (size_t)LSDB_CONNECTORS_MAX);
+    enum err e = room_for_one(&list, &d->groups_cap, d->ngroups, sizeof *d->groups,
+                              LSDB_GROUPS_MAX + 2 * (size_t)LSDB_CONNECTORS_MAX);
     d->groups = list;
     if (e == ERR_OK)
         e = copy(name, &d->groups[d->ngroups].name);
@@ -94,7 +80,7 @@ enum err drawing_link(struct drawing *d, struct span from, struct span to, uint8
                       struct span connector)
 {
     void *list = d->links;
-    enum err e = grow(&list, &d->links_cap, d->nlinks, sizeof *d->links, LSDB_CONNECTORS_MAX);
+    enum err e = room_for_one(&list, &d->links_cap, d->nlinks, sizeof *d->links, LSDB_CONNECTORS_MAX);
     struct drawn_link l = {.cost = cost, .up = up};
     d->links = list;
     if (e == ERR_OK)
@@ -118,7 +104,8 @@ enum err drawing_exit(struct drawing *d, struct span group, struct span space, u
                       struct span connector)
 {
     void *list = d->exits;
-    enum err e = grow(&list, &d->exits_cap, d->nexits, sizeof *d->exits, 4 * (size_t)LSDB_CONNECTORS_MAX);
+    enum err e =
+        room_for_one(&list, &d->exits_cap, d->nexits, sizeof *d->exits, 4 * (size_t)LSDB_CONNECTORS_MAX);
     struct drawn_exit x = {.cost = cost, .up = up};
     d->exits = list;
     if (e == ERR_OK)

@@ -1,5 +1,7 @@
 #include "linkstate/graphml_int.h"
 
+#include "common/room.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,25 +119,10 @@ static const char *text_at(const struct graphml_raw *w, size_t at)
     return w->texts.ptr + at;
 }
 
-static enum err grow(void **list, size_t *cap, size_t n, size_t each, size_t most)
-{
-    if (n >= most)
-        return ERR_TOOBIG;
-    if (n < *cap)
-        return ERR_OK;
-    size_t more = *cap == 0 ? 64 : *cap * 2;
-    void *p = realloc(*list, more * each);
-    if (p == NULL)
-        return ERR_NOMEM;
-    *list = p;
-    *cap = more;
-    return ERR_OK;
-}
-
 enum err graphml_add_node(struct graphml_raw *w, const char *id, unsigned long line)
 {
     void *list = w->nodes;
-    enum err e = grow(&list, &w->cap_nodes, w->nnodes, sizeof *w->nodes, LSDB_GROUPS_MAX);
+    enum err e = room_for_one(&list, &w->cap_nodes, w->nnodes, sizeof *w->nodes, LSDB_GROUPS_MAX);
     w->nodes = list;
     if (e != ERR_OK)
         return e;
@@ -150,7 +137,7 @@ enum err graphml_add_edge(struct graphml_raw *w, const char *from, const char *t
                           unsigned long line)
 {
     void *list = w->edges;
-    enum err e = grow(&list, &w->cap_edges, w->nedges, sizeof *w->edges, LSDB_CONNECTORS_MAX);
+    enum err e = room_for_one(&list, &w->cap_edges, w->nedges, sizeof *w->edges, LSDB_CONNECTORS_MAX);
     w->edges = list;
     if (e != ERR_OK)
         return e;

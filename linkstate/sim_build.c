@@ -1,4 +1,5 @@
 /* Groups, links and records of a simulation, and what happens to them. */
+#include "common/room.h"
 #include "linkstate/record_config.h"
 #include "linkstate/sim_int.h"
 
@@ -8,14 +9,10 @@
 
 uint32_t sim_group(struct sim *s, const char *name)
 {
-    if (s->ngroups == s->cap_groups) {
-        size_t cap = s->cap_groups == 0 ? 16 : s->cap_groups * 2;
-        struct group *p = realloc(s->groups, cap * sizeof *p);
-        if (p == NULL)
-            return UINT32_MAX;
-        s->groups = p;
-        s->cap_groups = cap;
-    }
+    void *list = s->groups;
+    if (room_for_one(&list, &s->cap_groups, s->ngroups, sizeof *s->groups, UINT32_MAX) != ERR_OK)
+        return UINT32_MAX;
+    s->groups = list;
     struct group *g = &s->groups[s->ngroups];
     *g = (struct group){.number = (uint32_t)s->ngroups};
     (void)snprintf(g->name, sizeof g->name, "%s", name);
@@ -50,14 +47,11 @@ uint32_t sim_group_configured(struct sim *s, const struct conf_root *conf)
 static enum err link_one(struct sim *s, uint32_t from, uint32_t to, uint8_t cost, bool adjacent)
 {
     struct group *g = &s->groups[from];
-    if (g->nlinks == g->cap_links) {
-        size_t cap = g->cap_links == 0 ? 4 : g->cap_links * 2;
-        struct link *p = realloc(g->links, cap * sizeof *p);
-        if (p == NULL)
-            return ERR_NOMEM;
-        g->links = p;
-        g->cap_links = cap;
-    }
+    void *list = g->links;
+    enum err e = room_for_one(&list, &g->cap_links, g->nlinks, sizeof *g->links, UINT32_MAX);
+    if (e != ERR_OK)
+        return e;
+    g->links = list;
     g->links[g->nlinks] = (struct link){.to = to,
                                         .peer = (uint32_t)g->nlinks,
                                         .cost = cost,
