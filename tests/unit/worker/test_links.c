@@ -1,0 +1,144 @@
+/* mirrors worker/links.c: what concerns all links of a worker: its end, other settings, a dead one beside
+ * others */
+#include "tests/unit/check.h"
+
+#include "tests/unit/worker/bench.h"
+#include "worker/core.h"
+
+#define COMMON                                                                                               \
+    "organization: test\n"                                                                                   \
+    "virtual_servers: [{name: default, listen: [\"127.0.0.1:2525\"], hostname: mx.own.example}]\n"           \
+    "worker: {poll: 20ms}\n"
+#define DELIVERY(more)                                                                                       \
+    "delivery:\n"                                                                                            \
+    "  idle_timeout: 100ms\n"                                                                                \
+    "  retry: {glitch: [300ms, 300ms], schedule: [1s], jitter_percent: 0}\n"                                 \
+    "  timeouts: {connect: 500ms, greeting: 500ms, helo: 500ms, mail: 500ms, rcpt: 500ms, data: 500ms, "     \
+    "end_of_data: 2s}\n" more
+#define LAB(hosts)                                                                                           \
+    "connectors: [{name: lab, type: smtp, address_spaces: [{space: \"*\"}], smart_hosts: [" hosts "]}]\n"
+#define ONE_HOST COMMON DELIVERY("") LAB("\"@a@\"")
+
+static const struct bench_mail plain = {
+    .from = "s@src.example", .domain = "x.example", .rcpts = {"a@x.example"}};
+
+static bool queue_empty(struct bench *b)
+{
+    return fake_store_messages(b->db) == 0;
+}
+
+static bool got_goal(struct bench *b)
+{
+    return b->peer[0]->mails + b->peer[1]->mails >= b->goal;
+}
+
+static bool got_goal_and_empty(struct bench *b)
+{
+    return got_goal(b) && queue_empty(b);
+}
+
+static void test_links__drains_without_losing_or_doubling(void **state)
+{
+    struct bench *b = bench_new(ONE_HOST);
+    size_t left;
+    (void)state;
+    b->peer[0]->delay_ms = 5;
+    for (unsigned i = 0; i < 200; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 20;
+    bench_until(b, got_goal);
+    worker_drain(b->worker);
+    bench_until(b, bench_drained);
+    left = fake_store_messages(b->db);
+    assert_true(left > 0);
+    assert_int_equal(left + b->peer[0]->mails, 200);
+    assert_int_equal(fake_store_open_claims(b->db), 0);
+    assert_int_equal(fake_store_slots(b->db, SPAN("connector:lab")), 0);
+    bench_free(b);
+}
+
+static void test_links__can_be_ended_at_any_moment(void **state)
+{
+    (void)state;
+    for (unsigned goal = 0; goal < 12; goal++) {
+        struct bench *b = bench_new(ONE_HOST);
+
+        b->peer[0]->delay_ms = 1;
+        peer_add_rule(b->peer[0], "RCPT", "bad@", "550 no", 0);
+        for (unsigned i = 0; i < 40; i++) {
+            struct bench_mail m = plain;
+
+            m.rcpts[0] = i % 3 == 0 ? "bad@x.example" : "a@x.example";
+            (void)bench_put(b, &m, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        }
+        b->goal = goal;
+        bench_until(b, got_goal);
+        worker_stop(b->worker);
+        store_free(b->store);
+        worker_free(b->worker);
+        b->worker = NULL;
+        b->store = fake_store_open(b->db);
+        bench_free(b);
+    }
+}
+
+static bool goal_not_doubled(struct bench *b)
+{
+    return got_goal_and_empty(b);
+}
+
+static void test_links__takes_new_settings_without_dropping_mail(void **state)
+{
+    struct bench *b = bench_new(ONE_HOST);
+    struct config *next;
+    (void)state;
+    b->peer[0]->delay_ms = 2;
+    for (unsigned i = 0; i < 200; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 20;
+    bench_until(b, got_goal);
+    bench_config(b, COMMON DELIVERY("") LAB("\"@b@\""), &next);
+    worker_reload(b->worker, next);
+    config_unref(next);
+    b->goal = 200;
+    bench_until(b, goal_not_doubled);
+    assert_int_equal(b->peer[0]->mails + b->peer[1]->mails, 200);
+    assert_true(b->peer[1]->mails > 0);
+    bench_end(b);
+}
+
+static bool first_is_sending(struct bench *b)
+{
+    return b->peer[0]->open > 0;
+}
+
+static void test_links__a_dead_link_does_not_delay_another(void **state)
+{
+    struct bench *b = bench_new(
+        COMMON DELIVERY("") "connectors: [{name: dead, address_spaces: [{space: dead.example}], "
+                            "smart_hosts: [\"@a@\"]},\n"
+                            "  {name: lab, address_spaces: [{space: \"*\"}], smart_hosts: [\"@b@\"]}]\n");
+    struct bench_mail dead = plain;
+    (void)state;
+    dead.domain = "dead.example";
+    dead.rcpts[0] = "a@dead.example";
+    peer_add_rule(b->peer[0], "CONNECT", NULL, "hang", 0);
+    for (unsigned i = 0; i < 100; i++)
+        (void)bench_put(b, &dead, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, first_is_sending);
+    for (unsigned i = 0; i < 100; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    b->goal = 100;
+    bench_until(b, got_goal);
+    assert_int_equal(b->peer[1]->mails, 100);
+    assert_int_equal(b->peer[0]->peak, 1); /* one lane tries, not one a message */
+    bench_end(b);
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_links__drains_without_losing_or_doubling),
+                     cmocka_unit_test(test_links__can_be_ended_at_any_moment),
+                     cmocka_unit_test(test_links__takes_new_settings_without_dropping_mail),
+                     cmocka_unit_test(test_links__a_dead_link_does_not_delay_another));
+}
