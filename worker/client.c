@@ -159,11 +159,13 @@ static void fail(struct client *c, enum failure failure)
     client_end_session(c, &o);
 }
 
-/* A reply that nobody asked for: the server is going away, or has had enough of the body, or is lost. */
+/* A reply that nobody asked for: the server is going away, or has had enough of the body, or is lost. It
+ * cannot speak of a message that it has not been offered yet. */
 static void unsolicited(struct client *c, const struct reply *reply)
 {
     struct outcome o = client_outcome(c, client_step(c), FAILURE_NONE, reply);
-    if (o.verdict.action == VERDICT_OK && c->phase != PHASE_READY) {
+    bool not_offered = c->phase == PHASE_SCAN && o.verdict.scope != VERDICT_LINK;
+    if (not_offered || (o.verdict.action == VERDICT_OK && c->phase != PHASE_READY)) {
         fail(c, FAILURE_GARBAGE);
         return;
     }

@@ -2,13 +2,14 @@
  *
  * A script is read from top to bottom:
  *
- *   option lmtp | secured | hostname NAME | tls none|opportunistic|required|verified | piece BYTES
+ *   option lmtp | secured | hostname NAME | tls none|opportunistic|required|verified | piece BYTES | hold
  *   message sender=A [body=7bit|8bitmime|binarymime] [smtputf8] [ret=full|hdrs] [envid=X] [size=N]
  * [visited=X] rcpt ADDRESS [notify=never|success,failure,delay] [orcpt=X]       (after its message) body TEXT
  * appends to the body of the message; \r \n \0 \xNN \\ are escapes S: LINE              the server says LINE
  * and CRLF            S* TEXT   exactly TEXT, with escapes C: LINE              the client must have said
  * LINE and CRLF  C* TEXT   exactly TEXT, with escapes send                 the client must be READY; hands
  * over the message tls                  the client must want TLS; the handshake succeeds quit client_quit()
+ *   feed                 with option hold: the next piece of the body is there
  *   fail LOST            client_failed() with that failure
  *   timeout MS           what client_timeout_ms() must say
  *   result N ACTION STEP CODE|FAILURE STATUS [dsn] [TEXT]   the message must be FINISHED
@@ -25,7 +26,7 @@ enum { SCRIPT_MAX = 1 << 20, RCPTS_MAX = 100, TOKENS_MAX = 16 };
 struct script {
     const char *name;
     unsigned line;
-    bool bytewise;
+    bool bytewise, hold, feed; /* hold: a piece of the body comes when it is fed, not when it is asked for */
 
     struct buf hostname, out, body, server;
     struct client_conf conf;
@@ -87,6 +88,9 @@ static void pump(struct script *s)
             s->tls_wanted = true;
             break;
         case CLIENT_BODY:
+            if (s->hold && !s->feed)
+                return;
+            s->feed = false;
             feed_body(s);
             break;
         case CLIENT_FINISHED:
@@ -177,6 +181,8 @@ static void do_option(struct script *s, struct span *t, size_t n)
         s->conf.lmtp = true;
     } else if (span_eq(t[1], SPAN("secured"))) {
         s->conf.secured = true;
+    } else if (span_eq(t[1], SPAN("hold"))) {
+        s->hold = true;
     } else if (span_eq(t[1], SPAN("hostname")) && n == 3) {
         buf_clear(&s->hostname);
         need(s, buf_add(&s->hostname, t[2]) == ERR_OK, "hostname too long");
@@ -339,6 +345,8 @@ static void do_word(struct script *s, struct span line)
         client_secured(s->c);
     } else if (span_eq(t[0], SPAN("quit"))) {
         client_quit(s->c);
+    } else if (span_eq(t[0], SPAN("feed"))) {
+        s->feed = true;
     } else if (span_eq(t[0], SPAN("fail")) && n == 2) {
         client_failed(s->c, failure_named(s, t[1]));
     } else if (span_eq(t[0], SPAN("timeout")) && n == 2 && span_to_u64(t[1], UINT64_MAX, &ms)) {
