@@ -276,15 +276,6 @@ void parcel_release(struct parcel *p, ms_t delay_ms)
     after_body(p, release_now);
 }
 
-/* Its body is gone or broken: nobody can deliver it, and a report could not show it. */
-static void make_badmail(struct settlement *s)
-{
-    s->verb = FINISH_BADMAIL;
-    s->event = "badmail";
-    s->reason = SPAN("the body of the message is missing in the queue or damaged");
-    s->ndsn = 0;
-}
-
 void parcel_settle(struct parcel *p)
 {
     struct link *link = p->link;
@@ -308,7 +299,7 @@ void parcel_settle(struct parcel *p)
         return;
     }
     if (p->damaged && !p->settlement.untouched)
-        make_badmail(&p->settlement);
+        settle_damaged(&p->input, &p->settlement);
     if (p->settlement.untouched) {
         parcel_release(p, p->settlement.delay_ms);
         return;

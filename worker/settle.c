@@ -349,6 +349,17 @@ void settle_unreportable(const struct settle_input *in, struct settlement *s)
     s->event = "badmail";
 }
 
+void settle_damaged(const struct settle_input *in, struct settlement *s)
+{
+    keep_undelivered(in, s);
+    if (s->job.nrcpts == 0)
+        return;
+    s->ndsn = 0;
+    s->verb = FINISH_BADMAIL;
+    s->event = "badmail";
+    s->reason = SPAN("the body of the message is missing in the queue or damaged");
+}
+
 void settlement_done(struct settlement *s)
 {
     free(s->dsn);

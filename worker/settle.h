@@ -89,4 +89,7 @@ void settle_without_report(const struct settle_input *in, struct settlement *s, 
 /* No report can ever be made: like a null sender's (S4), so whoever was returned is badmail, once nobody
  * waits. */
 void settle_unreportable(const struct settle_input *in, struct settlement *s);
+/* Its body is gone or broken: nobody can deliver it, and a report could not show it. Whoever was not
+ * delivered to is badmail, the returned among them. */
+void settle_damaged(const struct settle_input *in, struct settlement *s);
 void settlement_done(struct settlement *s); /* idempotent */

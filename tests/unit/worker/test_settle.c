@@ -303,6 +303,36 @@ static void test_settle__what_cannot_be_reported_is_badmail_in_the_end(void **st
     }
 }
 
+/* Who was refused in the attempt that found the body missing cannot be reported: he stays with the others. */
+static void test_settle__of_a_damaged_message_all_undelivered_are_badmail(void **state)
+{
+    static const struct {
+        const char *sender, *outcomes, *want;
+        size_t left;
+    } cases[] = {
+        {"s@y", "dbr", "badmail badmail 1/1/1 ", 2}, {"s@y", "rr", "badmail badmail 0/0/2 ", 2},
+        {"s@y", "b", "badmail badmail 0/1/0 ", 1},   {"", "dbr", "badmail badmail 1/1/1 ", 2},
+        {"s@y", "dd", "done delivered 2/0/0 ", 0}, /* nobody needs it any more */
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct fixture f;
+        struct settlement s;
+        char text[128];
+
+        begin(&f, c->sender, strlen(c->outcomes), 0);
+        assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+        for (size_t i = 0; i < f.claim.job.nrcpts; i++)
+            record(&f, i, c->outcomes[i]);
+        assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+        settle_damaged(&f.in, &s);
+        check_span(span_cstr(describe(&s, text, sizeof text)), span_cstr(c->want));
+        assert_int_equal(s.job.nrcpts, c->left);
+        settlement_done(&s);
+        attempt_done(&f.attempt);
+    }
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_settle__decides_for_the_job),
@@ -311,5 +341,6 @@ int main(void)
                      cmocka_unit_test(test_settle__carries_the_returned_of_a_null_sender),
                      cmocka_unit_test(test_settle__a_5xx_of_who_waits_returns_nobody),
                      cmocka_unit_test(test_settle__without_its_report_nobody_is_forgotten),
-                     cmocka_unit_test(test_settle__what_cannot_be_reported_is_badmail_in_the_end));
+                     cmocka_unit_test(test_settle__what_cannot_be_reported_is_badmail_in_the_end),
+                     cmocka_unit_test(test_settle__of_a_damaged_message_all_undelivered_are_badmail));
 }
