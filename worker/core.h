@@ -283,7 +283,7 @@ void link_drop_plan(struct link *link);      /* and what was asked for */
 void links_tick(struct worker *w);           /* a few times a second */
 void links_stale(struct worker *w);          /* settings have changed */
 void links_drain(struct worker *w);          /* nothing new is begun */
-void links_abort(struct worker *w);          /* the lease is gone, or nearly */
+void links_abort(struct worker *w);          /* the lease or the grace period is gone, or nearly */
 void links_cut(struct worker *w);            /* so are the slots */
 void links_stop(struct worker *w);           /* at the end, before the store is freed ... */
 void links_free(struct worker *w);           /* ... and after it */
@@ -325,6 +325,8 @@ struct worker {
     uint64_t unique;                        /* of files in tmp/ */
     struct link *starving, **starving_tail; /* met a cap and have no lane: first in line for a slot */
     bool draining, stopping, abort_done, closed, closing;
+    bool hurried; /* draining, and the end of the grace period is near: what can be given back is */
+    ms_t hurry_ms;
     struct report *reports; /* being made */
     char name[64];
     const char *config_path;

@@ -56,11 +56,27 @@ static void watch_lease(struct worker *w)
 
 /* --- Turning ---------------------------------------------------------------------------------------- */
 
+/* What is not over when the grace period nearly is goes back now: whoever is stopped in the middle keeps it
+ * until its lease ends. What passed its final dot has the rest of the time for its answer. */
+static void watch_grace(struct worker *w)
+{
+    if (!w->draining || w->hurried || loop_now(w->loop) < w->hurry_ms)
+        return;
+    w->hurried = true;
+    if (w->nlanes + w->nparcels > 0)
+        log_warn("worker.grace",
+                 "connections=%u claims=%u text='the grace period ends: what has not passed its "
+                 "final dot goes back'",
+                 w->nlanes, w->nparcels);
+    links_abort(w);
+}
+
 static void on_tick(void *arg)
 {
     struct worker *w = arg;
 
     watch_lease(w);
+    watch_grace(w);
     links_tick(w);
     reroute_tick(w);
     timer_set(w->tick, TICK_MS);
@@ -190,7 +206,10 @@ bool worker_reload(struct worker *w, struct config *next)
 
 void worker_drain(struct worker *w)
 {
+    ms_t grace = w->set->root->delivery.grace_ms;
+
     w->draining = true;
+    w->hurry_ms = ms_after(loop_now(w->loop), grace - grace / 5);
     links_drain(w);
 }
 

@@ -57,6 +57,54 @@ static void test_links__drains_without_losing_or_doubling(void **state)
     bench_free(b);
 }
 
+static bool first_is_sending(struct bench *b)
+{
+    return b->peer[0]->open > 0;
+}
+
+static bool past_the_dot(struct bench *b)
+{
+    return b->peer[0]->held == 1;
+}
+
+/* A server that does not answer keeps nobody beyond the grace period, and its mail is there for others at
+ * once. */
+static void test_links__gives_back_what_the_grace_period_cuts(void **state)
+{
+    static const char *const verbs[] = {"CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "QUIT"};
+    (void)state;
+    CHECK_EACH (verbs, verb) {
+        struct bench *b = bench_new(COMMON "delivery: {grace: 500ms}\n" LAB("\"@a@\""));
+
+        peer_add_rule(b->peer[0], *verb, NULL, "hang", 0);
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        bench_until(b, first_is_sending);
+        worker_drain(b->worker);
+        bench_until(b, bench_drained);
+        assert_int_equal(fake_store_messages(b->db) + b->peer[0]->mails, 1);
+        assert_int_equal(fake_store_open_claims(b->db), 0);
+        assert_int_equal(fake_store_slots(b->db, SPAN("connector:lab")), 0);
+        bench_free(b);
+    }
+}
+
+/* What is past its final dot may have arrived: its answer is waited for as long as there is time. */
+static void test_links__waits_for_the_answer_to_a_final_dot_until_the_end(void **state)
+{
+    struct bench *b = bench_new(COMMON "delivery: {grace: 500ms}\n" LAB("\"@a@\""));
+    (void)state;
+    b->peer[0]->delay_ms = 1000;
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, past_the_dot);
+    worker_drain(b->worker);
+    bench_until(b, bench_drained);
+    assert_int_equal(b->peer[0]->mails, 1);
+    assert_int_equal(fake_store_counts(b->db)->delivered, 1);
+    assert_int_equal(fake_store_counts(b->db)->released, 0);
+    assert_int_equal(fake_store_messages(b->db), 0);
+    bench_free(b);
+}
+
 static void test_links__can_be_ended_at_any_moment(void **state)
 {
     (void)state;
@@ -107,11 +155,6 @@ static void test_links__takes_new_settings_without_dropping_mail(void **state)
     bench_end(b);
 }
 
-static bool first_is_sending(struct bench *b)
-{
-    return b->peer[0]->open > 0;
-}
-
 static void test_links__a_dead_link_does_not_delay_another(void **state)
 {
     struct bench *b = bench_new(
@@ -138,6 +181,8 @@ static void test_links__a_dead_link_does_not_delay_another(void **state)
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_links__drains_without_losing_or_doubling),
+                     cmocka_unit_test(test_links__gives_back_what_the_grace_period_cuts),
+                     cmocka_unit_test(test_links__waits_for_the_answer_to_a_final_dot_until_the_end),
                      cmocka_unit_test(test_links__can_be_ended_at_any_moment),
                      cmocka_unit_test(test_links__takes_new_settings_without_dropping_mail),
                      cmocka_unit_test(test_links__a_dead_link_does_not_delay_another));
