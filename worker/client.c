@@ -30,6 +30,7 @@ struct client *client_new(const struct client_conf *conf)
         client_free(c);
         return NULL;
     }
+    c->progress = 1;
     client_enter(c, PHASE_SETUP);
     client_expect(c, STEP_GREETING, 0);
     return c;
@@ -100,6 +101,11 @@ ms_t client_timeout_ms(const struct client *c)
     ms_t timeout_ms;
     memcpy(&timeout_ms, base + client_steps[client_step(c)].timeout, sizeof(timeout_ms));
     return timeout_ms;
+}
+
+uint64_t client_progress(const struct client *c)
+{
+    return c->progress;
 }
 
 bool client_is_secured(const struct client *c)
@@ -176,6 +182,7 @@ static void unsolicited(struct client *c, const struct reply *reply)
 
 static void on_reply(struct client *c, const struct reply *reply)
 {
+    c->progress++;
     if (c->expects_n == 0) {
         unsolicited(c, reply);
         return;
@@ -252,6 +259,7 @@ void client_put(struct client *c, struct span bytes)
 bool client_output(struct client *c, struct client_output *ret)
 {
     if (c->out.len > 0 && !c->out_given) {
+        c->progress++;
         c->out_given = true;
         *ret = (struct client_output){buf_span(&c->out), false};
         return true;
@@ -267,6 +275,7 @@ bool client_output(struct client *c, struct client_output *ret)
     } else {
         some = dotstuff_next(&t->dots, &t->piece, &part);
     }
+    c->progress++;
     if (some)
         *ret = (struct client_output){part, true};
     if (t->piece.len == 0)

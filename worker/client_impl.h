@@ -104,6 +104,7 @@ struct client {
     struct txn txn;
     bool finished, closed, start_tls; /* events not yet reported */
     uint64_t transactions;            /* begun, for MAILMAX */
+    uint64_t progress;                /* replies taken, pieces of output handed out */
     unsigned messages;                /* answered at the end of data */
     struct outcome end;
     struct buf end_text;

@@ -71,7 +71,10 @@ static size_t on_received(void *arg, struct span bytes)
 
 static void on_progress(void *arg)
 {
-    arm(arg);
+    struct smtp_lane *s = arg;
+
+    s->moved = true;
+    arm(s);
 }
 
 static void on_secured(void *arg)
@@ -122,7 +125,8 @@ void smtp_drop_session(struct smtp_lane *s)
     s->conn = NULL;
     client_free(s->client);
     s->client = NULL;
-    s->closed = s->over = s->moving = s->greeted = false;
+    s->closed = s->over = s->moving = s->moved = s->greeted = false;
+    s->progress = 0;
     s->session_sent = 0;
     s->lost = FAILURE_NONE;
     s->lost_why[0] = '\0';
@@ -308,6 +312,18 @@ static void on_finished(struct smtp_lane *s)
     }
 }
 
+/* A reply has its time as a whole: one that comes octet by octet is no excuse. */
+static void set_timeout(struct smtp_lane *s)
+{
+    uint64_t progress = client_progress(s->client);
+
+    if (progress == s->progress && !s->moved)
+        return;
+    s->progress = progress;
+    s->moved = false;
+    conn_set_timeout(s->conn, client_timeout_ms(s->client));
+}
+
 static void pump(struct smtp_lane *s)
 {
     for (;;) {
@@ -343,7 +359,7 @@ static void pump(struct smtp_lane *s)
         }
     }
 wait:
-    conn_set_timeout(s->conn, client_timeout_ms(s->client));
+    set_timeout(s);
 }
 
 static void work(void *arg)

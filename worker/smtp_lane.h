@@ -13,12 +13,14 @@ struct smtp_lane {
     struct targets_plan plan;
     struct targets_list list;
     size_t at;
-    bool no_tls;   /* the handshake with this target failed; the policy is opportunistic */
-    bool closed;   /* the connection is closed */
-    bool moving;   /* this target is no good for the parcel in hand */
-    bool quitting; /* the link wants the lane to end */
-    bool greeted;  /* the router was told that this target answers */
-    bool over;     /* the session ended in order: only the end of the connection is awaited */
+    bool no_tls;       /* the handshake with this target failed; the policy is opportunistic */
+    bool closed;       /* the connection is closed */
+    bool moving;       /* this target is no good for the parcel in hand */
+    bool quitting;     /* the link wants the lane to end */
+    bool greeted;      /* the router was told that this target answers */
+    bool moved;        /* output was taken, or a piece of the body has come */
+    bool over;         /* the session ended in order: only the end of the connection is awaited */
+    uint64_t progress; /* of the client, when the time-out was set */
     unsigned session_sent, again;
     enum failure lost; /* of a connection that was never opened */
     char lost_why[128];

@@ -1,8 +1,8 @@
 /* tests/unit/worker/peer.h — a destination server inside the test's loop that answers by a script.
  *
  * Without rules it takes everything. A rule says what a command is answered with, for the first `times` times
- * (0: always); "close" closes instead, "hang" never answers, "drop" closes after having read the mail. What
- * was accepted is written down. Memory errors fail the test. */
+ * (0: always); "close" closes instead, "hang" never answers, "drip" sends an octet now and then, "drop"
+ * closes after having read the mail. What was accepted is written down. Memory errors fail the test. */
 #pragma once
 #include "common/buf.h"
 #include "common/io/conn.h"
@@ -17,7 +17,7 @@ struct peer_rule {
     const char *answer;
     unsigned times, used;
 };
-enum { PEER_RULES_MAX = 8, PEER_MAIL_MAX = 6000, PEER_LINE_MAX = 4096 };
+enum { PEER_RULES_MAX = 8, PEER_MAIL_MAX = 6000, PEER_LINE_MAX = 4096, PEER_DRIP_MS = 20 };
 
 struct peer_mail {
     char from[320], rcpts[1024];
@@ -47,7 +47,7 @@ struct peer_session {
     struct peer *peer;
     struct peer_session *next;
     struct conn *c;
-    struct timer *later;
+    struct timer *later, *drip;
     struct buf line, body;
     struct peer_mail mail;
     unsigned nrcpts, mails;
@@ -106,6 +106,16 @@ static inline void peer_finish(struct peer_session *s)
     conn_finish(s->c, 1000);
 }
 
+static inline void peer_drip(void *arg)
+{
+    struct peer_session *s = arg;
+
+    if (s->over)
+        return;
+    assert_int_equal(conn_write(s->c, SPAN("2")), ERR_OK);
+    timer_set(s->drip, PEER_DRIP_MS);
+}
+
 /* Writes the answer of a rule, or the default; false: the session is over. */
 static inline bool peer_answer(struct peer_session *s, const char *verb, struct span line, const char *normal)
 {
@@ -116,8 +126,10 @@ static inline bool peer_answer(struct peer_session *s, const char *verb, struct 
         peer_end(s);
         return false;
     }
-    if (strcmp(answer, "hang") == 0) {
+    if (strcmp(answer, "hang") == 0 || strcmp(answer, "drip") == 0) {
         s->hung = true;
+        if (answer[0] == 'd')
+            peer_drip(s);
         return false;
     }
     assert_int_equal(conn_write(s->c, span_cstr(answer)), ERR_OK);
@@ -331,6 +343,7 @@ static inline void peer_accept(void *arg, int fd, const struct ip_endpoint *from
     s->next = p->sessions;
     p->sessions = s;
     s->later = timer_new(p->loop, peer_finish_data, s);
+    s->drip = timer_new(p->loop, peer_drip, s);
     buf_init(&s->line, PEER_LINE_MAX);
     buf_init(&s->body, 64u << 20);
     p->open++;
@@ -361,6 +374,7 @@ static inline void peer_free(struct peer *p)
         p->sessions = s->next;
         conn_free(s->c);
         timer_free(s->later);
+        timer_free(s->drip);
         buf_done(&s->line);
         buf_done(&s->body);
         free(s->mail.body);

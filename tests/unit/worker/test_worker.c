@@ -123,6 +123,7 @@ static void test_worker__tries_the_next_target(void **state)
         {"CONNECT", "close"}, {"CONNECT", "421 busy"}, {"CONNECT", "554 no"}, {"CONNECT", "hang"},
         {"EHLO", "close"},    {"EHLO", "421 no"},      {"MAIL", "421 no"},    {"MAIL", "close"},
         {"MAIL", "hang"},     {"RCPT", "close"},       {"DATA", "close"},     {"DATA", "421 bye"},
+        {"CONNECT", "drip"},  {"EHLO", "drip"},        {"MAIL", "drip"},      {"RCPT", "drip"},
     };
     (void)state;
     CHECK_EACH (cases, c) {
@@ -146,7 +147,7 @@ static void test_worker__waits_and_tries_again(void **state)
         {"CONNECT", "421 busy", false}, {"CONNECT", "close", false}, {"EHLO", "hang", false},
         {"MAIL", "450 later", true},    {"RCPT", "450 later", true}, {"DATA", "451 later", true},
         {"END", "451 later", true},     {"END", "drop", true},       {"END", "421 bye", true},
-        {"END", "hang", true},
+        {"END", "hang", true},          {"END", "drip", true},
     };
     (void)state;
     CHECK_EACH (cases, c) {
