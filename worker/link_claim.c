@@ -2,7 +2,7 @@
 #include "common/log.h"
 #include "worker/core.h"
 
-enum { FAST_TRANSACTION_MS = 100, SETTLING_MAX = 64, SWEEP_HOLD_MIN_MS = 100 };
+enum { FAST_TRANSACTION_MS = 100, SETTLING_MAX = 64, SWEEP_HOLD_MIN_MS = 100, NO_LINK_DELAY_MS = 1000 };
 
 /* --- Due queues ------------------------------------------------------------------------------------- */
 
@@ -187,7 +187,8 @@ void route_of_claim(const struct worker *w, const struct claim *c, struct route 
 }
 
 /* The queue was routed by the class it was named after; the message is routed by what it is now, so a
- * changed restriction never misroutes it. anew: the way of the queue itself is another one by now. */
+ * changed restriction never misroutes it. anew: the way of the queue itself is another one by now.
+ * NULL: too many next hops at a time, or no memory. */
 static struct link *link_of_message(struct link *link, const struct claim *c, bool anew)
 {
     struct worker *w = link->w;
@@ -202,18 +203,24 @@ static struct link *link_of_message(struct link *link, const struct claim *c, bo
     if (route.kind == ROUTE_UNREACHABLE ? anew || link->kind != LINK_UNREACHABLE
                                         : other != link && c->env.visited.len > 0)
         reroute_keep(w, c);
-    return other == NULL ? link : other;
+    return other;
 }
 
 void link_take(struct link *link, struct claim *c, bool anew)
 {
+    struct link *to;
     struct parcel *p;
 
     if (c->bounce) {
         return_by_wish(link, c);
         return;
     }
-    p = parcel_new(link_of_message(link, c, anew), c);
+    to = link_of_message(link, c, anew);
+    if (to == NULL) { /* rather later than by a way that is not its own */
+        (void)!store_release(link->w->store, c, NO_LINK_DELAY_MS);
+        return;
+    }
+    p = parcel_new(to, c);
     if (p != NULL)
         pend(p->link, p);
 }

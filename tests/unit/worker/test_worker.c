@@ -402,6 +402,41 @@ static void test_worker__tells_of_a_delay_once(void **state)
     bench_end(b);
 }
 
+static bool queue_known(struct bench *b)
+{
+    return b->worker->ndues > 0;
+}
+
+static bool seen_release(struct bench *b)
+{
+    return fake_store_counts(b->db)->released >= 2;
+}
+
+/* A message that has another way than its queue waits when no more next hops can be remembered: it never goes
+ * the way of the queue. */
+static void test_worker__never_takes_a_way_for_want_of_another(void **state)
+{
+    struct bench *b = bench_new(COMMON DELIVERY(
+        "") "connectors: [{name: small, address_spaces: [{space: \"*\", cost: 1}], "
+            "max_message_size: 4K, smart_hosts: [\"@a@\"]},\n"
+            "  {name: any, address_spaces: [{space: \"*\", cost: 10}], smart_hosts: [\"@b@\"]}]\n");
+    static char large[8192];
+    size_t missing;
+    (void)state;
+    memset(large, 'x', sizeof large);
+    fake_store_delay(b->db, FAKE_CLAIM, 50);
+    (void)bench_put(b, &plain, span_of(large, sizeof large)); /* into a queue of class 0 */
+    bench_until(b, queue_known);
+    missing = LINKS_MAX - b->worker->nlinks;
+    b->worker->nlinks += missing;
+    bench_until(b, seen_release);
+    b->worker->nlinks -= missing;
+    bench_until(b, queue_empty);
+    assert_int_equal(b->peer[0]->mails, 0);
+    assert_int_equal(b->peer[1]->mails, 1);
+    bench_end(b);
+}
+
 static void test_worker__returns_what_has_no_route(void **state)
 {
     struct bench *b =
@@ -740,6 +775,7 @@ int main(void)
                      cmocka_unit_test(test_worker__finds_old_mail_behind_young),
                      cmocka_unit_test(test_worker__looks_at_a_whole_queue_now_and_then),
                      cmocka_unit_test(test_worker__tells_of_a_delay_once),
+                     cmocka_unit_test(test_worker__never_takes_a_way_for_want_of_another),
                      cmocka_unit_test(test_worker__returns_what_has_no_route),
                      cmocka_unit_test(test_worker__returns_what_an_operator_wants_returned),
                      cmocka_unit_test(test_worker__delivers_into_maildirs),
