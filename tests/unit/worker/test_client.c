@@ -119,6 +119,60 @@ static void test_client__the_body_is_passed_without_copying(void **state)
     buf_done(&out);
 }
 
+/* What came from the store cannot end a command or begin a parameter: a parameter is left out, an address
+ * comes back. */
+static void test_client__nothing_of_an_envelope_speaks_for_itself(void **state)
+{
+    static const struct span parameters[] = {SPAN_INIT("a b"),  SPAN_INIT("a\r\nRSET"),
+                                             SPAN_INIT("a\nb"), SPAN_INIT("\x7f"),
+                                             SPAN_INIT("a\0b"), SPAN_INIT("\xc3\xbc")};
+    static const struct span addresses[] = {
+        SPAN_INIT("b@example.net> NOTIFY=NEVER"),
+        SPAN_INIT("b@example.net\r\nRSET"),
+        SPAN_INIT("b c@example.net"),
+        SPAN_INIT("b\0@example.net"),
+        SPAN_INIT("<b@example.net"),
+        SPAN_INIT("b"),
+    };
+    struct buf out;
+    size_t n;
+    (void)state;
+    buf_init(&out, 65536);
+    CHECK_EACH (parameters, p) {
+        struct client *c = new_client();
+        struct envelope e = {.sender = SPAN("a@example.org"), .envid = *p};
+        struct recipient r = {.address = SPAN("b@example.net"), .orcpt = *p};
+        struct client_message m = {&e, &r, 1, 3, SPAN("")};
+
+        say(c, "220 mx\r\n", &out);
+        say(c, "250-mx\r\n250-DSN\r\n250 PIPELINING\r\n", &out);
+        buf_clear(&out);
+        assert_int_equal(client_send(c, &m), ERR_OK);
+        take(c, &out);
+        check_span(buf_span(&out), SPAN("MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"));
+        client_free(c);
+    }
+    for (size_t i = 0; i < 2 * ARRAY_LEN(addresses); i++) { /* as a recipient, as the sender */
+        struct span bad = addresses[i / 2];
+        struct client *c = new_client();
+        struct envelope e = {.sender = i % 2 == 0 ? SPAN("a@example.org") : bad};
+        struct recipient r = {.address = i % 2 == 0 ? bad : SPAN("b@example.net")};
+        struct client_message m = {&e, &r, 1, 3, SPAN("")};
+
+        say(c, "220 mx\r\n", &out);
+        say(c, "250 mx\r\n", &out);
+        buf_clear(&out);
+        assert_int_equal(client_send(c, &m), ERR_OK);
+        take(c, &out);
+        assert_int_equal(out.len, 0);
+        assert_int_equal(client_event(c), CLIENT_FINISHED);
+        assert_int_equal(client_results(c, &n)->verdict.action, VERDICT_BOUNCE);
+        assert_string_equal(client_results(c, &n)->verdict.status, "5.1.3");
+        client_free(c);
+    }
+    buf_done(&out);
+}
+
 /* Output may be held back; a chunk that was announced is completed before anything else is said. */
 static void test_client__a_refused_chunk_is_still_completed(void **state)
 {
@@ -194,6 +248,7 @@ int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_client__calls_out_of_turn_are_refused),
                      cmocka_unit_test(test_client__an_answer_before_the_end_was_sent_delivers_nothing),
+                     cmocka_unit_test(test_client__nothing_of_an_envelope_speaks_for_itself),
                      cmocka_unit_test(test_client__the_body_is_passed_without_copying),
                      cmocka_unit_test(test_client__a_refused_chunk_is_still_completed),
                      cmocka_unit_test(test_client__the_most_recipients_in_one_group));

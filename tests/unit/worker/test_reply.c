@@ -119,6 +119,13 @@ static void test_reply__is_bounded(void **state)
     assert_int_equal(reply_feed(&p, SPAN("\r\n"), &taken, &r, NULL, NULL), ERR_TOOBIG);
     reply_done(&p);
 
+    char whole[REPLY_LINE_MAX + 3];
+    memcpy(whole, line, sizeof(line));
+    memcpy(whole + sizeof(line), "\r\n", 2);
+    reply_init(&p); /* in one piece with its end, too */
+    assert_int_equal(reply_feed(&p, span_of(whole, sizeof(whole)), &taken, &r, NULL, NULL), ERR_TOOBIG);
+    reply_done(&p);
+
     reply_init(&p);
     assert_int_equal(reply_feed(&p, span_of(line, REPLY_LINE_MAX - 1), &taken, &r, NULL, NULL), ERR_AGAIN);
     assert_int_equal(reply_feed(&p, SPAN("\r\n"), &taken, &r, NULL, NULL), ERR_OK);
