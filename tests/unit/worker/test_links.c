@@ -74,7 +74,7 @@ static void test_links__gives_back_what_the_grace_period_cuts(void **state)
     static const char *const verbs[] = {"CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "QUIT"};
     (void)state;
     CHECK_EACH (verbs, verb) {
-        struct bench *b = bench_new(COMMON "delivery: {grace: 500ms}\n" LAB("\"@a@\""));
+        struct bench *b = bench_new(COMMON "delivery: {grace: 500ms}\n" LAB("\"@a@\", \"@b@\""));
 
         peer_add_rule(b->peer[0], *verb, NULL, "hang", 0);
         (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
@@ -82,6 +82,7 @@ static void test_links__gives_back_what_the_grace_period_cuts(void **state)
         worker_drain(b->worker);
         bench_until(b, bench_drained);
         assert_int_equal(fake_store_messages(b->db) + b->peer[0]->mails, 1);
+        assert_int_equal(b->peer[1]->accepted, 0); /* nothing new is begun */
         assert_int_equal(fake_store_open_claims(b->db), 0);
         assert_int_equal(fake_store_slots(b->db, SPAN("connector:lab")), 0);
         bench_free(b);

@@ -95,6 +95,55 @@ static void test_smtp_lane__verifies_with_the_configured_authority(void **state)
     bench_end(b);
 }
 
+/* What is wrong with a certificate matters to whoever asked for verification, and to nobody else. Then the
+ * message waits: it neither goes in the clear nor comes back. */
+static void test_smtp_lane__judges_certificates(void **state)
+{
+    const struct {
+        const char *file;
+        bool good;
+    } servers[] = {{certs.mx, true}, {certs.old, false}, {certs.self, false}, {certs.other, false}};
+    static const char *const policies[] = {LAB("verified"), LAB("required"), LAB("opportunistic")};
+    (void)state;
+    CHECK_EACH (servers, server) {
+        struct tls_context *tls;
+
+        assert_int_equal(tls_server_new(server->file, certs.mx_key, TLS_MIN_12, &tls, NULL), ERR_OK);
+        for (size_t i = 0; i < ARRAY_LEN(policies); i++) {
+            bool works = server->good || i > 0;
+            char yaml[4096];
+            struct bench *b;
+
+            (void)snprintf(yaml, sizeof yaml, "%s  ca_file: %s\n%s", COMMON, certs.ca, policies[i]);
+            b = bench_new(yaml);
+            b->peer[0]->tls = tls;
+            (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+            bench_until(b, works ? done : failed_twice);
+            assert_int_equal(b->peer[0]->mails, works ? 1 : 0);
+            assert_int_equal(b->peer[0]->secured, works ? 1 : 0);
+            assert_int_equal(fake_store_counts(b->db)->bounced, 0);
+            bench_end(b);
+        }
+        tls_unref(tls);
+    }
+}
+
+/* The clear is tried with the target whose handshake failed, and with no other. */
+static void test_smtp_lane__falls_back_for_one_target_alone(void **state)
+{
+    struct bench *b = bench_new(COMMON TWO_HOSTS);
+    (void)state;
+    b->peer[0]->tls = b->peer[1]->tls = server_tls;
+    b->peer[0]->tls_broken = true;
+    peer_add_rule(b->peer[0], "MAIL", NULL, "421 4.3.2 not today", 0);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, done);
+    assert_int_equal(b->peer[0]->accepted, 2);
+    assert_int_equal(b->peer[1]->secured, 1);
+    assert_int_equal(b->peer[1]->mails, 1);
+    bench_end(b);
+}
+
 static void test_smtp_lane__speaks_lmtp(void **state)
 {
     static const struct bench_mail local = {.from = "s@src.example",
@@ -112,6 +161,59 @@ static void test_smtp_lane__speaks_lmtp(void **state)
     assert_int_equal(b->peer[1]->mails, 1); /* the report */
     assert_int_equal(fake_store_counts(b->db)->delivered, 3);
     bench_end(b);
+}
+
+/* After the data every recipient has an answer of his own: the one that waits is tried again alone, and
+ * nobody gets the message twice. */
+static void test_smtp_lane__lmtp_answers_for_each_recipient(void **state)
+{
+    static const struct bench_mail local = {
+        .from = "s@src.example",
+        .domain = "example.org",
+        .rcpts = {"yes@example.org", "full@example.org", "no@example.org"}};
+    struct bench *b = bench_new(COMMON "local_domains: [{domain: example.org, deliver: \"lmtp://@a@\"}]\n"
+                                       "connectors: [{name: lab, address_spaces: [{space: \"*\"}], "
+                                       "smart_hosts: [\"@b@\"]}]\n");
+    (void)state;
+    b->peer[0]->lmtp = true;
+    peer_add_rule(b->peer[0], "END", "full@", "452 4.2.2 mailbox full", 1);
+    peer_add_rule(b->peer[0], "END", "no@", "550 5.2.1 disabled", 0);
+    (void)bench_put(b, &local, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, done);
+    assert_int_equal(b->peer[0]->mails, 2);
+    check_span(span_cstr(b->peer[0]->mail[0].taken), SPAN("yes@example.org"));
+    check_span(span_cstr(b->peer[0]->mail[1].rcpts), SPAN("full@example.org"));
+    check_span(span_cstr(b->peer[0]->mail[1].taken), SPAN("full@example.org"));
+    assert_int_equal(b->peer[1]->mails, 1); /* the report, about one of them */
+    assert_int_equal(fake_store_counts(b->db)->delivered, 3);
+    assert_int_equal(fake_store_counts(b->db)->bounced, 1);
+    assert_int_equal(fake_store_counts(b->db)->retried, 1);
+    bench_end(b);
+}
+
+/* A lost connection between two of these answers: who had his is done, the others wait. */
+static void test_smtp_lane__lmtp_is_cut_between_the_answers(void **state)
+{
+    static const struct bench_mail local = {
+        .from = "s@src.example",
+        .domain = "example.org",
+        .rcpts = {"yes@example.org", "cut@example.org", "last@example.org"}};
+    static const char *const answers[] = {"leave", "421 4.3.2 going down", "nonsense", "hang"};
+    (void)state;
+    CHECK_EACH (answers, answer) {
+        struct bench *b =
+            bench_new(COMMON "local_domains: [{domain: example.org, deliver: \"lmtp://@a@\"}]\n");
+
+        b->peer[0]->lmtp = true;
+        peer_add_rule(b->peer[0], "END", "cut@", *answer, 1);
+        (void)bench_put(b, &local, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        bench_until(b, done);
+        check_span(span_cstr(b->peer[0]->mail[b->peer[0]->mails - 1].rcpts),
+                   SPAN("cut@example.org,last@example.org"));
+        assert_int_equal(fake_store_counts(b->db)->delivered, 3);
+        assert_int_equal(fake_store_counts(b->db)->bounced, 0);
+        bench_end(b);
+    }
 }
 
 /* A server that ends its sessions early works all the same: no backoff, nothing twice, no other target. */
@@ -268,7 +370,11 @@ int main(void)
             cmocka_unit_test_setup_teardown(test_smtp_lane__follows_the_tls_policy, setup, teardown),
             cmocka_unit_test_setup_teardown(test_smtp_lane__verifies_with_the_configured_authority, setup,
                                             teardown),
+            cmocka_unit_test_setup_teardown(test_smtp_lane__judges_certificates, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_smtp_lane__falls_back_for_one_target_alone, setup, teardown),
             cmocka_unit_test(test_smtp_lane__speaks_lmtp),
+            cmocka_unit_test(test_smtp_lane__lmtp_answers_for_each_recipient),
+            cmocka_unit_test(test_smtp_lane__lmtp_is_cut_between_the_answers),
             cmocka_unit_test(test_smtp_lane__an_early_end_of_a_session_is_no_failure),
             cmocka_unit_test(test_smtp_lane__a_goodbye_at_once_is_a_failure),
             cmocka_unit_test(test_smtp_lane__the_last_lane_is_replaced_during_a_pause),
@@ -276,5 +382,5 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__a_lost_lease_stops_what_it_holds),
             cmocka_unit_test(test_smtp_lane__no_connection_outlives_its_slot),
         },
-        9);
+        13);
 }
