@@ -329,6 +329,41 @@ static void test_smtp_lane__a_lost_lease_stops_what_it_holds(void **state)
     bench_end(b);
 }
 
+static bool first_asked(struct bench *b)
+{
+    return b->peer[0]->rules[0].used == 1;
+}
+
+/* L4: a process that was stopped and goes on may find its lease over before any timer says so. Between two
+ * targets no transaction begins then, and a body that was under way is not ended. */
+static void test_smtp_lane__begins_and_ends_nothing_beyond_the_lease(void **state)
+{
+    static const struct {
+        const char *verb, *answer;
+        ms_t chunk_ms;
+        unsigned transactions;
+    } cases[] = {
+        {"MAIL", "hang", 0, 2}, /* to the first host, and once more with the new lease; none to the second */
+        {"DATA", "354 go", 100, 2},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b = bench_new(COMMON TWO_HOSTS);
+
+        fake_store_delay(b->db, FAKE_CHUNK, c->chunk_ms);
+        peer_add_rule(b->peer[0], c->verb, NULL, c->answer, 1);
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        bench_until(b, first_asked);
+        assert_int_equal(b->peer[0]->ends, 0);
+        b->worker->epoch++;
+        bench_until(b, done);
+        assert_int_equal(metric_get(&worker_counters(b->worker)->transactions), c->transactions);
+        assert_int_equal(b->peer[0]->mails, 1);
+        assert_int_equal(b->peer[1]->mails, 0);
+        bench_end(b);
+    }
+}
+
 static bool one_waits(struct bench *b)
 {
     return b->peer[0]->held == 1;
@@ -380,7 +415,8 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__the_last_lane_is_replaced_during_a_pause),
             cmocka_unit_test(test_smtp_lane__counts_transactions_as_messages),
             cmocka_unit_test(test_smtp_lane__a_lost_lease_stops_what_it_holds),
+            cmocka_unit_test(test_smtp_lane__begins_and_ends_nothing_beyond_the_lease),
             cmocka_unit_test(test_smtp_lane__no_connection_outlives_its_slot),
         },
-        13);
+        14);
 }
