@@ -1,13 +1,65 @@
-/* mirrors worker/maildir.c */
+/* mirrors worker/maildir.c; fsync(), rename() and write() are our own: they note what is done, and fail on
+ * order */
 #include "tests/unit/check.h"
 
 #include "worker/maildir.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static char dir[64], box[128];
+
+static char done[2048];   /* "fsync a/b/tmp/x; rename a/b/new/x; ", below the directory of the test */
+static unsigned fails_at; /* the fsync or rename of that number, from 1 */
+static unsigned calls;    /* of these */
+static size_t write_most; /* so many octets a write(), every other one interrupted; 0: as asked for */
+static bool interrupted;
+
+static bool note(const char *what, const char *path)
+{
+    size_t n = strlen(done), below = strlen(dir);
+
+    if (strncmp(path, dir, below) == 0 && path[below] == '/')
+        path += below + 1;
+    (void)snprintf(done + n, sizeof done - n, "%s %s; ", what, path);
+    return ++calls != fails_at;
+}
+
+int fsync(int fd)
+{
+    char link[64], path[512] = "";
+
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    assert_true(readlink(link, path, sizeof path - 1) > 0);
+    if (!note("fsync", path)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int rename(const char *from, const char *to)
+{
+    if (!note("rename", to)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+ssize_t write(int fd, const void *bytes, size_t n)
+{
+    interrupted = write_most > 0 && !interrupted;
+    if (interrupted) {
+        errno = EINTR;
+        return -1;
+    }
+    return syscall(SYS_write, fd, bytes, write_most > 0 && n > write_most ? write_most : n);
+}
 
 static int setup(void **state)
 {
@@ -16,6 +68,8 @@ static int setup(void **state)
     if (mkdtemp(dir) == NULL)
         return -1;
     (void)snprintf(box, sizeof box, "%s/a/b", dir);
+    done[0] = '\0';
+    calls = fails_at = 0;
     return 0;
 }
 
@@ -97,6 +151,68 @@ static void test_maildir__a_mailbox_without_new_gets_it(void **state)
     assert_string_equal(text, "two");
 }
 
+/* The file before it has its name, the name before anybody is told; the name of a new directory in the one
+ * above it, too. */
+static void test_maildir__is_durable_before_it_is_done(void **state)
+{
+    (void)state;
+    deliver("1", "one", 1);
+    check_span(span_cstr(strstr(done, "fsync a;")),
+               SPAN("fsync a; fsync a/b; fsync a/b; fsync a/b; "
+                    "fsync a/b/tmp/1.1; rename a/b/new/1; fsync a/b/new; "));
+    assert_int_equal(calls, 8); /* the first: the directory of the test, above a */
+    done[0] = '\0';
+    deliver("2", "two", 2);
+    assert_string_equal(done, "fsync a/b/tmp/2.2; rename a/b/new/2; fsync a/b/new; ");
+}
+
+/* Whatever fails: nobody is told that it was done, tmp/ is clean, and the next try does all that is missing.
+ */
+static void test_maildir__what_fails_is_made_up_for(void **state)
+{
+    for (unsigned at = 1; at <= 8; at++) {
+        struct maildir_file f = {0};
+        char text[64];
+        enum err e;
+
+        assert_int_equal(setup(state), 0);
+        fails_at = at;
+        e = maildir_begin(&f, span_cstr(box), "1", 1, NULL);
+        if (e == ERR_OK)
+            e = maildir_append(&f, SPAN("one"), NULL);
+        if (e == ERR_OK)
+            e = maildir_commit(&f, NULL);
+        assert_int_equal(e, ERR_IO);
+        maildir_abort(&f);
+        assert_int_equal(files_in("tmp"), 0);
+        if (at < 8)
+            assert_int_equal(files_in("new"), 0);
+        calls = fails_at = 0;
+        done[0] = '\0';
+        deliver("1", "two", 2);
+        content_of("1", text, sizeof text);
+        assert_string_equal(text, "two");
+        assert_int_equal(files_in("new"), 1);
+        assert_int_equal(calls, at < 6 ? 9 - at : 3); /* what was durable before is not done again */
+        assert_int_equal(teardown(state), 0);
+    }
+}
+
+static void test_maildir__writes_all_of_it(void **state)
+{
+    struct stat st;
+    char path[256], text[64];
+    (void)state;
+    write_most = 3;
+    deliver("1", "rather more than three", 1);
+    write_most = 0;
+    content_of("1", text, sizeof text);
+    assert_string_equal(text, "rather more than three");
+    (void)snprintf(path, sizeof path, "%s/new/1", box);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
 static void test_maildir__what_is_given_up_leaves_nothing(void **state)
 {
     struct maildir_file f = {0};
@@ -157,6 +273,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_maildir__a_repeated_delivery_replaces_the_first, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_maildir__a_mailbox_without_new_gets_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_maildir__is_durable_before_it_is_done, setup, teardown),
+        cmocka_unit_test(test_maildir__what_fails_is_made_up_for),
+        cmocka_unit_test_setup_teardown(test_maildir__writes_all_of_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_maildir__what_is_given_up_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_maildir__errors_say_what_and_where, setup, teardown),
         cmocka_unit_test_setup_teardown(test_maildir__does_not_follow_links_of_others, setup, teardown),
