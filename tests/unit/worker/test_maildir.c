@@ -203,6 +203,7 @@ static void test_maildir__writes_all_of_it(void **state)
     struct stat st;
     char path[256], text[64];
     (void)state;
+    deliver("0", "first", 0);
     write_most = 3;
     deliver("1", "rather more than three", 1);
     write_most = 0;
@@ -250,6 +251,10 @@ static void test_maildir__does_not_follow_links_of_others(void **state)
     (void)snprintf(path, sizeof path, "%s/tmp/n.7", box);
     assert_int_equal(symlink("/etc/passwd", path), 0);
     assert_int_equal(maildir_begin(&f, span_cstr(box), "n", 7, NULL), ERR_IO);
+    (void)snprintf(path, sizeof path, "%s/tmp/n.8",
+                   box); /* nor is a file taken over that somebody put there */
+    assert_int_equal(close(open(path, O_CREAT | O_WRONLY, 0666)), 0);
+    assert_int_equal(maildir_begin(&f, span_cstr(box), "n", 8, NULL), ERR_IO);
 }
 
 static void test_maildir__names_depend_on_message_and_mailbox_alone(void **state)
