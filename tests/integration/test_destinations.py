@@ -71,6 +71,11 @@ def test_lmtp_recipients_differ(box):
     _, recipients, _ = bridgehead.wait_report()
     assert [dict(one)["status"] for one in recipients] == ["5.2.1"], recipients
     assert sink.stats()["recipients"] == 1, sink.stats()
+    sink.rules()
+    bridgehead.cli("queue", "retry", "--all")
+    wait_for(lambda: sink.stats(), lambda: not bridgehead.json("queue", "list"))
+    assert [commands.count("RCPT") for commands, _ in sink.messages()] == [3, 1], sink.messages()
+    assert "full@" in sink.messages()[1][0] and sink.stats()["recipients"] == 2, sink.stats()
 
 
 def test_smtp_sink(box):

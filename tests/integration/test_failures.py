@@ -1,7 +1,10 @@
 """Servers that refuse, hesitate or hang up: nothing is lost, and the sender learns what he should."""
+import os
+import signal
+
 from peers.bridgehead import Bridgehead
 from peers.mail import field, message
-from peers.process import Failed, wait_for
+from peers.process import Failed, children, wait_for
 from peers.sink import PostfixSink, Sink, load
 from peers.smtp import Client, send
 
@@ -284,6 +287,29 @@ def test_delay_notice(box):
     before = sink.stats()["attempts"]  # over the same connection, as long as it may be used
     wait_for("three more attempts", lambda: sink.stats()["attempts"] >= before + 3)
     assert len(bridgehead.mailbox("a")) == 1
+
+
+def test_delay_notice_over_restarts(box):
+    """The notice is part of what is queued: a worker that is killed or restarted does not send it again."""
+    retry = {"glitch": ["1s"], "schedule": ["1s"], "jitter_percent": 0, "delay_notice": "2s"}
+    sink, bridgehead = pair(box, "rcpt:450 4.2.0 later", config={
+        "delivery": {"retry": retry}, "worker": {"lease": "2s"}, "redis": {"command_timeout": "500ms"}})
+    bridgehead.send("b@far.example", TEXT)
+    bridgehead.wait_report()
+
+    def kill_children():
+        """The worker among them; `run` starts them anew."""
+        for pid in children(bridgehead.pid)[1:]:
+            os.kill(pid, signal.SIGKILL)
+
+    for end in (lambda: (bridgehead.stop(), bridgehead.start()), kill_children):
+        end()
+        before = sink.stats()["attempts"]
+        wait_for("three more attempts", lambda: sink.stats()["attempts"] >= before + 3)
+    assert len(bridgehead.mailbox("a")) == 1
+    sink.rules()
+    wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 1)
+    assert len(bridgehead.mailbox("a")) == 1 and sink.stats()["duplicates"] == 0
 
 
 def test_expiry(box):
