@@ -47,6 +47,8 @@ static void test_deliver__keeps_every_address_below_the_template(void **state)
         {SPAN_INIT("/m/%u"), SPAN_INIT("\"a b\\\"c\"@x"), SPAN_INIT("/m/a%20b%22c")},
         {SPAN_INIT("/m/%u"), SPAN_INIT("j\xc3\xbcrgen@x"), SPAN_INIT("/m/j%C3%BCrgen")},
         {SPAN_INIT("/m/%d/%u"), SPAN_INIT("a@[192.0.2.1]"), SPAN_INIT("/m/%5B192.0.2.1%5D/a")},
+        {SPAN_INIT("/m/%u"), SPAN_INIT("\".bob\"@x"), SPAN_INIT("/m/%2Ebob")},
+        {SPAN_INIT("/m/%u/new"), SPAN_INIT("\"/\"@x"), SPAN_INIT("/m/%2F/new")},
         {SPAN_INIT("/m/%%u/%x"), SPAN_INIT("a@x"), SPAN_INIT("/m/%a/%x")},
     };
     (void)state;
@@ -69,9 +71,12 @@ static void test_deliver__refuses_what_is_no_mailbox(void **state)
         size_t prefix;
         enum err err;
     } cases[] = {
-        {SPAN_INIT("nobody"), 0, ERR_PARSE},     {SPAN_INIT("@x"), 0, ERR_PARSE},
-        {SPAN_INIT("a@"), 0, ERR_PARSE},         {SPAN_INIT("\"\"@x"), 0, ERR_PARSE},
-        {SPAN_INIT("\"a\"@x"), 300, ERR_TOOBIG},
+        {SPAN_INIT("nobody"), 0, ERR_PARSE},       {SPAN_INIT("@x"), 0, ERR_PARSE},
+        {SPAN_INIT("a@"), 0, ERR_PARSE},           {SPAN_INIT("\"\"@x"), 0, ERR_PARSE},
+        {SPAN_INIT("\"a\"@x"), 300, ERR_TOOBIG},   {SPAN_INIT("\"a\0b\"@x"), 0, ERR_PARSE},
+        {SPAN_INIT("\"a\\\0b\"@x"), 0, ERR_PARSE}, {SPAN_INIT("a\0@x"), 0, ERR_PARSE},
+        {SPAN_INIT("../a@x"), 0, ERR_PARSE},       {SPAN_INIT("a@.."), 0, ERR_PARSE},
+        {SPAN_INIT("a@x/../y"), 0, ERR_PARSE},     {SPAN_INIT("a@x\0"), 0, ERR_PARSE},
     };
     char template[512] = "/";
     (void)state;
