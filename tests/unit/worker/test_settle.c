@@ -251,6 +251,54 @@ static void test_settle__a_5xx_of_who_waits_returns_nobody(void **state)
     settlement_done(&s);
 }
 
+/* S4: who is returned without an answer of a server is marked all the same. */
+static void test_settle__marks_who_is_returned_without_a_code(void **state)
+{
+    struct attempt_result r = {
+        .verdict = {.action = VERDICT_BOUNCE, .scope = VERDICT_RECIPIENT, .status = "5.1.3"},
+        .failure = FAILURE_BAD_ADDRESS};
+    struct fixture f;
+    struct settlement s;
+    struct claim next;
+    (void)state;
+    begin(&f, "", 2, 0);
+    assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+    attempt_record(&f.attempt, 0, &r);
+    record(&f, 1, 'r');
+    assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+    assert_int_equal(s.verb, FINISH_RETRY);
+    attempt_done(&f.attempt);
+    next = (struct claim){.job = s.job};
+    assert_int_equal(attempt_init(&f.attempt, &next), ERR_OK);
+    assert_false(f.attempt.outcomes[0].open);
+    assert_true(f.attempt.outcomes[1].open);
+    attempt_done(&f.attempt);
+    settlement_done(&s);
+}
+
+/* Once for a job, whatever happens afterwards; a notice that could not be made is no notice. */
+static void test_settle__remembers_that_a_delay_was_told(void **state)
+{
+    struct fixture f;
+    struct settlement s;
+    (void)state;
+    for (unsigned noticed = 0; noticed < 2; noticed++) {
+        begin(&f, "s@y", 1, UINT64_C(13) * 3600000);
+        f.claim.job.delay_noticed = noticed != 0;
+        assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+        record(&f, 0, 'r');
+        assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+        assert_int_equal(s.ndsn, noticed != 0 ? 0 : 1);
+        if (s.ndsn > 0)
+            assert_int_equal(s.dsn[0].will_retry_until_ms, f.claim.job.first_ms + retry.expire_ms);
+        assert_true(s.job.delay_noticed);
+        settle_without_report(&f.in, &s, 0);
+        assert_int_equal(s.job.delay_noticed, noticed != 0);
+        settlement_done(&s);
+        attempt_done(&f.attempt);
+    }
+}
+
 static void test_settle__without_its_report_nobody_is_forgotten(void **state)
 {
     struct fixture f;
@@ -340,6 +388,8 @@ int main(void)
                      cmocka_unit_test(test_settle__a_failing_link_is_no_fault_of_the_message),
                      cmocka_unit_test(test_settle__carries_the_returned_of_a_null_sender),
                      cmocka_unit_test(test_settle__a_5xx_of_who_waits_returns_nobody),
+                     cmocka_unit_test(test_settle__marks_who_is_returned_without_a_code),
+                     cmocka_unit_test(test_settle__remembers_that_a_delay_was_told),
                      cmocka_unit_test(test_settle__without_its_report_nobody_is_forgotten),
                      cmocka_unit_test(test_settle__what_cannot_be_reported_is_badmail_in_the_end),
                      cmocka_unit_test(test_settle__of_a_damaged_message_all_undelivered_are_badmail));
