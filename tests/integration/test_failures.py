@@ -122,6 +122,29 @@ def taking_sink(box, name, address):
     return directory
 
 
+def test_words_that_are_no_text(box):
+    """Escape sequences, quotes and broken UTF-8 in what a server says reach no terminal, log or field as they are."""
+    words = os.fsdecode(b"5.1.1 \x1b[31mred\x07 a='b' \"x\\ %s \x7f\x85 \xc3\xbc \xff")
+    sink, bridgehead = pair(box, f"rcpt:550 {words}:1:no@", f"rcpt:450 {words}:1:later@")
+    returned = bridgehead.send("no@far.example", TEXT)
+    bad = bridgehead.send("no@far.example", TEXT, sender="")
+    bridgehead.send("later@far.example", TEXT)
+    _, recipients, _ = bridgehead.wait_report()
+    report = dict(recipients[0])
+    assert report["status"] == "5.1.1" and report["diagnostic-code"].startswith("smtp; 550 5.1.1 \\x1b[31mred\\x07"), report
+    wait_for("badmail", lambda: bridgehead.json("badmail", "list"))
+    wait_for("one that waits", lambda: "red" in bridgehead.cli("queue", "list").stdout)
+    commands = [("message", "track", returned), ("badmail", "list"), ("badmail", "show", bad), ("queue", "list"),
+                ("queue", "show", "far.example"), ("status",)]
+    said = [bridgehead.cli(*command).stdout for command in commands] + [bridgehead.mailbox("a")[0].decode("ascii"),
+                                                                        bridgehead.process.log.read_text()]
+    for text in said:
+        assert all(c == "\n" or c.isprintable() for c in text.replace("\r\n", "\n").replace("\t", " ")), ascii(text)
+    assert sum("red" in text for text in said) >= 6, said
+    for command in commands:
+        bridgehead.json(*command)
+
+
 def test_postfix_sink_refuses(box):
     """smtp-sink with 4xx, 5xx, 421 and dropped connections at every command: what is put off arrives when it takes mail
     again and nobody hears of it, what is refused comes back."""

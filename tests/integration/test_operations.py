@@ -481,7 +481,7 @@ def test_track_names_recipients(box):
 
 def test_badmail_commands(box):
     """badmail: list, show, requeue, delete."""
-    sink = box.add(Sink(box, rules=["rcpt:550 5.1.1 no such user"]))
+    sink = box.add(Sink(box, rules=["rcpt:550 5.1.1 no such user"], store=True))
     bridgehead = box.add(Bridgehead(box, smart_host=sink.address, config=QUICK))
     ids = [bridgehead.send(f"b{n}@far.example", TEXT, sender="") for n in range(2)]
     wait_for("badmail", lambda: all(i in bridgehead.cli("badmail", "list").stdout for i in ids))
@@ -491,6 +491,8 @@ def test_badmail_commands(box):
     bridgehead.cli("badmail", "requeue", ids[0])
     wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 1)
     wait_for("an empty list", lambda: not any(i in bridgehead.cli("badmail", "list").stdout for i in ids))
+    commands, content = sink.messages()[0]  # message and envelope are what they were
+    assert "MAIL FROM:<>" in commands and "RCPT TO:<b0@far.example>" in commands and content.endswith(TEXT), commands
 
 
 def test_status_and_json(box):
