@@ -74,6 +74,7 @@ static void test_links__gives_back_what_the_grace_period_cuts(void **state)
     static const char *const verbs[] = {"CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "QUIT"};
     (void)state;
     CHECK_EACH (verbs, verb) {
+        struct fake_job_view v;
         struct bench *b = bench_new(COMMON "delivery: {grace: 500ms}\n" LAB("\"@a@\", \"@b@\""));
 
         peer_add_rule(b->peer[0], *verb, NULL, "hang", 0);
@@ -83,6 +84,8 @@ static void test_links__gives_back_what_the_grace_period_cuts(void **state)
         bench_until(b, bench_drained);
         assert_int_equal(fake_store_messages(b->db) + b->peer[0]->mails, 1);
         assert_int_equal(b->peer[1]->accepted, 0); /* nothing new is begun */
+        if (fake_store_job(b->db, 0, &v))          /* due at once */
+            assert_true(v.due_ms <= clock_wall(loop_clock(b->loop)));
         assert_int_equal(fake_store_open_claims(b->db), 0);
         assert_int_equal(fake_store_slots(b->db, SPAN("connector:lab")), 0);
         bench_free(b);
