@@ -1,0 +1,108 @@
+/* mirrors worker/report.c: who is told of what, and how the report travels; its text is in tests/golden/dsn
+ */
+#include "tests/unit/check.h"
+
+#include "tests/unit/worker/bench.h"
+#include "worker/core.h"
+
+#define WORLD(delivery)                                                                                      \
+    "organization: test\n"                                                                                   \
+    "virtual_servers: [{name: default, listen: [\"127.0.0.1:2525\"], hostname: mx.own.example}]\n"           \
+    "worker: {poll: 20ms}\n"                                                                                 \
+    "delivery: {retry: {glitch: [100ms], schedule: [100ms], jitter_percent: 0}" delivery "}\n"               \
+    "local_domains: [{domain: box.example, deliver: \"lmtp://@a@\"},\n"                                      \
+    "  {domain: dir.example, deliver: \"maildir:@d@/%d/%u\"}]\n"                                             \
+    "connectors: [{name: lab, address_spaces: [{space: \"*\"}], smart_hosts: [\"@b@\"]}]\n"
+
+static bool queue_empty(struct bench *b)
+{
+    return fake_store_messages(b->db) == 0;
+}
+
+static bool says(const struct peer_mail *m, const char *text)
+{
+    return memmem(m->body, m->body_len, text, strlen(text)) != NULL;
+}
+
+/* What was delivered here is "delivered", by LMTP and into a maildir; what went on to a server that makes no
+ * reports is "relayed" (RFC 3464 2.3.3). */
+static void test_report__of_success_says_who_has_it_now(void **state)
+{
+    static const struct {
+        const char *domain, *rcpt, *action;
+    } cases[] = {
+        {"box.example", "a@box.example", "Action: delivered"},
+        {"dir.example", "a@dir.example", "Action: delivered"},
+        {"far.example", "a@far.example", "Action: relayed"},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b = bench_new(WORLD(""));
+        struct bench_mail mail = {
+            .from = "s@src.example", .domain = c->domain, .rcpts = {c->rcpt}, .notify = NOTIFY_SUCCESS};
+
+        b->peer[0]->lmtp = true;
+        (void)bench_put(b, &mail, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        bench_until(b, queue_empty);
+        assert_true(b->peer[1]->mails > 0);
+        assert_true(says(&b->peer[1]->mail[b->peer[1]->mails - 1], c->action));
+        bench_end(b);
+    }
+}
+
+/* A report is never reported about: a null sender, and NOTIFY=NEVER for servers that make reports (RFC 3461
+ * 6). */
+static void test_report__asks_for_no_report(void **state)
+{
+    static const struct bench_mail mail = {
+        .from = "s@src.example", .domain = "far.example", .rcpts = {"no@far.example"}};
+    struct bench *b = bench_new(WORLD(""));
+    (void)state;
+    peer_add_rule(b->peer[1], "EHLO", NULL, "250-peer\r\n250-PIPELINING\r\n250 DSN", 0);
+    peer_add_rule(b->peer[1], "RCPT", "no@far.example", "550 5.1.1 nobody", 0);
+    peer_add_rule(b->peer[1], "RCPT", "<s@src.example> NOTIFY=NEVER", "250 2.1.5 ok", 0);
+    (void)bench_put(b, &mail, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, queue_empty);
+    assert_int_equal(b->peer[1]->mails, 1);
+    check_span(span_cstr(b->peer[1]->mail[0].from), SPAN(""));
+    assert_int_equal(b->peer[1]->rules[2].used, 1);
+    bench_end(b);
+}
+
+static unsigned sent_to(const struct peer *p, const char *rcpt)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < p->mails; i++)
+        n += strcmp(p->mail[i].rcpts, rcpt) == 0 ? 1 : 0;
+    return n;
+}
+
+/* delivery.dsn.copy_to hears of what was not delivered, and of nothing else. */
+static void test_report__a_copy_goes_to_who_is_configured(void **state)
+{
+    static const struct bench_mail refused = {
+        .from = "s@src.example", .domain = "far.example", .rcpts = {"no@far.example"}};
+    static const struct bench_mail taken = {.from = "t@src.example",
+                                            .domain = "far.example",
+                                            .rcpts = {"yes@far.example"},
+                                            .notify = NOTIFY_SUCCESS};
+    struct bench *b = bench_new(WORLD(", dsn: {copy_to: boss@boss.example}"));
+    (void)state;
+    peer_add_rule(b->peer[1], "RCPT", "no@far.example", "550 5.1.1 nobody", 0);
+    (void)bench_put(b, &refused, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    (void)bench_put(b, &taken, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, queue_empty);
+    assert_int_equal(sent_to(b->peer[1], "s@src.example"), 1);
+    assert_int_equal(sent_to(b->peer[1], "t@src.example"), 1);
+    assert_int_equal(sent_to(b->peer[1], "boss@boss.example"), 1);
+    assert_int_equal(b->peer[1]->mails, 4);
+    bench_end(b);
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_report__of_success_says_who_has_it_now),
+                     cmocka_unit_test(test_report__asks_for_no_report),
+                     cmocka_unit_test(test_report__a_copy_goes_to_who_is_configured));
+}
