@@ -53,7 +53,7 @@ int edit_print(const struct cli *cli, const char *what, const struct admin_resul
 
 /* --- retry: the links that failed are forgiven first ------------------------------------------------------
  * Of those that Redis knows to fail: all, when everything is tried again; else the ones that the mail takes
- * by this configuration, or that are named after its domains, as another configuration may have had it. */
+ * by the published table, or that are named after its domains, as another configuration may have had it. */
 
 struct forgiving {
     struct route_table *routes;
@@ -85,9 +85,9 @@ static bool on_retried(void *arg, const struct admin_job *j)
 
 static int find_wanted(struct remote *r, const struct admin_filter *f, struct forgiving *g)
 {
-    struct errctx ec = {""};
-    if (route_table_new(cli_config(r->cli), &g->routes, &ec) != ERR_OK)
-        return cli_fail(r->cli, CLI_CONFIG, "%s", ec.msg);
+    uint64_t version;
+    if (remote_routes(r, &g->routes, &version) != CLI_OK)
+        return r->code;
     if (remote_asked(r, admin_jobs(r->admin, f, on_retried, remote_done, r)))
         (void)remote_wait(r);
     if (r->code == CLI_OK && (g->nomem || names_sort(&g->wanted) != ERR_OK))

@@ -82,6 +82,23 @@ def test_queue_list_shows_the_next_hop(box):
     assert hops()["b.example"] == "only", hops()
 
 
+def test_queue_retry_forgives_the_link_to_another_group(box):
+    """The published table says which link the queue of another group's domain waits for."""
+    a, b = two_sites(box, ("only", 1, "node"), router={"damping": {"glitch_attempts": 3, "glitch_interval": "1h"}})
+    b.program("worker")
+    node, worker = a.program("node"), a.program("worker")
+    a.send("u", domain="b.example")
+    failing = lambda: [link["link"] for link in node.json("status")["links"] if link["failures"]]
+    wait_for("the link to fail", lambda: failing() == ["connector:only"])
+    assert node.json("route", "explain", "b.example")["connector"] == "only", "it is not DOWN"
+    worker.process.stop()
+    node.cli("queue", "retry", "b.example")
+    assert failing() == [], "forgiven before anybody tries it"
+    b.program("node")
+    worker.process.start()
+    b.wait_mail("u")
+
+
 def test_what_was_claimed_to_the_last_is_found_again(box):
     """Batches of claims that end with the queue, here all of them, leave nothing behind that a new table would not find."""
     a, b = two_sites(box, ("only", 1, "node"), worker={"claim_batch": 1})
