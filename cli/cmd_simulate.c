@@ -43,7 +43,7 @@ enum {
     S_LOST
 };
 static const struct column columns[] = {
-    [S_AT] = {"at_ms", "AT", COLUMN_AGE, 0},
+    [S_AT] = {"at_ms", "AT", COLUMN_MOMENT, 0},
     [S_EVENT] = {"event", "EVENT", COLUMN_TEXT, 0},
     [S_WHAT] = {"what", "WHAT", COLUMN_TEXT, 0},
     [S_TIME] = {"converged_ms", "CONVERGED", COLUMN_AGE, 0},

@@ -103,6 +103,18 @@ void age_text(uint64_t ms, char out[24])
         (void)snprintf(out, 24, "%" PRIu64 "d%02" PRIu64 "h", s / 86400, s / 3600 % 24);
 }
 
+void moment_text(uint64_t ms, char out[32])
+{
+    uint64_t s = ms / 1000;
+    if (s < 60)
+        (void)snprintf(out, 32, "%" PRIu64 ".%03us", s, (unsigned)(ms % 1000));
+    else if (s < 3600)
+        (void)snprintf(out, 32, "%" PRIu64 "m%02u.%03us", s / 60, (unsigned)(s % 60), (unsigned)(ms % 1000));
+    else
+        (void)snprintf(out, 32, "%" PRIu64 "h%02um%02u.%03us", s / 3600, (unsigned)(s / 60 % 60),
+                       (unsigned)(s % 60), (unsigned)(ms % 1000));
+}
+
 void bytes_text(uint64_t bytes, char out[24])
 {
     static const char units[] = "KMGTPE";
@@ -143,6 +155,9 @@ static void shown(const struct column *col, const struct cell *c, struct buf *ou
     case COLUMN_AGE:
         age_text(c->number, text);
         break;
+    case COLUMN_MOMENT:
+        moment_text(c->number, text);
+        break;
     case COLUMN_TIME:
         if (c->number != 0)
             clock_rfc3339(c->number, text);
@@ -181,6 +196,7 @@ static json_t *json_cell(const struct column *col, const struct cell *c)
     case COLUMN_COUNT:
     case COLUMN_BYTES:
     case COLUMN_AGE:
+    case COLUMN_MOMENT:
         break;
     }
     return json_integer((json_int_t)c->number);
@@ -206,7 +222,7 @@ int json_print(json_t *j)
 
 static bool right_aligned(enum column_kind kind)
 {
-    return kind == COLUMN_COUNT || kind == COLUMN_BYTES || kind == COLUMN_AGE;
+    return kind == COLUMN_COUNT || kind == COLUMN_BYTES || kind == COLUMN_AGE || kind == COLUMN_MOMENT;
 }
 
 static bool has_column(const struct table *t, size_t column)

@@ -10,8 +10,9 @@ enum column_kind {
     COLUMN_TEXT,
     COLUMN_COUNT,
     COLUMN_BYTES,
-    COLUMN_AGE,  /* milliseconds */
-    COLUMN_TIME, /* milliseconds since 1970; 0: none. JSON: RFC 3339 */
+    COLUMN_AGE,    /* milliseconds */
+    COLUMN_MOMENT, /* the same, since something began: every one of them is shown */
+    COLUMN_TIME,   /* milliseconds since 1970; 0: none. JSON: RFC 3339 */
     COLUMN_BOOL,
 };
 struct column {
@@ -47,4 +48,5 @@ int json_print(struct json_t *j);
 
 /* "850ms" "12s" "3m12s" "5h02m" "3d04h"; "512" "4.0K" "1.5G". */
 void age_text(uint64_t ms, char out[24]);
+void moment_text(uint64_t ms, char out[32]); /* "0.850s" "3m12.007s" "5h02m00.000s" */
 void bytes_text(uint64_t bytes, char out[24]);

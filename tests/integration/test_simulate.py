@@ -96,6 +96,9 @@ def test_examples_of_the_documents(box):
     assert all(row["converged_ms"] is not None and row["bytes"] <= row["full_flood_bytes"] for row in rows)
     table = simulate(box, COST266, "--script", script)
     assert "28 groups, 41 links; longest convergence" in table and len(table.splitlines()) == 9
+    assert [line.split()[0] for line in table.splitlines()[1:5]] == ["10.000s", "20.000s", "30.000s", "1h00m00.000s"], table
+    close = simulate(box, COST266, "--script", write(box, "close.txt", "at 1500ms cut frankfurt\nat 1501ms heal\n"))
+    assert [line.split()[0] for line in close.splitlines()[1:3]] == ["1.500s", "1.501s"], close
 
 
 def test_bad_script(box):

@@ -76,7 +76,21 @@ static void test_table__ages_and_sizes_as_people_say_them(void **state)
         const char *text;
     } sizes[] = {{0, "0"}, {1023, "1023"}, {4096, "4.0K"}, {1610612736, "1.5G"}};
     (void)state;
-    char out[24];
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } moments[] = {{0, "0.000s"},
+                   {1, "0.001s"},
+                   {59999, "59.999s"},
+                   {60000, "1m00.000s"},
+                   {3599042, "59m59.042s"},
+                   {3600000, "1h00m00.000s"},
+                   {UINT64_MAX, "5124095576030h25m51.615s"}};
+    char out[24], moment[32];
+    CHECK_EACH (moments, m) {
+        moment_text(m->ms, moment);
+        assert_string_equal(moment, m->text);
+    }
     CHECK_EACH (ages, a) {
         age_text(a->ms, out);
         assert_string_equal(out, a->text);
