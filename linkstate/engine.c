@@ -227,7 +227,7 @@ static void receive(struct ls *ls, uint32_t peer, struct span bytes)
     struct adjacency *a = &ls->adj[peer];
     ls_count(ls, LS_C_RECEIVED);
     if (a->pause_until_ms > ls->now_ms) {
-        ls_count(ls, LS_C_MISPLACED);
+        ls_notice(ls, LS_C_MISPLACED, peer, SPAN(""), "a message in the pause after a violation");
         return;
     }
     if (ls_message_parse(bytes, &m, &ec) != ERR_OK) {

@@ -4,6 +4,7 @@
  *   master.c    the lease: who is master, from taking over to stepping down
  *   table.c     what is published: checked a part at a time, by a standby, too
  *   speaker.c   the engine (linkstate/engine.h) between carrier and Redis: origination, publishing
+ *   notices.c   what neighbours did wrong, in the log
  *   watcher.c   health of connectors: reports, probes, overrides, questions
  *   history.c   what changed from one table to the next
  *
@@ -31,6 +32,14 @@
 
 enum { OUTBOX_MAX = 64 << 20, MEMBERS_MAX = 100, PROBES_MAX = 64 };
 enum router_state { ROUTER_STANDBY, ROUTER_LOADING, ROUTER_MASTER };
+
+/* Lines about one neighbour, of which NOTICES_LOGGED in NOTICES_MS are written: the others are counted, and
+ * told in one line when that time is over. */
+enum { NOTICES_MS = 10000, NOTICES_LOGGED = 20 };
+struct notice_limit {
+    ms_t since_ms;
+    unsigned written, left_out;
+};
 
 struct probing { /* one target that is being tried */
     struct router *r;
@@ -85,9 +94,9 @@ struct router {
     struct ls_version left; /* the version that the master before had */
     bool publish_busy, publish_again, publish_dirty;
     ms_t dirty_ms, kept_ms;
-    ms_t notices_ms; /* lines about what neighbours did wrong: since then, so many */
-    unsigned notices;
-    bool keep_due; /* only refreshes since the last publication */
+    struct notice_limit limits[LS_PEERS_MAX + 1]; /* by neighbour; the last one: of no neighbour */
+    ms_t notices_due_ms;                          /* when lines that were left out are to be counted */
+    bool keep_due;                                /* only refreshes since the last publication */
 
     /* watcher.c */
     struct health *health;
@@ -143,6 +152,14 @@ void speaker_verify(struct router *r);
 enum err speaker_digest(struct router *r, char ret[2 * SIGN_DIGEST_LEN + 1], struct errctx *ec) MUST_USE;
 void version_text(const struct ls_version *v, char out[64]); /* "major.minor.user.sequence" */
 bool version_parse(struct span text, struct ls_version *ret);
+
+/* notices.c */
+/* What a step found wrong; peer: whose message it was (UINT32_MAX: no message). */
+void notices_log(struct router *r, const struct ls_output *out, uint32_t peer);
+void notices_flush(struct router *r, bool all); /* counts of lines that were left out; all: also of now */
+bool notice_allowed(struct notice_limit *l, ms_t now_ms); /* false: to be added to what is left out */
+unsigned notice_left_out(struct notice_limit *l,
+                         ms_t now_ms); /* forgets them; 0: none, or time is not over */
 
 /* watcher.c */
 enum err watcher_start(struct router *r) MUST_USE; /* the health is configured, and restored */

@@ -171,7 +171,8 @@ static bool program_reload(void *self, struct config *next)
         bool rebuild = !same_neighbours(r->root, root) ||
                        memcmp(transport.secret, r->transport_key.secret, sizeof transport.secret) != 0;
         bool anew = !same_organization(r->root, root) || memcmp(org_key, r->org_key, sizeof org_key) != 0;
-        table_halt(r); /* it borrows from the configuration */
+        table_halt(r);          /* it borrows from the configuration */
+        notices_flush(r, true); /* numbers of neighbours may mean others from now on */
         config_unref(r->conf);
         r->conf = config_ref(next);
         r->root = root;

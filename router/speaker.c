@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEEP_PART = 6, OWN_MAX = RECORD_MAX + 1024, NOTICES_MS = 10000, NOTICES_LOGGED = 50 };
+enum { KEEP_PART = 6, OWN_MAX = RECORD_MAX + 1024 };
 
 static void publish(struct router *r);
 
@@ -93,35 +93,6 @@ static void save(struct router *r)
 
 /* --- The engine ------------------------------------------------------------------------------------- */
 
-static const char *peer_name(const struct router *r, uint32_t peer)
-{
-    return peer < r->root->routing_group.neighbours.count
-               ? r->root->routing_group.neighbours.items[peer].group
-               : "-";
-}
-
-/* A line for each; of a flood of them so many in a while, with the number of the others. */
-static void log_notices(struct router *r, const struct ls_output *out)
-{
-    struct log_scratch scratch;
-    ms_t now = loop_now(r->loop);
-    if (now - r->notices_ms >= NOTICES_MS) {
-        if (r->notices > NOTICES_LOGGED)
-            log_warn("router.linkstate", "more=%u", r->notices - NOTICES_LOGGED);
-        r->notices_ms = now;
-        r->notices = 0;
-    }
-    r->notices += (unsigned)out->notices_dropped;
-    for (size_t i = 0; i < out->nnotices; i++) {
-        if (r->notices++ >= NOTICES_LOGGED)
-            continue;
-        const struct ls_notice *n = &out->notices[i];
-        log_warn("router.linkstate", "what=%s neighbour=%s group=%s text=%s", ls_counter_name(n->counter),
-                 peer_name(r, n->peer), n->group[0] != '\0' ? n->group : "-",
-                 log_text(&scratch, span_cstr(n->text)));
-    }
-}
-
 static void count_table(struct router *r)
 {
     const struct lsdb *db = ls_table(r->ls);
@@ -158,7 +129,7 @@ static unsigned step(struct router *r, const struct ls_event *ev)
         return 0;
     now.now_ms = loop_now(r->loop);
     enum err e = ls_step(r->ls, &now, &out);
-    log_notices(r, &out);
+    notices_log(r, &out, ev->type == LS_RECV ? ev->peer : UINT32_MAX);
     if (e == ERR_NOMEM) {
         router_step_down(r, "out of memory");
         return out.checked;
@@ -398,6 +369,7 @@ static enum err open_carrier(struct router *r, struct errctx *ec)
 
 static void free_engine(struct router *r)
 {
+    notices_flush(r, true);
     carrier_free(r->carrier);
     for (int i = 0; r->ls != NULL && i < LS_C__COUNT; i++)
         r->counted[i] += ls_counters(r->ls)[i];

@@ -5,6 +5,7 @@
  * Connects with CURVE and does what each line of standard input says:
  *   hello [MIN MAX]   HELLO, with these versions
  *   raw HEX           these bytes
+ *   repeat N HEX      these bytes so many times
  *   parts             a message of two parts
  *   big N             N zero bytes
  *   many N            an ADVERTISE of N records
@@ -12,6 +13,7 @@
  *   alter WHAT        the same with its record's version, format, certificate or signature changed
  *   wait TYPE         until such a message arrives (10 s at most); prints "TYPE" or "nothing"
  *   newer             until an ADVERTISE with a higher version than the kept one arrives (10 s at most)
+ *   mute              what arrives is not answered any more
  *   silent MS         reads for so long; prints what arrives
  * Messages that arrive are printed by their type. HELLO, DIGEST and BUCKETS are answered as by a router that
  * holds nothing, so that the adjacency comes up, stays up, and brings the other's records. */
@@ -28,6 +30,7 @@ struct peer {
     void *s;
     struct span organization, group;
     uint64_t instance;
+    bool mute;
     struct buf kept; /* the first ADVERTISE */
     struct ls_version kept_version, last_version;
 };
@@ -97,7 +100,8 @@ static enum ls_message_type receive(struct peer *p, int wait_ms)
         type = m.type;
         if (type == LS_MSG_ADVERTISE)
             keep(p, &m, span_of(zmq_msg_data(&msg), zmq_msg_size(&msg)));
-        answer(p, &m);
+        if (!p->mute)
+            answer(p, &m);
     }
     zmq_msg_close(&msg);
     return type;
@@ -192,6 +196,10 @@ static void obey(struct peer *p, char *line)
         hello(p, min, max, false);
     } else if (strncmp(line, "raw ", 4) == 0) {
         send_raw(p, line + 4);
+    } else if (strncmp(line, "repeat ", 7) == 0) {
+        char *hex;
+        for (unsigned long n = strtoul(line + 7, &hex, 10); n > 0; n--)
+            send_raw(p, hex + 1);
     } else if (strcmp(line, "parts") == 0) {
         (void)zmq_send(p->s, "one", 3, ZMQ_SNDMORE);
         (void)zmq_send(p->s, "two", 3, 0);
@@ -205,6 +213,8 @@ static void obey(struct peer *p, char *line)
         alter(p, line + 6);
     } else if (strncmp(line, "wait ", 5) == 0) {
         wait_for(p, line + 5);
+    } else if (strcmp(line, "mute") == 0) {
+        p->mute = true;
     } else if (strcmp(line, "newer") == 0) {
         wait_newer(p);
     } else if (strncmp(line, "silent ", 7) == 0) {
@@ -223,7 +233,7 @@ int main(int argc, char **argv)
     struct errctx ec = {""};
     uint8_t server[SIGN_KEY_LEN];
     char line[9000];
-    int zero = 200;
+    int linger = 10000; /* what was said arrives, also when it is much */
     if (argc != 7 || !key_text_parse(span_cstr(argv[2]), server) ||
         key_file_read(argv[1], &key, &ec) != ERR_OK) {
         (void)fprintf(stderr, "ls_peer KEYFILE SERVER_KEY URL ORGANIZATION GROUP INSTANCE: %s\n", ec.msg);
@@ -238,7 +248,7 @@ int main(int argc, char **argv)
     if (zmq_setsockopt(p.s, ZMQ_CURVE_SERVERKEY, server, sizeof server) != 0 ||
         zmq_setsockopt(p.s, ZMQ_CURVE_PUBLICKEY, key.public_, SIGN_KEY_LEN) != 0 ||
         zmq_setsockopt(p.s, ZMQ_CURVE_SECRETKEY, key.secret, SIGN_KEY_LEN) != 0 ||
-        zmq_setsockopt(p.s, ZMQ_LINGER, &zero, sizeof zero) != 0 || zmq_connect(p.s, argv[3]) != 0) {
+        zmq_setsockopt(p.s, ZMQ_LINGER, &linger, sizeof linger) != 0 || zmq_connect(p.s, argv[3]) != 0) {
         (void)fprintf(stderr, "%s\n", zmq_strerror(zmq_errno()));
         return 2;
     }

@@ -1,6 +1,8 @@
 """What routers of other groups may send, over the real carrier: each is refused, counted, and told in one line that names
 the neighbour; no state changes, and the router goes on."""
+import hashlib
 import json
+import re
 import signal
 
 from peers.bridgehead import executable
@@ -10,36 +12,39 @@ from peers.process import Process, wait_for
 SMART = {"name": "out", "type": "smtp", "address_spaces": [{"space": "*"}], "smart_hosts": ["192.0.2.1"]}
 ANSWER = ["hello", "wait HELLO"]
 RECORD = ["hello", "wait ADVERTISE"]
+QUIET = [*RECORD, "mute"]  # the adjacency is up, and nothing but the bad message is said any more
 
 # name: (counter, part of the line, what the neighbour says: tests/integration/ls_peer.c, how it introduces itself)
 CASES = {
-    "no message": ("MALFORMED", "", [*ANSWER, "raw 6c73ffff", "wait BYE"], {}),
-    "several parts": ("MALFORMED", "", [*ANSWER, "parts", "wait BYE"], {}),
-    "truncated": ("MALFORMED", "", [*ANSWER, "raw 4c530102000000ff83", "wait BYE"], {}),
-    "more than it says": ("MALFORMED", "", [*ANSWER, "raw 4c5301070000000386000000000000", "wait BYE"], {}),
-    "an unknown mandatory part": ("MALFORMED", "", [*ANSWER, "raw 4c53010200000005ff00000000", "wait BYE"], {}),
-    "an unknown type": ("MALFORMED", "", [*ANSWER, "raw 4c530155000000058600000000", "wait BYE"], {}),
-    "another version of messages": ("MALFORMED", "", [*ANSWER, "raw 4c530907000000058600000000", "wait BYE"], {}),
-    "oversized": ("MALFORMED", "message of 2000000 bytes", [*ANSWER, "big 2000000", "wait BYE"], {}),
-    "too many records": ("MALFORMED", "ADVERTISE of more than 256 records", [*ANSWER, "many 4000", "wait BYE"], {}),
-    "no version in common": ("MISPLACED", "no protocol version in common", ["hello 9 12", "wait BYE"], {}),
-    "another organization": ("MISPLACED", "another organization", ["hello", "wait BYE"], {"organization": "other"}),
-    "another group than its key's": ("MISPLACED", "not the group that the configuration names", ["hello", "wait BYE"], {"group": "z"}),
-    "this group's name": ("MISPLACED", "not the group", ["hello", "wait BYE"], {"group": "a"}),
-    "records before HELLO": ("MISPLACED", "ACK before HELLO", ["raw 4c530107000000058600000000", "wait HELLO"], {}),
-    "a changed record": ("FORGED", "bad signature", [*RECORD, "alter version", "silent 300"], {}),
-    "an unsigned record": ("FORGED", "bad signature", [*RECORD, "alter signature", "silent 300"], {}),
-    "another certificate": ("FORGED", "bad signature", [*RECORD, "alter certificate", "silent 300"], {}),
-    "another version of records": ("MALFORMED", "malformed record header", [*RECORD, "alter format", "silent 300"], {}),
+    "no message": ("MALFORMED", "", [*QUIET, "raw 6c73ffff", "wait BYE"], {}),
+    "several parts": ("MALFORMED", "", [*QUIET, "parts", "wait BYE"], {}),
+    "truncated": ("MALFORMED", "", [*QUIET, "raw 4c530102000000ff83", "wait BYE"], {}),
+    "more than it says": ("MALFORMED", "", [*QUIET, "raw 4c5301070000000386000000000000", "wait BYE"], {}),
+    "an unknown mandatory part": ("MALFORMED", "", [*QUIET, "raw 4c53010200000005ff00000000", "wait BYE"], {}),
+    "an unknown type": ("MALFORMED", "", [*QUIET, "raw 4c530155000000058600000000", "wait BYE"], {}),
+    "another version of messages": ("MALFORMED", "", [*QUIET, "raw 4c530907000000058600000000", "wait BYE"], {}),
+    "oversized": ("MALFORMED", "message of 2000000 bytes", [*QUIET, "big 2000000", "wait BYE"], {}),
+    "too many records": ("MALFORMED", "ADVERTISE of more than 256 records", [*QUIET, "many 4000", "wait BYE"], {}),
+    "no version in common": ("MISPLACED", "no protocol version in common", ["mute", "hello 9 12", "wait BYE"], {}),
+    "another organization": ("MISPLACED", "another organization", ["mute", "hello", "wait BYE"], {"organization": "other"}),
+    "another group than its key's": ("MISPLACED", "not the group that the configuration names", ["mute", "hello", "wait BYE"], {"group": "z"}),
+    "this group's name": ("MISPLACED", "not the group", ["mute", "hello", "wait BYE"], {"group": "a"}),
+    "records before HELLO": ("MISPLACED", "ACK before HELLO", ["mute", "raw 4c530107000000058600000000", "wait HELLO"], {}),
+    "a changed record": ("FORGED", "bad signature", [*QUIET, "alter version", "silent 300"], {}),
+    "an unsigned record": ("FORGED", "bad signature", [*QUIET, "alter signature", "silent 300"], {}),
+    "another certificate": ("FORGED", "bad signature", [*QUIET, "alter certificate", "silent 300"], {}),
+    "another version of records": ("MALFORMED", "malformed record header", [*QUIET, "alter format", "silent 300"], {}),
 }
+REFUSALS = ("stale", "malformed", "forged", "conflict", "too_many", "misplaced")
 
 
 class Bad:
-    """Group `a` with neighbours that misbehave, each with a key of its own."""
+    """Group `a` with neighbours that misbehave, each with a key of its own. It does not refresh its record meanwhile, so that
+    every byte of its state stays when nothing changes it."""
 
     def __init__(self, box, names=("b",), config=None):
         self.box, self.organization = box, Organization(box)
-        self.a = box.add(Group(self.organization, "a", 0, config))
+        self.a = box.add(Group(self.organization, "a", 0, config or {"router": {"refresh": "10m", "lifetime": "30m"}}))
         self.groups = {name: Group(self.organization, name, 1, redis=False) for name in names}
         for group in self.groups.values():
             self.a.knows(group, dial=False)
@@ -54,29 +59,57 @@ class Bad:
         return done.stdout.decode().split()
 
     def picture(self):
-        return self.a.table(), self.a.own_version()[:3]
+        table = self.a.redis.bytes("hget", self.a.key_of("table"), "b")
+        return self.a.table(), self.a.own_version(), self.router.metric("router_groups"), hashlib.sha256(table).hexdigest()
 
     def counted(self, counter):
         return self.router.metric(f"router_linkstate_{counter.lower()}_total")
+
+    def refused(self):
+        return {counter: self.counted(counter) for counter in REFUSALS}
 
     def told(self, counter, name):
         return [line for line in self.router.lines("router.linkstate") if f"what={counter} neighbour={name} " in line]
 
 
 def test_each_is_refused(box):
-    """Counted once more, one line that names the neighbour, nothing changed."""
+    """Counted once, by one counter; one line that names the neighbour; nothing changed."""
     names = {f"n{number}": case for number, case in enumerate(CASES)}
     bad = Bad(box, names)
     for name, case in names.items():
         counter, text, lines, how = CASES[case]
-        before = bad.counted(counter)
+        before = bad.refused()
         got = bad.say(*lines, name=name, **how)
         wait_for(lambda: f"{case}: {counter}; it got {got}; the router said:\n{bad.router.tail()}",
-                 lambda: bad.counted(counter) > before)
-        lines = wait_for(lambda: f"{case}: a line; the router said:\n{bad.router.tail()}", lambda: bad.told(counter, name))
-        assert text in lines[0], (case, lines)
+                 lambda: bad.counted(counter) > before[counter.lower()])
+        assert bad.refused() == {**before, counter.lower(): before[counter.lower()] + 1}, (case, before, bad.refused())
+        wait_for(lambda: f"{case}: a line; the router said:\n{bad.router.tail()}", lambda: bad.told(counter, name))
         assert bad.picture() == bad.state, case
     assert bad.router.is_master()
+    bad.router.stop()
+    for name, case in names.items():
+        lines = [line for line in bad.router.lines(f"neighbour={name} ") if "router.linkstate" in line]
+        assert len(lines) == 1 and CASES[case][1] in lines[0], (case, lines)
+
+
+def test_a_flood(box):
+    """One bad message ends the adjacency; all that comes in the pause after it is counted and told, too: the first in a line each,
+    the rest in lines that carry their number. Nobody else's lines are lost for it."""
+    bad = Bad(box, ("b", "c"))
+    flood = 3000
+    assert "ADVERTISE" in bad.say(*QUIET, f"repeat {flood} 6c73ffff")
+    wait_for(lambda: f"all of them: {bad.refused()}", lambda: bad.counted("MISPLACED") == flood - 1)
+    assert bad.counted("MALFORMED") == 1
+    bad.say("mute", "hello 9 12", "wait BYE", name="c")
+    wait_for("the other's line", lambda: bad.told("MISPLACED", "c"))
+    assert bad.picture() == bad.state and bad.router.is_master()
+    bad.router.stop()
+    numbers = [int(n) for line in bad.router.lines("router.linkstate neighbour=b ") for n in re.findall(r"more=(\d+)", line)]
+    malformed, pause = bad.told("MALFORMED", "b"), bad.told("MISPLACED", "b")
+    assert len(malformed) == 1 and "pause after a violation" in pause[0], (malformed, pause[:1])
+    assert len(pause) + 1 <= 20 * (1 + len(numbers)), "a flood does not flood the log"
+    assert len(pause) + sum(numbers) == flood - 1, (len(pause), numbers)
+    assert len(bad.told("MISPLACED", "c")) == 1
 
 
 def test_unknown_key(box):
@@ -124,7 +157,7 @@ def test_replayed(box):
     wait_for("it to be counted", lambda: bad.counted("STALE") > before)
     lines = wait_for("a line", lambda: bad.told("STALE", "b"))
     assert "older than the one held" in lines[0] and "group=a" in lines[0], lines
-    assert bad.picture() == bad.state
+    assert bad.picture()[:3] == (bad.state[0], mine := bad.a.own_version(), 1) and mine[:3] == bad.state[1][:3], "refreshed, nothing else"
 
 
 def chain(box, second_key):
