@@ -21,7 +21,7 @@
  *   L2  The version of a record in the table never goes back; a dropped one does not return at or below
  *       its floor while that is remembered.
  *   L3  Only this group's own record is ever originated here, and its version only rises.
- *   L4  A record is not sent to a neighbour that has shown to hold it at that version or newer.
+ *   L4  A record is not sent to a neighbour that has sent or acknowledged it at that version or newer.
  *   L5  Nothing is sent to a neighbour in DOWN or INIT but HELLO and BYE.
  *
  * Lifetimes: what ls_step() returns is borrowed until the next ls_step(). Not thread-safe. */

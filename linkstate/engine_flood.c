@@ -172,8 +172,15 @@ static void acknowledge(struct intake *in, struct span group, const struct ls_ve
         in->ls->nomem = true;
 }
 
+/* Unless it is on its way: the sender may have heard an older one by another way before it. */
 static void send_back(struct intake *in, const struct lsdb_slot *slot)
 {
+    const struct adjacency *a = &in->ls->adj[in->peer];
+    struct ls_version held = lsdb_version(slot);
+    size_t at = pending_at(a, slot->number);
+    if (at < a->npending && a->pending[at].slot == slot->number &&
+        ls_version_cmp(&a->pending[at].version, &held) == 0)
+        return;
     in->back[in->nback++] = (struct flood_item){slot->number, true};
 }
 

@@ -1,0 +1,392 @@
+/* tests/unit/linkstate/test_flood.c — what crosses an adjacency for a change: seen message by message, over
+ * random graphs and every kind of change, and what is said again when something is lost. */
+#include "tests/unit/linkstate/net.h"
+
+#include <stdlib.h>
+
+enum { CROSSINGS = 4096, LATENCY_MAX = 20 };
+
+/* --- What a test knows of the network ----------------------------------------------------------------- */
+
+struct crossing {
+    uint32_t from, to, group;
+    struct ls_version version;
+};
+struct view {
+    struct crossing crossed[CROSSINGS]; /* ADVERTISEs that left */
+    size_t ncrossed;
+    struct ls_version shown[NET_NODES][NET_NODES]
+                           [NET_NODES]; /* [a][b][group]: b has shown to a that it holds it */
+    unsigned acks[NET_NODES][NET_NODES], adverts[NET_NODES][NET_NODES]; /* items, by direction */
+    unsigned bodies, requests;
+    ms_t heard_ms[NET_NODES][NET_NODES]; /* [a][group]: when the last record of it arrived first */
+};
+
+static uint32_t number_of(struct span group)
+{
+    assert_int_equal(group.len, 2);
+    return (uint32_t)(group.ptr[1] - '0');
+}
+
+static void show(struct view *v, uint32_t to, uint32_t by, uint32_t group, const struct ls_version *version)
+{
+    if (ls_version_cmp(version, &v->shown[to][by][group]) > 0)
+        v->shown[to][by][group] = *version;
+}
+
+static void on_leave(struct net *n, uint32_t from, uint32_t to, const struct ls_message *m)
+{
+    struct view *v = n->arg;
+    struct rd r = rd_open(m->list);
+    struct ls_advert ad;
+    struct ls_item item;
+    v->requests += m->type == LS_MSG_REQUEST;
+    while (m->type == LS_MSG_ACK && ls_item_next(&r, &item))
+        v->acks[from][to]++;
+    while (m->type == LS_MSG_ADVERTISE && ls_advert_next(&r, &ad)) {
+        struct lsa lsa;
+        assert_int_equal(lsa_parse(ad.header, &lsa), ERR_OK);
+        struct crossing c = {from, to, number_of(lsa.group), lsa.version};
+        v->bodies += ad.body.len > 0;
+        v->adverts[from][to]++;
+        for (size_t i = 0; i < v->ncrossed; i++)
+            if (v->crossed[i].from == from && v->crossed[i].to == to && v->crossed[i].group == c.group &&
+                ls_version_cmp(&v->crossed[i].version, &c.version) == 0)
+                fail_msg("g%u %u.%u.%u#%u crossed from g%u to g%u twice", c.group, c.version.major,
+                         c.version.minor, c.version.user, (unsigned)c.version.seq, from, to);
+        if (ls_version_cmp(&v->shown[from][to][c.group], &c.version) >= 0) /* L4 */
+            fail_msg("g%u told g%u what that had shown to hold of g%u", from, to, c.group);
+        assert_true(v->ncrossed < CROSSINGS);
+        v->crossed[v->ncrossed++] = c;
+    }
+}
+
+static void on_arrive(struct net *n, uint32_t from, uint32_t to, const struct ls_message *m)
+{
+    struct view *v = n->arg;
+    struct rd r = rd_open(m->list);
+    struct ls_advert ad;
+    struct ls_item item;
+    while (m->type == LS_MSG_ADVERTISE && ls_advert_next(&r, &ad)) {
+        struct lsa lsa;
+        assert_int_equal(lsa_parse(ad.header, &lsa), ERR_OK);
+        uint32_t group = number_of(lsa.group);
+        show(v, to, from, group, &lsa.version);
+        const struct lsdb_slot *slot = lsdb_find(ls_table(n->nodes[to].ls), lsa.group);
+        struct ls_version held = slot != NULL ? lsdb_version(slot) : (struct ls_version){0, 0, 0, 0};
+        if (ls_version_cmp(&lsa.version, &held) > 0)
+            v->heard_ms[to][group] = n->now_ms;
+    }
+    while (m->type == LS_MSG_ACK && ls_item_next(&r, &item))
+        show(v, to, from, number_of(item.group), &item.version);
+}
+
+/* A new count; what neighbours have shown stays known. */
+static void count_anew(struct view *v)
+{
+    v->ncrossed = 0;
+    v->bodies = v->requests = 0;
+    memset(v->acks, 0, sizeof v->acks);
+    memset(v->adverts, 0, sizeof v->adverts);
+}
+
+/* A tree, and some more links. */
+static void random_graph(struct net *n)
+{
+    for (uint32_t i = 1; i < n->size; i++)
+        net_link(n, i, (uint32_t)rng_below(&n->rng, i));
+    for (uint64_t more = rng_below(&n->rng, 2 * n->size); more > 0; more--) {
+        uint32_t a = (uint32_t)rng_below(&n->rng, n->size), b = (uint32_t)rng_below(&n->rng, n->size);
+        if (a != b)
+            net_link(n, a, b);
+    }
+}
+
+static void hops_from(const struct net *n, uint32_t first, unsigned hops[NET_NODES])
+{
+    uint32_t queue[NET_NODES], end = 1;
+    memset(hops, 0, NET_NODES * sizeof hops[0]);
+    queue[0] = first;
+    for (uint32_t at = 0; at < end; at++)
+        for (uint32_t to = 0; to < n->size; to++)
+            if (n->nodes[queue[at]].carrier[to] && to != first && hops[to] == 0) {
+                hops[to] = hops[queue[at]] + 1;
+                queue[end++] = to;
+            }
+    assert_int_equal(end, n->size);
+}
+
+/* Equal tables, nothing that waits for an acknowledgement; FULL, unless a change has just been there: two
+ * keep-alives in a row that changes overtook begin a comparison. */
+static void check_settled(const struct net *n, bool at_rest)
+{
+    const struct lsdb *first = ls_table(n->nodes[0].ls);
+    assert_int_equal(first->records, n->size);
+    for (uint32_t a = 0; a < n->size; a++) {
+        assert_true(ls_sum_eq(ls_table(n->nodes[a].ls)->sum, first->sum));
+        assert_int_equal(net_count(n, a, LS_C_RETRANSMITTED), 0);
+        assert_int_equal(net_count(n, a, LS_C_IGNORED), 0);
+        for (uint32_t b = 0; b < n->size; b++)
+            if (n->nodes[a].carrier[b]) {
+                assert_true(net_peer(n, a, b).state == ADJ_FULL ||
+                            (!at_rest && net_peer(n, a, b).state == ADJ_SYNC));
+                assert_int_equal(net_peer(n, a, b).pending, 0);
+            }
+    }
+}
+
+/* Each adjacency was crossed, in one direction or in both; what came was acknowledged at most once. */
+static void check_crossed(const struct net *n, const struct view *v, unsigned changes)
+{
+    for (uint32_t a = 0; a < n->size; a++)
+        for (uint32_t b = 0; b < n->size; b++)
+            if (n->nodes[a].carrier[b]) {
+                assert_in_range(v->adverts[a][b] + v->adverts[b][a], 1, 2 * changes);
+                assert_true(v->acks[b][a] <= v->adverts[a][b]);
+            }
+}
+
+enum change { UP_DOWN, CONFIGURATION, MEMBERS, REFRESH, TWO_GROUPS, TWICE, CHANGES };
+
+static void one_change(struct net *n, uint32_t node, enum change what)
+{
+    struct net_node *at = &n->nodes[node];
+    switch (what) {
+    case UP_DOWN:
+    case TWO_GROUPS:
+    case TWICE:
+        at->connector_up = !at->connector_up;
+        net_originate(n, node, LS_LEVEL_MINOR);
+        break;
+    case CONFIGURATION:
+        at->cost = at->cost % 100 + 1;
+        net_originate(n, node, LS_LEVEL_MAJOR);
+        break;
+    case MEMBERS:
+        at->members = at->members % 4 + 1;
+        net_originate(n, node, LS_LEVEL_USER);
+        break;
+    case REFRESH:
+    case CHANGES:
+        net_originate(n, node, LS_LEVEL_REFRESH);
+        break;
+    }
+}
+
+static void check_change(struct net *n, enum change what)
+{
+    struct view *v = n->arg;
+    uint32_t node = (uint32_t)rng_below(&n->rng, n->size), other = (node + 1) % n->size;
+    unsigned hops[NET_NODES];
+    ms_t begin = n->now_ms;
+    hops_from(n, node, hops);
+    count_anew(v);
+    one_change(n, node, what);
+    if (what == TWO_GROUPS)
+        one_change(n, other, CONFIGURATION);
+    if (what == TWICE) {
+        net_run(n, rng_below(&n->rng, 30));
+        one_change(n, node, what);
+    }
+    net_run(n, 800); /* before anything is said again */
+    check_crossed(n, v, what == TWO_GROUPS || what == TWICE ? 2 : 1);
+    assert_int_equal(v->requests, 0);
+    assert_true(what == REFRESH ? v->bodies == 0 : v->bodies == v->ncrossed);
+    for (uint32_t i = 0; i < n->size && what != TWICE; i++)
+        assert_true(i == node || (v->heard_ms[i][node] > begin &&
+                                  v->heard_ms[i][node] <= begin + (ms_t)hops[i] * LATENCY_MAX));
+    check_settled(n, false);
+    assert_true(n->notices == 0 || what == TWICE); /* the older of two changes may come late */
+    n->notices = 0;
+}
+
+static void test_flood__a_change_crosses_each_adjacency_at_most_once_each_way(void **state)
+{
+    struct view *v = malloc(sizeof *v);
+    uint64_t seed = check_seed();
+    (void)state;
+    assert_non_null(v);
+    for (unsigned graph = 0; graph < 60; graph++) {
+        struct net n;
+        *v = (struct view){.ncrossed = 0};
+        net_init(&n, seed + graph, 2 + graph % (NET_NODES - 1));
+        n.latency_min_ms = 1;
+        n.latency_max_ms = LATENCY_MAX;
+        n.arg = v;
+        n.leaves = on_leave;
+        n.arrives = on_arrive;
+        random_graph(&n);
+        for (uint32_t i = 0; i < n.size; i++)
+            net_node_start(&n, i);
+        net_run(&n, 20000); /* also tables that are compared for the first time cross once */
+        check_settled(&n, true);
+        for (unsigned i = 0; i < 3 * CHANGES; i++) {
+            check_change(&n, (enum change)(i % CHANGES));
+            net_run(&n, rng_below(&n.rng, 6000)); /* keep-alives say nothing more of it */
+        }
+        net_run(&n, 20000);
+        check_settled(&n, true);
+        net_done(&n);
+    }
+    free(v);
+}
+
+/* Changes while a link is down cross it once when it is up again, and nothing else does. */
+static void test_flood__a_link_that_comes_back_brings_what_is_missing(void **state)
+{
+    struct view *v = malloc(sizeof *v);
+    uint64_t seed = check_seed();
+    (void)state;
+    assert_non_null(v);
+    for (unsigned round = 0; round < 40; round++) {
+        struct net n;
+        *v = (struct view){.ncrossed = 0};
+        net_init(&n, seed + round, 6); /* two triangles and a link between them */
+        n.arg = v;
+        n.leaves = on_leave;
+        n.arrives = on_arrive;
+        for (uint32_t i = 0; i < 6; i++)
+            net_link(&n, i, i % 3 == 2 ? i - 2 : i + 1);
+        net_link(&n, 2, 3);
+        for (uint32_t i = 0; i < 6; i++)
+            net_node_start(&n, i);
+        net_run(&n, 20000);
+        check_settled(&n, true);
+        net_carrier(&n, 2, 3, false);
+        unsigned left = 1 + (unsigned)rng_below(&n.rng, 3), right = 1 + (unsigned)rng_below(&n.rng, 3);
+        for (uint32_t i = 0; i < left; i++)
+            one_change(&n, i, (enum change)(rng_below(&n.rng, TWO_GROUPS)));
+        for (uint32_t i = 0; i < right; i++)
+            one_change(&n, 3 + i, (enum change)(rng_below(&n.rng, TWO_GROUPS)));
+        net_run(&n, 10000);
+        assert_false(ls_sum_eq(ls_table(n.nodes[0].ls)->sum, ls_table(n.nodes[5].ls)->sum));
+        count_anew(v);
+        net_carrier(&n, 2, 3, true);
+        net_run(&n, 900);
+        assert_int_equal(v->adverts[2][3], left);
+        assert_int_equal(v->adverts[3][2], right);
+        net_run(&n, 11000);
+        assert_int_equal(v->adverts[2][3] + v->adverts[3][2], left + right);
+        check_settled(&n, true);
+        net_done(&n);
+    }
+    free(v);
+}
+
+/* --- What is lost ------------------------------------------------------------------------------------- */
+
+struct losing {
+    enum ls_message_type type;
+    unsigned left;    /* so many more are lost */
+    ms_t said_ms[64]; /* when messages of the type left */
+    unsigned said;
+};
+
+static bool lose(struct net *n, uint32_t from, uint32_t to, const struct ls_message *m)
+{
+    struct losing *l = n->arg;
+    (void)from, (void)to;
+    if (m->type != l->type)
+        return false;
+    if (l->said < 64)
+        l->said_ms[l->said++] = n->now_ms;
+    if (l->left == 0)
+        return false;
+    l->left--;
+    return true;
+}
+
+/* hello_ms: long, where comparing tables should not repair what was lost. */
+static void two(struct net *n, struct losing *l, ms_t hello_ms)
+{
+    net_init(n, 1, 2);
+    n->times.hello_ms = hello_ms;
+    net_link(n, 0, 1);
+    net_node_start(n, 0);
+    net_node_start(n, 1);
+    net_run(n, 900);
+    assert_true(ls_sum_eq(ls_table(n->nodes[0].ls)->sum, ls_table(n->nodes[1].ls)->sum));
+    n->arg = l;
+    n->lost = lose;
+}
+
+/* docs/protocol.md: again after 1, 2, 4 and then every 8 s, until it is acknowledged. */
+static void test_flood__what_is_lost_is_said_again_ever_later(void **state)
+{
+    static const ms_t pauses[] = {1000, 2000, 4000, 8000, 8000, 8000, 8000};
+    struct losing l = {.type = LS_MSG_ADVERTISE, .left = ARRAY_LEN(pauses)};
+    struct net n;
+    (void)state;
+    two(&n, &l, 600000);
+    one_change(&n, 0, UP_DOWN);
+    net_run(&n, 120000);
+    assert_int_equal(l.said, ARRAY_LEN(pauses) + 1);
+    for (unsigned i = 0; i < ARRAY_LEN(pauses); i++)
+        assert_int_equal(l.said_ms[i + 1] - l.said_ms[i], pauses[i]);
+    assert_int_equal(net_count(&n, 0, LS_C_RETRANSMITTED), ARRAY_LEN(pauses));
+    assert_int_equal(net_count(&n, 1, LS_C_DUPLICATE), 0);
+    assert_int_equal(net_peer(&n, 0, 1).pending, 0);
+    assert_true(ls_sum_eq(ls_table(n.nodes[0].ls)->sum, ls_table(n.nodes[1].ls)->sum));
+    net_done(&n);
+}
+
+/* The record came, its acknowledgement did not: said again, known already, acknowledged again. */
+static void test_flood__a_lost_acknowledgement_is_repeated(void **state)
+{
+    enum { LOST = 3 };
+    struct losing l = {.type = LS_MSG_ACK, .left = LOST};
+    struct net n;
+    (void)state;
+    two(&n, &l, 600000);
+    one_change(&n, 0, UP_DOWN);
+    net_run(&n, 60000);
+    assert_int_equal(l.said, LOST + 1);
+    assert_int_equal(net_count(&n, 0, LS_C_RETRANSMITTED), LOST);
+    assert_int_equal(net_count(&n, 1, LS_C_DUPLICATE), LOST);
+    assert_int_equal(net_peer(&n, 0, 1).pending, 0);
+    net_done(&n);
+}
+
+/* A newer record takes the place of the one that waits: only that is said again. */
+static void test_flood__only_the_newest_is_said_again(void **state)
+{
+    struct losing l = {.type = LS_MSG_ADVERTISE, .left = 2};
+    struct net n;
+    (void)state;
+    two(&n, &l, 600000);
+    one_change(&n, 0, UP_DOWN);
+    net_run(&n, 500);
+    one_change(&n, 0, CONFIGURATION);
+    net_run(&n, 60000);
+    assert_int_equal(l.said, 3);
+    assert_int_equal(net_count(&n, 0, LS_C_RETRANSMITTED), 1);
+    assert_int_equal(net_count(&n, 1, LS_C_ACCEPTED), 2); /* the first one, long ago, and this */
+    net_done(&n);
+}
+
+/* A refresh whose body the neighbour has lost: it asks, and gets it. */
+static void test_flood__a_refresh_without_its_body_is_asked_for(void **state)
+{
+    struct losing l = {.type = LS_MSG_REQUEST};
+    struct net n;
+    (void)state;
+    two(&n, &l, 600000);
+    (void)net_step(&n, 1, (struct ls_event){.type = LS_PURGE, .bytes = SPAN("g0")});
+    assert_int_equal(ls_table(n.nodes[1].ls)->records, 1);
+    one_change(&n, 0, REFRESH);
+    net_run(&n, 900);
+    assert_int_equal(l.said, 1);
+    assert_int_equal(net_count(&n, 0, LS_C_RETRANSMITTED), 0);
+    assert_true(ls_sum_eq(ls_table(n.nodes[0].ls)->sum, ls_table(n.nodes[1].ls)->sum));
+    net_done(&n);
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_flood__a_change_crosses_each_adjacency_at_most_once_each_way),
+                     cmocka_unit_test(test_flood__a_link_that_comes_back_brings_what_is_missing),
+                     cmocka_unit_test(test_flood__what_is_lost_is_said_again_ever_later),
+                     cmocka_unit_test(test_flood__a_lost_acknowledgement_is_repeated),
+                     cmocka_unit_test(test_flood__only_the_newest_is_said_again),
+                     cmocka_unit_test(test_flood__a_refresh_without_its_body_is_asked_for));
+}
