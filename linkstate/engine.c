@@ -412,8 +412,15 @@ bool ls_peer_info(const struct ls *ls, uint32_t peer, struct ls_peer_info *ret)
     if (peer >= ls->nadj)
         return false;
     const struct adjacency *a = &ls->adj[peer];
-    *ret = (struct ls_peer_info){a->state,     a->group,    a->router,  a->sum, (uint32_t)a->npending,
-                                 a->differing, a->heard_ms, a->since_ms};
+    *ret = (struct ls_peer_info){.state = a->state,
+                                 .group = a->group,
+                                 .router = a->router,
+                                 .sum = a->sum,
+                                 .pending = (uint32_t)a->npending,
+                                 .differing = a->differing,
+                                 .heard_ms = a->heard_ms,
+                                 .since_ms = a->since_ms,
+                                 .why = adj_event_name(a->why)};
     return true;
 }
 

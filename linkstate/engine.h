@@ -143,6 +143,7 @@ struct ls_peer_info {
      * there are more. An equal neighbour answers nothing. */
     const char *differing;
     ms_t heard_ms, since_ms;
+    const char *why; /* the event that led into the state */
 };
 bool ls_peer_info(const struct ls *ls, uint32_t peer, struct ls_peer_info *ret);
 const uint64_t *ls_counters(const struct ls *ls); /* LS_C__COUNT of them */

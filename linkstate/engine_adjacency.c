@@ -61,6 +61,15 @@ const char *adj_state_name(enum adj_state s)
     return (unsigned)s < ADJ__COUNT ? names[s] : "?";
 }
 
+const char *adj_event_name(enum adj_event ev)
+{
+    static const char *const names[] = {
+        [AEV_CARRIER_UP] = "carrier up",     [AEV_HELLO] = "HELLO",        [AEV_EQUAL] = "equal tables",
+        [AEV_DIFFER] = "tables that differ", [AEV_SILENCE] = "silence",    [AEV_BYE] = "BYE",
+        [AEV_CARRIER_DOWN] = "carrier down", [AEV_VIOLATION] = "violation"};
+    return (unsigned)ev < AEV__COUNT ? names[ev] : "?";
+}
+
 /* The only writer of state after ls_peer_add(). */
 void adj_event(struct ls *ls, uint32_t peer, enum adj_event ev)
 {
@@ -70,8 +79,10 @@ void adj_event(struct ls *ls, uint32_t peer, enum adj_event ev)
         ls_count(ls, LS_C_IGNORED);
         return;
     }
-    if (a->state != row->next)
+    if (a->state != row->next) {
         a->since_ms = ls->now_ms;
+        a->why = ev;
+    }
     a->state = row->next;
     if (row->act != NULL)
         row->act(ls, peer);

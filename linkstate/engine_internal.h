@@ -21,6 +21,7 @@ struct flood_item {
 };
 struct adjacency {
     enum adj_state state;
+    enum adj_event why;                 /* what led into it; without meaning before anything did */
     char expected[RECORD_NAME_MAX + 1]; /* group; "" : any */
     char group[RECORD_NAME_MAX + 1], router[RECORD_NAME_MAX + 1];
     uint64_t instance;
@@ -68,6 +69,7 @@ void ls_outbid(struct ls *ls); /* goes beyond the rival, when it is time to */
 enum err ls_originate(struct ls *ls, struct span body, enum ls_level level, const struct ls_version *floor);
 /* engine_adjacency.c */
 void adj_event(struct ls *ls, uint32_t peer, enum adj_event ev);
+const char *adj_event_name(enum adj_event ev);
 void adj_hello(struct ls *ls, uint32_t peer, bool answer);
 void adj_recv_hello(struct ls *ls, uint32_t peer, const struct ls_message *m);
 void adj_recv_digest(struct ls *ls, uint32_t peer, const struct ls_message *m);

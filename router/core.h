@@ -94,6 +94,7 @@ struct router {
     struct ls_version left; /* the version that the master before had */
     bool publish_busy, publish_again, publish_dirty;
     ms_t dirty_ms, kept_ms;
+    enum adj_state told[LS_PEERS_MAX];            /* states of adjacencies, as the log knows them */
     struct notice_limit limits[LS_PEERS_MAX + 1]; /* by neighbour; the last one: of no neighbour */
     ms_t notices_due_ms;                          /* when lines that were left out are to be counted */
     bool keep_due;                                /* only refreshes since the last publication */

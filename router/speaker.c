@@ -93,13 +93,30 @@ static void save(struct router *r)
 
 /* --- The engine ------------------------------------------------------------------------------------- */
 
+/* SYNC and FULL take turns with every second difference; who is there at all is worth a line. */
+static void tell_adjacency(struct router *r, uint32_t peer, const struct ls_peer_info *info)
+{
+    const char *group = r->root->routing_group.neighbours.items[peer].group;
+    enum adj_state was = r->told[peer];
+    bool opens = info->state == ADJ_SYNC && was != ADJ_FULL, ends = info->state == ADJ_DOWN;
+    if (was == info->state)
+        return;
+    r->told[peer] = info->state;
+    LOG_AT(opens || ends ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "router.adjacency",
+           "neighbour=%s from=%s to=%s why='%s'", group, adj_state_name(was), adj_state_name(info->state),
+           info->why);
+}
+
 static void count_table(struct router *r)
 {
     const struct lsdb *db = ls_table(r->ls);
     uint64_t full = 0;
     for (uint32_t i = 0; i < r->npeers; i++) {
         struct ls_peer_info info;
-        full += ls_peer_info(r->ls, i, &info) && info.state == ADJ_FULL;
+        if (!ls_peer_info(r->ls, i, &info))
+            continue;
+        tell_adjacency(r, i, &info);
+        full += info.state == ADJ_FULL;
     }
     metric_set(&r->m.groups, db->records);
     metric_set(&r->m.connectors, db->connectors);
@@ -349,6 +366,7 @@ static enum err make_engine(struct router *r, struct errctx *ec)
         enum err e = ls_peer_add(r->ls, span_cstr(r->root->routing_group.neighbours.items[i].group), &peer);
         if (e != ERR_OK)
             return err_set(ec, e, "more than %d neighbours", LS_PEERS_MAX);
+        r->told[peer] = ADJ_DOWN;
         r->npeers++; /* numbers are positions in the configuration on both sides */
     }
     return ERR_OK;

@@ -134,6 +134,16 @@ def test_huge(box):
     assert "HELLO" in bad.say(*ANSWER, instance=2)
 
 
+def test_a_silent_neighbour(box):
+    """A neighbour whose connection lives but that says nothing more: the adjacency ends after three keep-alives, told in a line."""
+    bad = Bad(box)
+    assert "BYE" not in bad.say(*QUIET, "silent 3000")
+    line = wait_for(lambda: f"the end; it said:\n{bad.router.tail()}", lambda: [
+        line for line in bad.router.lines("router.adjacency") if "neighbour=b " in line and "to=DOWN" in line])[0]
+    assert "why='silence'" in line, line
+    assert bad.picture() == bad.state
+
+
 def test_a_neighbour_that_lacks_records(box):
     """`linkstate verify` names a group that a neighbour lacks, once, however often the tables were compared."""
     bad = Bad(box)

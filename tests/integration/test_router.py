@@ -404,6 +404,28 @@ def test_ipv6(box):
     wait_full(ra, rb)
 
 
+def test_a_neighbour_that_sleeps(box):
+    """Keep-alives keep an idle adjacency up. A router that is stopped closes no connection: the adjacency ends all the same, told
+    in a line; its group stays in the table, and when it wakes the adjacency is there again."""
+    a, b, ra, rb = pair(box, {"router": {"refresh": "10m", "lifetime": "30m"}}, {"router": {"refresh": "10m", "lifetime": "30m"}})
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    wait_for("both", lambda: a.groups() == b.groups() == {"a", "b"})
+    wait_full(ra, rb)
+    lines, received, table = ra.lines("to=DOWN"), ra.metric("router_received_total"), a.table()
+    wait_for("keep-alives alone", lambda: ra.metric("router_received_total") >= received + 10)
+    assert ra.lines("to=DOWN") == lines and a.table() == table and ra.metric("router_adjacencies_full") == 1
+    rb.signal(signal.SIGSTOP)
+    try:
+        line = wait_for(lambda: f"the end; it said:\n{ra.tail()}", lambda: ra.lines("to=DOWN")[len(lines):])[0]
+        assert "router.adjacency neighbour=b from=FULL" in line and ("'silence'" in line or "'carrier down'" in line), line
+        assert ra.metric("router_adjacencies_full") == 0 and a.groups() == {"a", "b"} and ra.is_master()
+    finally:
+        rb.signal(signal.SIGCONT)
+    wait_full(ra, rb)
+
+
 def test_no_ghosts(box):
     """A group that does not refresh its record is dropped by the others, and comes back by itself."""
     quick = {"router": {"refresh": "1s", "lifetime": "4s"}}
