@@ -16,9 +16,10 @@
  *   R1  Only a master has an engine and a carrier: a standby says nothing to anybody.
  *   R2  Nothing is done with an engine when the lease may be over by our own clock: a router that slept finds
  *       that out before it says or writes anything, and Redis refuses what it writes all the same.
- *   R3  A version of our own record leaves only after Redis has it (routing_save()): until then everything
- * that the engine says waits in the outbox, in order. R4  Each change of the table is published, the newest
- * one last; at most one publication is under way. */
+ *   R3  A version of our own record leaves only after Redis has it (routing_save(), again and again until
+ *       the lease is lost): until then everything that the engine says waits in the outbox, in order.
+ *   R4  Each change of the table is published, the newest one last, and again when that failed; at most one
+ *       publication is under way. */
 #pragma once
 #include "common/io/dns.h"
 #include "linkstate/engine.h"
@@ -84,16 +85,16 @@ struct router {
     /* speaker.c: only of a master */
     struct ls *ls;
     struct carrier *carrier;
-    struct timer *tick;
+    struct timer *tick, *again;
     size_t npeers;
     struct lsdb seen;  /* the table as history knows it */
     struct buf outbox; /* peer (4), length (4), message; waiting for R3 */
     struct ls_version saved, saving;
-    bool save_busy, save_again;
+    bool save_busy, save_due; /* due: the engine's version is beyond what was asked for */
     char config_digest[2 * SIGN_DIGEST_LEN + 1], left_digest[2 * SIGN_DIGEST_LEN + 1];
     struct ls_version left; /* the version that the master before had */
-    bool publish_busy, publish_again, publish_dirty;
-    ms_t dirty_ms, kept_ms;
+    bool publish_busy, publish_dirty;
+    ms_t dirty_ms, kept_ms, again_ms;             /* again_ms: the pause before what failed is tried again */
     enum adj_state told[LS_PEERS_MAX];            /* states of adjacencies, as the log knows them */
     struct notice_limit limits[LS_PEERS_MAX + 1]; /* by neighbour; the last one: of no neighbour */
     ms_t notices_due_ms;                          /* when lines that were left out are to be counted */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEEP_PART = 6, OWN_MAX = RECORD_MAX + 1024 };
+enum { KEEP_PART = 6, OWN_MAX = RECORD_MAX + 1024, AGAIN_MS = 100, AGAIN_MAX_MS = 1000 };
 
 static void publish(struct router *r);
 
@@ -57,6 +57,27 @@ static void flush_outbox(struct router *r)
 
 static void save(struct router *r);
 
+/* What Redis refused is asked for again as long as this router is master: it may be full for a while, or
+ * starting; and nobody says anything before the version is there. */
+static void try_again(struct router *r)
+{
+    if (r->state != ROUTER_MASTER)
+        return;
+    timer_set(r->again, r->again_ms);
+    r->again_ms = 2 * r->again_ms > AGAIN_MAX_MS ? AGAIN_MAX_MS : 2 * r->again_ms;
+}
+
+static void on_again(void *arg)
+{
+    struct router *r = arg;
+    if (r->ls != NULL && router_may_act(r)) {
+        if (r->save_due)
+            save(r);
+        if (r->publish_dirty)
+            publish(r);
+    }
+}
+
 static void on_saved(void *arg, enum err e, const char *why)
 {
     struct router *r = arg;
@@ -65,12 +86,13 @@ static void on_saved(void *arg, enum err e, const char *why)
         return;
     if (e != ERR_OK) {
         router_refused(r, e, "save", why);
-        if (r->state == ROUTER_MASTER && e == ERR_AGAIN)
-            save(r); /* as long as the lease holds */
+        r->save_due = true;
+        try_again(r);
         return;
     }
     r->saved = r->saving;
-    if (r->save_again)
+    r->again_ms = AGAIN_MS;
+    if (r->save_due)
         save(r);
     else
         flush_outbox(r);
@@ -79,16 +101,18 @@ static void on_saved(void *arg, enum err e, const char *why)
 static void save(struct router *r)
 {
     char text[64];
-    r->save_again = r->save_busy;
+    r->save_due = true;
     if (r->save_busy)
         return;
     r->saving = *ls_own_version(r->ls);
     version_text(&r->saving, text);
     if (routing_save(r->routing, &r->seat, span_cstr(text), span_cstr(r->config_digest), on_saved, r) ==
-        ERR_OK)
+        ERR_OK) {
         r->save_busy = true;
-    else
+        r->save_due = false;
+    } else {
         router_step_down(r, "out of memory");
+    }
 }
 
 /* --- The engine ------------------------------------------------------------------------------------- */
@@ -154,7 +178,7 @@ static unsigned step(struct router *r, const struct ls_event *ev)
     if (out.own_changed)
         save(r);
     for (size_t i = 0; i < out.nsends; i++) {
-        if (r->save_busy)
+        if (r->save_busy || r->save_due)
             put_in_outbox(r, &out.sends[i]);
         else
             (void)carrier_send(r->carrier, out.sends[i].peer, out.sends[i].bytes);
@@ -179,18 +203,19 @@ static void on_published(void *arg, enum err e, uint64_t version, const char *wh
     if (e != ERR_OK) {
         r->publish_dirty = true;
         router_refused(r, e, "publish", why);
-        if (r->state != ROUTER_MASTER)
-            return;
-    } else {
-        metric_inc(&r->m.published);
-        metric_observe_ms(&r->m.publish_latency, loop_now(r->loop) - r->dirty_ms);
-        log_debug("router.published", "version=%" PRIu64, version);
+        try_again(r);
+        return;
     }
+    r->again_ms = AGAIN_MS;
+    metric_inc(&r->m.published);
+    metric_observe_ms(&r->m.publish_latency, loop_now(r->loop) - r->dirty_ms);
+    log_debug("router.published", "version=%" PRIu64, version);
     if (r->publish_dirty)
         publish(r);
 }
 
-static void send_table(struct router *r, bool notify, routing_published_fn *done)
+/* false: it could not be asked for. */
+static bool send_table(struct router *r, bool notify, routing_published_fn *done)
 {
     struct buf bytes;
     struct errctx ec;
@@ -204,14 +229,16 @@ static void send_table(struct router *r, bool notify, routing_published_fn *done
     buf_done(&bytes);
     r->kept_ms = loop_now(r->loop);
     r->keep_due = false;
+    return e == ERR_OK;
 }
 
 static void publish(struct router *r)
 {
     if (r->publish_busy)
         return;
-    r->publish_dirty = false;
-    send_table(r, true, on_published);
+    r->publish_dirty = !send_table(r, true, on_published);
+    if (r->publish_dirty)
+        try_again(r);
 }
 
 static void on_kept(void *arg, enum err e, uint64_t version, const char *why)
@@ -232,7 +259,7 @@ static void keep_refreshes(struct router *r)
 {
     if (!r->publish_busy && r->keep_due &&
         loop_now(r->loop) - r->kept_ms >= r->root->router.lifetime_ms / KEEP_PART)
-        send_table(r, false, on_kept);
+        (void)send_table(r, false, on_kept);
 }
 
 static void on_tick(void *arg)
@@ -435,8 +462,11 @@ enum err speaker_start(struct router *r, const struct lsdb *table, struct errctx
 {
     lsdb_init(&r->seen);
     buf_init(&r->outbox, OUTBOX_MAX);
+    r->again_ms = AGAIN_MS;
     r->tick = timer_new(r->loop, on_tick, r);
-    enum err e = r->tick == NULL ? err_set(ec, ERR_NOMEM, "out of memory") : make_engine(r, ec);
+    r->again = timer_new(r->loop, on_again, r);
+    enum err e =
+        r->tick == NULL || r->again == NULL ? err_set(ec, ERR_NOMEM, "out of memory") : make_engine(r, ec);
     if (e == ERR_OK)
         e = speaker_digest(r, r->config_digest, ec);
     if (e == ERR_OK && (e = ls_adopt(r->ls, table, loop_now(r->loop))) != ERR_OK)
@@ -450,8 +480,9 @@ void speaker_stop(struct router *r)
 {
     free_engine(r);
     timer_free(r->tick);
+    timer_free(r->again);
     lsdb_done(&r->seen);
     buf_done(&r->outbox);
-    r->tick = NULL;
-    r->save_again = r->publish_dirty = r->keep_due = false;
+    r->tick = r->again = NULL;
+    r->save_due = r->publish_dirty = r->keep_due = false;
 }
