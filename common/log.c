@@ -50,10 +50,18 @@ static struct span json_string(struct span s, char *out, size_t size)
     size_t n = 0;
     for (size_t i = 0; i < s.len && n + 7 < size; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
-        if (c == '"' || c == '\\') {
+        size_t utf8 = span_utf8(span_from(s, i));
+        if (utf8 > 0) {
+            memcpy(out + n, s.ptr + i, utf8);
+            n += utf8;
+            i += utf8 - 1;
+        } else if (c >= 0x80) { /* no character: U+FFFD, as readers of UTF-8 show it */
+            memcpy(out + n, "\xef\xbf\xbd", 3);
+            n += 3;
+        } else if (c == '"' || c == '\\') {
             out[n++] = '\\';
             out[n++] = (char)c;
-        } else if (c < 0x20 || c >= 0x7f) {
+        } else if (c < 0x20 || c == 0x7f) {
             n += (size_t)snprintf(out + n, size - n, "\\u%04x", c);
         } else {
             out[n++] = (char)c;

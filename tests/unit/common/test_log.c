@@ -123,7 +123,10 @@ static void test_log__json_lines(void **state)
         {"a='' b=", ",\"a\":\"\",\"b\":\"\""},
         {"a='open", ",\"a\":\"open\""},
         {"a='\\x27\"'", ",\"a\":\"\\\\x27\\\"\""},
-        {"a=\xc3\xa4", ",\"a\":\"\\u00c3\\u00a4\""},
+        {"a=\xc3\xa4", ",\"a\":\"\xc3\xa4\""},
+        {"a=1\xf0\x9f\x93\xa8", ",\"a\":\"1\xf0\x9f\x93\xa8\""},
+        {"a=\xc3 b=\xed\xa0\x80x", ",\"a\":\"\xef\xbf\xbd\",\"b\":\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdx\""},
+        {"a=\xc2\x9b", ",\"a\":\"\xef\xbf\xbd\xef\xbf\xbd\""}, /* C1: a terminal would obey it */
         {"", ""},
         {"nonsense", ""},
     };
