@@ -103,16 +103,30 @@ static void tell_shards(struct node *n, struct snapshot *snapshot)
 /* --- configuration ----------------------------------------------------------------------------------------
  */
 
-/* Listeners and limits know virtual servers by their place: names and number stay until a restart. */
-static bool same_servers(const struct snapshot *s, struct config *next)
+/* What a reload cannot do: a line for each virtual server that was added or removed; a new name is both. */
+static void tell_other_servers(const struct snapshot *s, struct config *next)
 {
-    const struct conf_root *a = config_root(s->config), *b = config_root(next);
-    if (a->virtual_servers.count != b->virtual_servers.count)
-        return false;
-    for (size_t i = 0; i < a->virtual_servers.count; i++)
-        if (strcmp(a->virtual_servers.items[i].name, b->virtual_servers.items[i].name) != 0)
-            return false;
-    return true;
+    const struct conf_root *root = config_root(next);
+    size_t found = 0;
+    for (size_t i = 0; i < s->nservers; i++) {
+        const char *name = s->servers[i].session.vs->name;
+        if (snapshot_settings(root, name) != NULL)
+            found++;
+        else
+            log_warn("node.needs_restart",
+                     "virtual_server=%s text='is not in the configuration any more: it goes "
+                     "on as it was until the node is restarted'",
+                     name);
+    }
+    for (size_t i = 0; found < root->virtual_servers.count && i < root->virtual_servers.count; i++) {
+        const char *name = root->virtual_servers.items[i].name;
+        bool served = false;
+        for (size_t k = 0; k < s->nservers && !served; k++)
+            served = strcmp(s->servers[k].session.vs->name, name) == 0;
+        if (!served)
+            log_warn("node.needs_restart",
+                     "virtual_server=%s text='is new: it listens when the node is restarted'", name);
+    }
 }
 
 static bool take_over(struct node *n, struct config *config, const char *event)
@@ -136,11 +150,10 @@ static bool take_over(struct node *n, struct config *config, const char *event)
 
 bool node_reload(struct node *n, struct config *next)
 {
-    if (same_servers(n->snapshot, next))
-        return take_over(n, next, "node.reload");
-    log_error("node.reload", "applied=no text='virtual servers were added, removed, renamed or "
-                             "reordered: restart the node'");
-    return false;
+    if (!take_over(n, next, "node.reload"))
+        return false;
+    tell_other_servers(n->snapshot, next);
+    return true;
 }
 
 static void look_at_files(void *arg)

@@ -6,10 +6,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static void server_done(struct snapshot_server *sv)
+{
+    tls_unref(sv->tls);
+    config_unref(sv->older);
+}
+
 static void free_all(struct snapshot *s)
 {
     for (size_t i = 0; i < s->nservers; i++)
-        tls_unref(s->servers[i].tls);
+        server_done(&s->servers[i]);
     free(s->servers);
     route_table_unref(s->routes);
     config_unref(s->config);
@@ -91,8 +97,16 @@ static enum err server_init(struct snapshot_server *sv, const struct conf_root *
     return e == ERR_OK || sv->tls == NULL ? e : ERR_AGAIN;
 }
 
-static enum err begin(struct config *config, struct span published, uint64_t files, struct snapshot **ret,
-                      struct errctx *ec)
+const struct conf_virtual_server *snapshot_settings(const struct conf_root *root, const char *server)
+{
+    for (size_t i = 0; i < root->virtual_servers.count; i++)
+        if (strcmp(root->virtual_servers.items[i].name, server) == 0)
+            return &root->virtual_servers.items[i];
+    return NULL;
+}
+
+static enum err begin(struct config *config, size_t nservers, struct span published, uint64_t files,
+                      struct snapshot **ret, struct errctx *ec)
 {
     struct snapshot *s = calloc(1, sizeof *s);
     if (s == NULL)
@@ -100,7 +114,7 @@ static enum err begin(struct config *config, struct span published, uint64_t fil
     s->refs = 1;
     s->config = config_ref(config);
     s->files = files;
-    s->servers = calloc(config_root(config)->virtual_servers.count, sizeof *s->servers);
+    s->servers = calloc(nservers, sizeof *s->servers);
     enum err e = s->servers == NULL ? err_set(ec, ERR_NOMEM, "out of memory")
                                     : route_table_published(config, published, &s->routes, ec);
     if (e == ERR_OK)
@@ -114,7 +128,7 @@ enum err snapshot_reroute(const struct snapshot *previous, struct span published
                           struct errctx *ec)
 {
     struct snapshot *s;
-    enum err e = begin(previous->config, published, previous->files, &s, ec);
+    enum err e = begin(previous->config, previous->nservers, published, previous->files, &s, ec);
     if (e != ERR_OK)
         return e;
     for (; s->nservers < previous->nservers; s->nservers++) {
@@ -124,6 +138,8 @@ enum err snapshot_reroute(const struct snapshot *previous, struct span published
         sv->session.hostname = sv->hostname;
         if (sv->tls != NULL)
             (void)tls_ref(sv->tls);
+        if (sv->older != NULL)
+            (void)config_ref(sv->older);
     }
     s->reverse_dns = previous->reverse_dns;
     *ret = s;
@@ -136,13 +152,21 @@ enum err snapshot_new(struct config *config, const struct snapshot *previous, st
     const struct conf_root *root = config_root(config);
     struct snapshot *s;
     /* Files are looked at before they are read: a change in between is seen later. */
-    enum err e = begin(config, published, files_of(root), &s, ec);
+    const size_t nservers = previous == NULL ? root->virtual_servers.count : previous->nservers;
+    enum err e = begin(config, nservers, published, files_of(root), &s, ec);
     if (e != ERR_OK)
         return e;
     bool kept = false;
-    for (size_t i = 0; e == ERR_OK && i < root->virtual_servers.count; i++) {
-        const struct conf_virtual_server *vs = &root->virtual_servers.items[i];
-        s->nservers++;
+    while (e == ERR_OK && s->nservers < nservers) {
+        const size_t i = s->nservers++;
+        const struct conf_virtual_server *vs =
+            previous == NULL ? &root->virtual_servers.items[i]
+                             : snapshot_settings(root, previous->servers[i].session.vs->name);
+        if (vs == NULL) {
+            const struct snapshot_server *before = &previous->servers[i];
+            vs = before->session.vs;
+            s->servers[i].older = config_ref(before->older == NULL ? previous->config : before->older);
+        }
         s->reverse_dns = s->reverse_dns || vs->reverse_dns_lookup;
         e = server_init(&s->servers[i], root, vs, s->routes, previous, ec);
         kept = kept || e == ERR_AGAIN;
