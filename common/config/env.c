@@ -1,10 +1,12 @@
 /* BRIDGEHEAD_VIRTUAL_SERVERS_0_LISTEN and its like: the path of a key in upper case, lists by index. */
 #include "common/config/load.h"
+#include "common/nearest.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS_MAX = 8, INDEX_MAX = 100000 };
+enum { STEPS_MAX = 8, INDEX_MAX = 100000, NAMES_MAX = 1024, NAME_MAX_BYTES = 128 };
 #define ENV_PREFIX "BRIDGEHEAD_"
 
 struct step {
@@ -163,6 +165,52 @@ static bool is_service_link(struct span name, struct span value)
            (span_has_isuffix(name, SPAN("PORT")) && memmem(value.ptr, value.len, "://", 3) != NULL);
 }
 
+struct names {
+    struct arena *arena;
+    const char *all[NAMES_MAX];
+    size_t n;
+};
+
+/* All names behind prefix, lists by their first item. */
+static void list_names(struct names *names, const struct conf_section *s, const char *prefix, size_t depth)
+{
+    size_t nrows;
+    const struct conf_row *rows = s->rows(&nrows);
+    for (size_t i = 0; depth < STEPS_MAX && i < nrows; i++) {
+        char name[NAME_MAX_BYTES];
+        bool value = rows[i].kind == ROW_VALUE || rows[i].kind == ROW_ENUM;
+        (void)snprintf(name, sizeof name, "%s%s%s", prefix, rows[i].key,
+                       value                      ? ""
+                       : rows[i].kind == ROW_LIST ? "_0_"
+                                                  : "_");
+        for (char *c = name; *c != '\0'; c++)
+            *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
+        if (!value)
+            list_names(names, rows[i].sub, name, depth + 1);
+        else if (names->n < NAMES_MAX &&
+                 (names->all[names->n] = arena_dup(names->arena, span_cstr(name))) != NULL)
+            names->n++;
+    }
+}
+
+static void names_nothing(struct loader *l, const char *env, struct span name)
+{
+    struct mark at = {.env = env};
+    struct names *names = calloc(1, sizeof *names);
+    if (names == NULL) {
+        l->out_of_memory = true;
+        return;
+    }
+    names->arena = &l->tree;
+    list_names(names, &conf_section_root, "", 0);
+    const char *near = nearest_of(name, names->all, names->n);
+    if (near != NULL)
+        conf_problem(l, &at, "", "names no setting; did you mean %s%s?", ENV_PREFIX, near);
+    else
+        conf_problem(l, &at, "", "names no setting; unset it, or look the name up in docs/settings.md");
+    free(names);
+}
+
 static void apply(struct loader *l, const char *variable, struct yaml_node **root)
 {
     struct step steps[STEPS_MAX];
@@ -178,9 +226,8 @@ static void apply(struct loader *l, const char *variable, struct yaml_node **roo
     if (is_reserved(name) || is_service_link(name, value))
         return;
     size_t n = find_steps(&conf_section_root, name, steps, 0);
-    struct mark at = {.env = env};
     if (n == 0)
-        conf_problem(l, &at, "", "names no setting; unset it, or look the name up in docs/settings.md");
+        names_nothing(l, env, name);
     else
         put(l, root, steps, n, env, text);
 }
