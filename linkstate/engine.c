@@ -264,7 +264,7 @@ static void expire(struct ls *ls)
             !span_eq(lsdb_group(s), span_cstr(ls->group))) {
             ls_notice(ls, LS_C_EXPIRED, UINT32_MAX, lsdb_group(s), "not refreshed in time");
             ls->nomem =
-                lsdb_drop(&ls->db, i, ms_after(ls->now_ms, ls->opts.lifetime_ms)) != ERR_OK || ls->nomem;
+                lsdb_drop(&ls->db, i, 0, ms_after(ls->now_ms, ls->opts.lifetime_ms)) != ERR_OK || ls->nomem;
             ls->result.table_changed = true;
         }
         if (lsdb_at(&ls->db, i)->record != NULL && born_ms < oldest_ms)
@@ -317,7 +317,7 @@ static enum err purge(struct ls *ls, struct span group)
         return ERR_NOTFOUND;
     if (span_eq(group, span_cstr(ls->group)))
         return ERR_STATE;
-    enum err e = lsdb_drop(&ls->db, slot->number, ms_after(ls->now_ms, ls->opts.lifetime_ms));
+    enum err e = lsdb_drop(&ls->db, slot->number, 0, ms_after(ls->now_ms, ls->opts.lifetime_ms));
     ls->result.table_changed = e == ERR_OK;
     return e;
 }

@@ -38,13 +38,20 @@ void lsdb_record_unref(struct lsdb_record *r)
         free(r);
 }
 
+static void dropped_free(struct lsdb_dropped *d)
+{
+    if (d != NULL)
+        lsdb_record_unref(d->record);
+    free(d);
+}
+
 static void page_unref(struct lsdb_page *p)
 {
     if (p == NULL || !unref(&p->refs))
         return;
     for (size_t i = 0; i < LSDB_PAGE; i++) {
         lsdb_record_unref(p->slots[i].record);
-        free(p->slots[i].dropped);
+        dropped_free(p->slots[i].dropped);
     }
     free(p);
 }
@@ -68,14 +75,14 @@ struct span lsdb_group(const struct lsdb_slot *slot)
 {
     if (slot->record != NULL)
         return slot->record->lsa.group;
-    return slot->dropped != NULL ? span_cstr(slot->dropped->group) : SPAN("");
+    return slot->dropped != NULL ? slot->dropped->record->lsa.group : SPAN("");
 }
 
 struct ls_version lsdb_version(const struct lsdb_slot *slot)
 {
     if (slot->record != NULL)
         return slot->record->lsa.version;
-    return slot->dropped != NULL ? slot->dropped->floor : (struct ls_version){0, 0, 0, 0};
+    return slot->dropped != NULL ? slot->dropped->record->lsa.version : (struct ls_version){0, 0, 0, 0};
 }
 
 static bool used(const struct lsdb_slot *slot)
@@ -147,6 +154,7 @@ static struct lsdb_page *page_copy(const struct lsdb_page *from)
             return NULL;
         }
         *to->dropped = *s->dropped;
+        (void)lsdb_record_ref(to->dropped->record);
     }
     return p;
 }
@@ -218,13 +226,35 @@ static enum err page_for(struct lsdb *db, size_t n)
     return ERR_OK;
 }
 
-/* Puts r into a free slot. */
-static enum err slot_new(struct lsdb *db, struct lsdb_record *r, struct lsdb_slot **ret)
+/* The slot of what was dropped and would be forgotten first, free now. LSDB_GROUPS_MAX: there is none. */
+static size_t evict(struct lsdb *db)
+{
+    size_t first = LSDB_GROUPS_MAX;
+    ms_t forget_ms = UINT64_MAX;
+    for (size_t i = 0; i < db->nslots; i++) {
+        const struct lsdb_dropped *d = lsdb_at(db, i)->dropped;
+        if (d != NULL && d->forget_ms < forget_ms) {
+            first = i;
+            forget_ms = d->forget_ms;
+        }
+    }
+    struct lsdb_slot *slot = first < LSDB_GROUPS_MAX ? writable(db, first) : NULL;
+    if (slot == NULL)
+        return LSDB_GROUPS_MAX;
+    dropped_free(slot->dropped);
+    slot->dropped = NULL;
+    return index_rebuild(db, db->index->size) == ERR_OK ? first : LSDB_GROUPS_MAX;
+}
+
+/* A free slot for a group that is not known. */
+static enum err slot_new(struct lsdb *db, struct span group, bool may_evict, struct lsdb_slot **ret)
 {
     size_t n = db->low;
     while (n < db->nslots && used(lsdb_at(db, n)))
         n++;
     db->low = n;
+    if (n >= LSDB_GROUPS_MAX && may_evict)
+        n = evict(db);
     if (n >= LSDB_GROUPS_MAX)
         return ERR_TOOBIG;
     size_t have = db->index == NULL ? 0 : db->index->size, want = have < 32 ? 32 : have;
@@ -239,8 +269,7 @@ static enum err slot_new(struct lsdb *db, struct lsdb_record *r, struct lsdb_slo
         return ERR_NOMEM;
     if (n == db->nslots)
         db->nslots++;
-    db->index->at[index_at(db, r->lsa.group)] = (uint32_t)n + 1;
-    slot->record = r;
+    db->index->at[index_at(db, group)] = (uint32_t)n + 1;
     *ret = slot;
     return ERR_OK;
 }
@@ -302,6 +331,25 @@ static bool is_record(const struct lsdb_record *r, struct span header, struct sp
     return r != NULL && span_eq(r->lsa.header, header) && span_eq(r->body, body);
 }
 
+static struct lsdb_record *record_make(const struct lsa *lsa, struct span body, uint32_t connectors,
+                                       const struct ls_crypto *crypto)
+{
+    struct lsdb_record *r = calloc(1, sizeof *r + lsa->header.len + body.len);
+    if (r == NULL)
+        return NULL;
+    r->refs = 1;
+    r->connectors = connectors;
+    r->bucket = lsdb_bucket_of(lsa->group);
+    r->nbytes = lsa->header.len + body.len;
+    memcpy(r->bytes, lsa->header.ptr, lsa->header.len);
+    if (body.len > 0)
+        memcpy(r->bytes + lsa->header.len, body.ptr, body.len);
+    r->body = span_of(r->bytes + lsa->header.len, body.len);
+    (void)!lsa_parse(span_of(r->bytes, lsa->header.len), &r->lsa); /* has been parsed before */
+    r->sum = ls_sum_of(r->lsa.header, crypto);
+    return r;
+}
+
 static enum err record_new(struct lsdb_pool *pool, const struct lsa *lsa, struct span body,
                            const struct ls_crypto *crypto, struct lsdb_record **ret, struct errctx *ec)
 {
@@ -316,18 +364,9 @@ static enum err record_new(struct lsdb_pool *pool, const struct lsa *lsa, struct
         return e;
     uint32_t connectors = (uint32_t)parsed.nconnectors;
     record_done(&parsed);
-    struct lsdb_record *r = calloc(1, sizeof *r + lsa->header.len + body.len);
+    struct lsdb_record *r = record_make(lsa, body, connectors, crypto);
     if (r == NULL)
         return ERR_NOMEM;
-    r->refs = 1;
-    r->connectors = connectors;
-    r->bucket = lsdb_bucket_of(lsa->group);
-    r->nbytes = lsa->header.len + body.len;
-    memcpy(r->bytes, lsa->header.ptr, lsa->header.len);
-    memcpy(r->bytes + lsa->header.len, body.ptr, body.len);
-    r->body = span_of(r->bytes + lsa->header.len, body.len);
-    (void)!lsa_parse(span_of(r->bytes, lsa->header.len), &r->lsa); /* has been parsed before */
-    r->sum = ls_sum_of(r->lsa.header, crypto);
     if (pooled != NULL) {
         lsdb_record_unref(*pooled);
         *pooled = lsdb_record_ref(r);
@@ -356,7 +395,7 @@ static enum err slot_for(struct lsdb *db, struct lsdb_record *r, const struct ls
         *ret = writable(db, found->number);
         return *ret != NULL ? ERR_OK : err_set(ec, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     }
-    enum err e = slot_new(db, r, ret);
+    enum err e = slot_new(db, r->lsa.group, true, ret);
     if (e == ERR_TOOBIG)
         return err_set(ec, e, "more than %d groups in the organization", LSDB_GROUPS_MAX);
     return e == ERR_OK ? e : err_set(ec, e, "%s", err_text(e));
@@ -377,7 +416,7 @@ static enum err place(struct lsdb *db, const struct lsdb_slot *found, struct lsd
     slot->born_ms = born_ms;
     if (born_ms < db->oldest_ms)
         db->oldest_ms = born_ms;
-    free(slot->dropped);
+    dropped_free(slot->dropped);
     slot->dropped = NULL;
     account(db, slot, true);
     lsdb_record_unref(old);
@@ -416,7 +455,17 @@ enum err lsdb_share(struct lsdb *db, struct lsdb_record *r, ms_t born_ms, struct
     return e;
 }
 
-enum err lsdb_drop(struct lsdb *db, size_t number, ms_t forget_ms)
+/* Takes r over. */
+static void set_dropped(struct lsdb *db, struct lsdb_slot *slot, struct lsdb_dropped *d,
+                        struct lsdb_record *r, ms_t hold_ms, ms_t forget_ms)
+{
+    *d = (struct lsdb_dropped){r, hold_ms, forget_ms};
+    slot->dropped = d;
+    if (forget_ms < db->forget_ms)
+        db->forget_ms = forget_ms;
+}
+
+enum err lsdb_drop(struct lsdb *db, size_t number, ms_t hold_ms, ms_t forget_ms)
 {
     if (lsdb_at(db, number)->record == NULL)
         return ERR_OK;
@@ -427,14 +476,28 @@ enum err lsdb_drop(struct lsdb *db, size_t number, ms_t forget_ms)
         return ERR_NOMEM;
     }
     account(db, slot, false);
-    d->floor = slot->record->lsa.version;
-    d->forget_ms = forget_ms;
-    memcpy(d->group, slot->record->lsa.group.ptr, slot->record->lsa.group.len);
-    slot->dropped = d;
-    lsdb_record_unref(slot->record);
+    set_dropped(db, slot, d, slot->record, hold_ms, forget_ms);
     slot->record = NULL;
-    if (forget_ms < db->forget_ms)
-        db->forget_ms = forget_ms;
+    return ERR_OK;
+}
+
+enum err lsdb_bar(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t hold_ms, ms_t forget_ms,
+                  const struct ls_crypto *crypto)
+{
+    struct lsdb_slot *slot;
+    if (lsdb_find(db, lsa->group) != NULL)
+        return ERR_STATE;
+    if (body.len > 0 && lsa_check_body(lsa, body, crypto) != ERR_OK)
+        return ERR_PARSE;
+    struct lsdb_dropped *d = calloc(1, sizeof *d);
+    struct lsdb_record *r = d == NULL ? NULL : record_make(lsa, body, 0, crypto);
+    enum err e = r == NULL ? ERR_NOMEM : slot_new(db, lsa->group, false, &slot);
+    if (e != ERR_OK) {
+        lsdb_record_unref(r);
+        free(d);
+        return e;
+    }
+    set_dropped(db, slot, d, r, hold_ms, forget_ms);
     return ERR_OK;
 }
 
@@ -448,7 +511,7 @@ void lsdb_forget(struct lsdb *db, ms_t now_ms)
         const struct lsdb_dropped *d = lsdb_at(db, i)->dropped;
         struct lsdb_slot *s = d != NULL && d->forget_ms <= now_ms ? writable(db, i) : NULL;
         if (s != NULL) {
-            free(s->dropped);
+            dropped_free(s->dropped);
             s->dropped = NULL;
             any = true;
         } else if (d != NULL && d->forget_ms < next_ms) {

@@ -25,10 +25,10 @@ struct lsdb_record {
     size_t nbytes;
     char bytes[]; /* header, then body */
 };
-struct lsdb_dropped { /* what was here is remembered: versions up to the floor are not taken back */
-    struct ls_version floor;
+struct lsdb_dropped {           /* what was here: versions up to its own, the floor, are not taken back */
+    struct lsdb_record *record; /* signed, so that the floor can be proved; the body may be empty */
+    ms_t hold_ms;               /* until then mail for it waits */
     ms_t forget_ms;
-    char group[RECORD_NAME_MAX + 1];
 };
 struct lsdb_slot {
     struct lsdb_record *record; /* NULL: free, or dropped */
@@ -81,8 +81,14 @@ enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t
 enum err lsdb_share(struct lsdb *db, struct lsdb_record *r, ms_t born_ms, struct errctx *ec) MUST_USE;
 struct span lsdb_group(const struct lsdb_slot *slot);         /* "" : free */
 struct ls_version lsdb_version(const struct lsdb_slot *slot); /* held, or the floor of what was dropped */
-/* Drops the record and remembers its version until forget_ms. ERR_NOMEM: it is still there. */
-enum err lsdb_drop(struct lsdb *db, size_t number, ms_t forget_ms) MUST_USE;
+/* Drops the record and remembers its version until forget_ms, or until a record of a group that is not known
+ * yet needs the room and nothing else that was dropped would be forgotten sooner. ERR_NOMEM: it is still
+ * there. */
+enum err lsdb_drop(struct lsdb *db, size_t number, ms_t hold_ms, ms_t forget_ms) MUST_USE;
+/* As if lsa, which has been verified, had been there and dropped. body: empty, or the body for the time that
+ * mail is held. ERR_STATE: something of that group is known; otherwise as lsdb_put(). */
+enum err lsdb_bar(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t hold_ms, ms_t forget_ms,
+                  const struct ls_crypto *crypto) MUST_USE;
 /* Frees slots whose memory has run out; their numbers may be used again. */
 void lsdb_forget(struct lsdb *db, ms_t now_ms);
 

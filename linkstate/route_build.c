@@ -77,17 +77,18 @@ static enum err read_published(struct making *m, struct span published, struct e
     if (e != ERR_OK)
         return e;
     t->generation = s.generation;
-    t->bytes = malloc(published.len + 1);
+    t->bytes = malloc(s.bytes.len + 1);
     m->sources = calloc((size_t)s.records + 1, sizeof *m->sources);
     t->groups = calloc((size_t)s.records + 1, sizeof *t->groups);
     if (t->bytes == NULL || m->sources == NULL || t->groups == NULL)
         return ERR_NOMEM;
-    memcpy(t->bytes, published.ptr, published.len);
+    if (s.bytes.len > 0)
+        memcpy(t->bytes, s.bytes.ptr, s.bytes.len);
     uint32_t group;
     bool fresh;
     const char *name = t->root->routing_group.name;
     e = group_number(t, span_cstr(name == NULL ? "" : name), &group, &fresh);
-    struct rd r = rd_open(span_of(t->bytes, published.len));
+    struct rd r = rd_open(span_of(t->bytes, s.bytes.len));
     while (e == ERR_OK && ls_snapshot_next(&r, &entry))
         e = read_record(m, &entry);
     return e;

@@ -36,7 +36,7 @@ void table_begin(struct router *r, const struct routing_table *t)
     key_crypto(&r->group_key, &r->table_crypto);
     if (ls_snapshot_parse(buf_span(&r->published), &snapshot, &ec) != ERR_OK) {
         log_error("router.table", "text=%s", log_text(&scratch, span_cstr(ec.msg)));
-        snapshot = (struct ls_snapshot){.bytes = SPAN("")}; /* the neighbours have it */
+        snapshot = (struct ls_snapshot){.bytes = SPAN(""), .barred = SPAN("")}; /* the neighbours have it */
     }
     r->restore = (struct ls_restore){.organization = span_cstr(r->root->organization),
                                      .org_key = r->org_key,
@@ -45,6 +45,7 @@ void table_begin(struct router *r, const struct routing_table *t)
                                      .now_ms = loop_now(r->loop),
                                      .age_ms = t->now_ms > t->published_ms ? t->now_ms - t->published_ms : 0,
                                      .lifetime_ms = r->root->router.lifetime_ms,
+                                     .floors = rd_open(snapshot.barred),
                                      .rest = rd_open(snapshot.bytes)};
     r->restoring = true;
     r->following = t->published_ms;

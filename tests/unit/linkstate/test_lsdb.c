@@ -66,7 +66,7 @@ static void drop(struct pair *p, uint32_t group, ms_t forget_ms)
     const struct lsdb_slot *slot = lsdb_find(&p->db, span_cstr(name));
     if (p->model.seq[group] == 0)
         return;
-    assert_int_equal(lsdb_drop(&p->db, slot->number, forget_ms), ERR_OK);
+    assert_int_equal(lsdb_drop(&p->db, slot->number, 0, forget_ms), ERR_OK);
     p->model.floor[group] = p->model.seq[group];
     p->model.forget_ms[group] = forget_ms;
     p->model.seq[group] = 0;
@@ -241,10 +241,18 @@ static void test_lsdb__groups_are_bounded(void **state)
     assert_string_equal(ec.msg, "more than 10000 groups in the organization");
     assert_int_equal(db.records, LSDB_GROUPS_MAX);
     assert_int_equal(try_put(&db, 7, 2, &ec), ERR_OK);
-    assert_int_equal(lsdb_drop(&db, 7, 100), ERR_OK);
-    assert_int_equal(try_put(&db, LSDB_GROUPS_MAX, 1, &ec), ERR_TOOBIG);
+    assert_int_equal(lsdb_drop(&db, 7, 0, 100), ERR_OK);
     lsdb_forget(&db, 100);
     assert_int_equal(try_put(&db, LSDB_GROUPS_MAX, 1, &ec), ERR_OK);
+    /* What is only remembered gives way to a group that lives: that which would be forgotten first. */
+    assert_int_equal(lsdb_drop(&db, 5, 0, 300), ERR_OK);
+    assert_int_equal(lsdb_drop(&db, 3, 0, 200), ERR_OK);
+    assert_int_equal(try_put(&db, LSDB_GROUPS_MAX + 1, 1, &ec), ERR_OK);
+    assert_int_equal(lsdb_version(lsdb_at(&db, 5)).seq, 1);
+    assert_null(lsdb_at(&db, 5)->record);
+    assert_int_equal(db.records, LSDB_GROUPS_MAX - 1);
+    assert_int_equal(try_put(&db, LSDB_GROUPS_MAX + 2, 1, &ec), ERR_OK);
+    assert_int_equal(try_put(&db, LSDB_GROUPS_MAX + 3, 1, &ec), ERR_TOOBIG);
     lsdb_done(&db);
 }
 

@@ -120,6 +120,7 @@ static void test_snapshot__a_starting_router_takes_over_what_is_signed_and_fresh
                                 .now_ms = NOW,
                                 .age_ms = c->age_ms,
                                 .lifetime_ms = 600000,
+                                .floors = rd_open(got.barred),
                                 .rest = rd_open(got.bytes)};
         assert_int_equal(ls_snapshot_restore(&at, 100, &into, &done), ERR_OK);
         assert_true(done);
@@ -154,6 +155,7 @@ static void test_snapshot__is_taken_over_in_parts_and_only_what_is_new_is_checke
                             .crypto = &crypto,
                             .now_ms = NOW,
                             .lifetime_ms = 600000,
+                            .floors = rd_open(got.barred),
                             .rest = rd_open(got.bytes)};
     for (size_t i = 1; i <= 3; i++) {
         assert_int_equal(ls_snapshot_restore(&at, 1, &first, &done), ERR_OK);
@@ -182,6 +184,178 @@ static void test_snapshot__is_taken_over_in_parts_and_only_what_is_new_is_checke
     lsdb_done(&first);
     lsdb_done(&second);
     buf_done(&b);
+    sim_free(s);
+}
+
+/* --- what was dropped --------------------------------------------------------------------------------- */
+
+static void restore(const struct buf *published, ms_t age_ms, struct lsdb *into, size_t *ret_refused)
+{
+    struct ls_snapshot got;
+    struct ls_crypto crypto;
+    uint8_t org[LS_KEY_LEN];
+    uint32_t who = 0;
+    bool done = false;
+    sim_crypto(&crypto, &who);
+    sim_org_key(org);
+    lsdb_init(into);
+    assert_int_equal(ls_snapshot_parse(buf_span(published), &got, NULL), ERR_OK);
+    struct ls_restore at = {.organization = SPAN("sim"),
+                            .org_key = org,
+                            .crypto = &crypto,
+                            .now_ms = NOW,
+                            .age_ms = age_ms,
+                            .lifetime_ms = 600000,
+                            .floors = rd_open(got.barred),
+                            .rest = rd_open(got.bytes)};
+    while (!done)
+        assert_int_equal(ls_snapshot_restore(&at, 1, into, &done), ERR_OK);
+    *ret_refused = at.refused;
+}
+
+/* The table of group "b", in which "c" was dropped: mail for it waits 20 s, the floor stays for 90 s. */
+static void dropped_one(struct sim *s, struct lsdb *ret)
+{
+    assert_int_equal(lsdb_copy(ls_table(sim_engine(s, 0)), ret), ERR_OK);
+    assert_int_equal(lsdb_drop(ret, lsdb_find(ret, SPAN("c"))->number, NOW + 20000, NOW + 90000), ERR_OK);
+}
+
+static void test_snapshot__what_was_dropped_is_kept_for_the_next_router(void **state)
+{
+    struct sim *s = three_groups();
+    static const struct {
+        ms_t age_ms;
+        ms_t hold_ms, forget_ms; /* from now; 0: there is no floor any more */
+    } cases[] = {{0, 20000, 90000}, {15000, 5000, 75000}, {30000, 0, 60000}, {90000, 0, 0}};
+    struct lsdb db;
+    struct buf b;
+    (void)state;
+    dropped_one(s, &db);
+    struct ls_version floor = lsdb_version(lsdb_find(&db, SPAN("c")));
+    publish(&db, &b);
+    CHECK_EACH (cases, c) {
+        struct lsdb into;
+        size_t refused;
+        restore(&b, c->age_ms, &into, &refused);
+        assert_int_equal(refused, 0);
+        assert_int_equal(into.records, 2);
+        assert_true(ls_sum_eq(into.sum, db.sum));
+        const struct lsdb_slot *slot = lsdb_find(&into, SPAN("c"));
+        assert_int_equal(slot != NULL, c->forget_ms != 0);
+        if (slot != NULL) {
+            struct ls_version got = lsdb_version(slot);
+            assert_null(slot->record);
+            assert_int_equal(ls_version_cmp(&got, &floor), 0);
+            assert_int_equal(slot->dropped->forget_ms, NOW + c->forget_ms);
+            assert_true(c->hold_ms == 0 ? slot->dropped->hold_ms <= NOW
+                                        : slot->dropped->hold_ms == NOW + c->hold_ms);
+            lsdb_forget(&into, NOW + c->forget_ms);
+            assert_null(lsdb_find(&into, SPAN("c")));
+        }
+        lsdb_done(&into);
+    }
+    buf_done(&b);
+    lsdb_done(&db);
+    sim_free(s);
+}
+
+/* Head, then one floor; its body is there as long as mail waits. */
+static void test_snapshot__floors_have_one_form(void **state)
+{
+    struct sim *s = three_groups();
+    struct lsdb db;
+    struct buf b;
+    struct ls_snapshot got;
+    struct ls_snapshot_floor floor;
+    char text[32];
+    (void)state;
+    dropped_one(s, &db);
+    struct lsdb_record *r = lsdb_find(&db, SPAN("c"))->dropped->record;
+    size_t header = r->lsa.header.len, body = r->body.len;
+    publish(&db, &b);
+    assert_int_equal(ls_snapshot_parse(buf_span(&b), &got, NULL), ERR_OK);
+    assert_int_equal(got.floors, 1);
+    assert_int_equal(got.records, 2);
+    size_t len = 14 + header + body;
+    const uint8_t head[] = {0x4c,
+                            0x53,
+                            0x54,
+                            2,
+                            0,
+                            0,
+                            (uint8_t)(len >> 8),
+                            (uint8_t)len, /* one floor */
+                            0,
+                            0,
+                            0,
+                            90,
+                            0,
+                            0,
+                            0,
+                            20,
+                            (uint8_t)(header >> 8),
+                            (uint8_t)header,
+                            0,
+                            0,
+                            0,
+                            (uint8_t)body};
+    assert_memory_equal(b.ptr, head, sizeof head);
+    check_span(got.barred, span_first(span_from(buf_span(&b), 8), len));
+    struct rd rd = rd_open(got.barred);
+    assert_true(ls_snapshot_next_floor(&rd, &floor));
+    check_span(floor.body, r->body);
+    check_span(floor.lsa.header, r->lsa.header);
+    assert_false(ls_snapshot_next_floor(&rd, &floor));
+    for (size_t n = 1; n < len + 8; n++)
+        assert_int_equal(ls_snapshot_parse(span_first(buf_span(&b), n), &got, NULL), ERR_PARSE);
+    lsdb_find(&db, SPAN("c"))->dropped->hold_ms = NOW;
+    buf_done(&b);
+    publish(&db, &b);
+    assert_int_equal(ls_snapshot_parse(buf_span(&b), &got, NULL), ERR_OK);
+    rd = rd_open(got.barred);
+    assert_true(ls_snapshot_next_floor(&rd, &floor));
+    (void)snprintf(text, sizeof text, "%u %u %zu", floor.left_s, floor.hold_s, floor.body.len);
+    assert_string_equal(text, "90 0 0");
+    lsdb_forget(&db, NOW + 90000); /* nothing is remembered: no head */
+    buf_done(&b);
+    publish(&db, &b);
+    assert_int_equal(ls_snapshot_parse(buf_span(&b), &got, NULL), ERR_OK);
+    assert_int_equal(got.floors, 0);
+    assert_int_equal(b.ptr[0], 0);
+    buf_done(&b);
+    lsdb_done(&db);
+    sim_free(s);
+}
+
+/* A record at or below the floor, and a floor that the group has not signed, are not taken over. */
+static void test_snapshot__floors_are_proved_and_bar_records(void **state)
+{
+    struct sim *s = three_groups();
+    const struct lsdb *whole = ls_table(sim_engine(s, 0));
+    struct lsdb db, into;
+    struct buf b, ghosts;
+    struct ls_snapshot with;
+    size_t refused;
+    (void)state;
+    dropped_one(s, &db);
+    publish(&db, &b);
+    assert_int_equal(ls_snapshot_parse(buf_span(&b), &with, NULL), ERR_OK);
+    buf_init(&ghosts, LS_SNAPSHOT_MAX);
+    assert_int_equal(buf_add(&ghosts, span_first(buf_span(&b), 8 + with.barred.len)), ERR_OK);
+    assert_int_equal(ls_snapshot_emit(whole, NOW, &ghosts, NULL), ERR_OK);
+    restore(&ghosts, 0, &into, &refused);
+    assert_int_equal(refused, 1);
+    assert_int_equal(into.records, 2);
+    assert_null(lsdb_find(&into, SPAN("c"))->record);
+    lsdb_done(&into);
+    ghosts.ptr[8 + 14 + 1 + 2 + 3]++; /* the major version of the floor: no more what "c" has signed */
+    restore(&ghosts, 0, &into, &refused);
+    assert_int_equal(refused, 1);
+    assert_int_equal(into.records, 3);
+    lsdb_done(&into);
+    buf_done(&ghosts);
+    buf_done(&b);
+    lsdb_done(&db);
     sim_free(s);
 }
 
@@ -251,6 +425,9 @@ int main(void)
         cmocka_unit_test(test_snapshot__is_refused_when_cut_or_out_of_order),
         cmocka_unit_test(test_snapshot__a_starting_router_takes_over_what_is_signed_and_fresh),
         cmocka_unit_test(test_snapshot__is_taken_over_in_parts_and_only_what_is_new_is_checked),
+        cmocka_unit_test(test_snapshot__what_was_dropped_is_kept_for_the_next_router),
+        cmocka_unit_test(test_snapshot__floors_have_one_form),
+        cmocka_unit_test(test_snapshot__floors_are_proved_and_bar_records),
         cmocka_unit_test(test_record_from_config__says_what_the_configuration_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
