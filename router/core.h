@@ -110,6 +110,7 @@ struct router {
     bool members_busy, reports_busy, reports_again, words_busy, words_again, questions_busy, questions_again;
     bool reports_moved;
     char verify_id[33]; /* the question that is being answered; "" : none */
+    char purge_id[33];  /* likewise: when the table without the group is in Redis */
     ms_t verify_ms;
     size_t nreports;
     ms_t members_ms, peers_ms;
@@ -168,6 +169,7 @@ enum err watcher_start(struct router *r) MUST_USE; /* the health is configured, 
 void watcher_stop(struct router *r);
 void watcher_say(struct router *r, char what);
 void watcher_put_peers(struct router *r);
+void watcher_published(struct router *r); /* the newest table is in Redis */
 
 /* history.c */
 void history_diff(struct router *r, const struct lsdb *before, const struct lsdb *now);

@@ -212,6 +212,8 @@ static void on_published(void *arg, enum err e, uint64_t version, const char *wh
     log_debug("router.published", "version=%" PRIu64, version);
     if (r->publish_dirty)
         publish(r);
+    else
+        watcher_published(r);
 }
 
 /* false: it could not be asked for. */

@@ -152,22 +152,38 @@ static void answer_verify(struct router *r)
     buf_done(&out);
 }
 
+/* What was purged must stay away over a kill -9: who asked hears of it when the next router would know, too.
+ */
+static void purge(struct router *r, const struct routing_question *q)
+{
+    enum err e = r->purge_id[0] != '\0' ? ERR_AGAIN : speaker_purge(r, q->argument);
+    if (e == ERR_OK)
+        (void)snprintf(r->purge_id, sizeof r->purge_id, SPAN_FMT, SPAN_ARG(q->id));
+    else
+        answer(r, q->id, e,
+               e == ERR_STATE   ? SPAN("that is this group itself")
+               : e == ERR_AGAIN ? SPAN("another purge is under way: ask again")
+                                : SPAN("there is no such group in the table"));
+}
+
+void watcher_published(struct router *r)
+{
+    if (r->purge_id[0] != '\0')
+        answer(r, span_cstr(r->purge_id), ERR_OK, SPAN(""));
+    r->purge_id[0] = '\0';
+}
+
 static void probe_connector(struct router *r, struct health_connector *c);
 
 static bool on_question(void *arg, const struct routing_question *q)
 {
     struct router *r = arg;
     struct health_connector *c;
-    enum err e;
     if (!acting(r))
         return false;
     switch (q->verb) {
     case ROUTING_PURGE:
-        e = speaker_purge(r, q->argument);
-        answer(r, q->id, e,
-               e == ERR_STATE ? SPAN("that is this group itself")
-               : e == ERR_OK  ? SPAN("")
-                              : SPAN("there is no such group in the table"));
+        purge(r, q);
         break;
     case ROUTING_PROBE:
         c = health_find(r->health, q->argument);
@@ -423,7 +439,7 @@ void watcher_stop(struct router *r)
         probe_free(r->probes->probe);
         probing_free(r->probes);
     }
-    r->verify_id[0] = '\0';
+    r->verify_id[0] = r->purge_id[0] = '\0';
     health_free(r->health);
     timer_free(r->watch);
     r->health = NULL;

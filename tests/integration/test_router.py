@@ -448,16 +448,53 @@ def test_purge(box):
     box.add(rb)
     wait_full(ra, rb)
     wait_for("both", lambda: a.groups() == {"a", "b"})
-    ask = lambda group, name: a.redis.ask("rpush", "{mq.rt}:ask", f"{name}\npurge\n{group}")
-    answer = lambda name: a.redis.ask("get", "{mq.rt}:ans:" + name)
-    ask("b", "q1")
-    assert wait_for("the answer", lambda: answer("q1")).split("\n")[0] == "0"
+    assert a.purge("b", "q1") == "0"
     assert any(e["w"] == "GONE" and e["g"] == "b" for e in a.history())
     wait_for("b to come back", lambda: a.groups() == {"a", "b"})
-    ask("nosuch", "q2")
-    assert "no such group" in wait_for("the answer", lambda: answer("q2"))
-    ask("a", "q3")
-    assert "this group itself" in wait_for("the answer", lambda: answer("q3"))
+    assert "no such group" in a.purge("nosuch", "q2")
+    assert "this group itself" in a.purge("a", "q3")
+
+
+def test_a_purged_ghost_stays_away(box):
+    """A group is dead, and its neighbour still holds its record: whoever purged it does not take it back, over a kill -9 of
+    its router, a take-over, and a mastership regained."""
+    organization = Organization(box)
+    a, b, c = (box.add(Group(organization, name, i, {"router": {"lifetime": "5m"}})) for i, name in enumerate("abc"))
+    first, second, rb, rc = a.router("first"), a.router("second", box.other_host(3)), b.router(), c.router()
+    for one, other in ((a, b), (b, a), (b, c), (c, b)):
+        one.knows(other)
+    for router in (first, rb, rc):
+        box.add(router)
+    wait_full(first, rb, rc)
+    wait_for("all", lambda: a.groups() == {"a", "b", "c"})
+    rc.kill()
+    assert a.purge("c") == "0"
+    first.kill()  # as soon as the answer is there
+    assert a.groups() == {"a", "b"} and set(a.floors()) == {"c"}
+    asked = iter(range(100))
+
+    def offered(router):
+        """Its neighbour has been asked for its table, still holds the ghost, and this router does not."""
+        router.wait_master()
+        verify = lambda: a.ask("verify", "", f"v{next(asked)}").split()[1:]
+        wait_for(lambda: f"b to differ in c, but {verify()}; {router.name} said:\n{router.tail()}", lambda: verify() == ["b", "SYNC", "differs", "c"], 30)
+        assert "c" in b.groups()
+        assert a.groups() == {"a", "b"} and set(a.floors()) == {"c"}
+
+    first.start()
+    offered(first)
+    box.add(second)
+    first.signal(signal.SIGSTOP)
+    try:
+        offered(second)
+    finally:
+        first.signal(signal.SIGCONT)
+    wait_for("the first to step down", lambda: not first.is_master())
+    second.kill()
+    offered(first)
+    rc.start()
+    wait_for("c to come back", lambda: a.groups() == {"a", "b", "c"} and a.floors() == {}, 30)
+    wait_full(first, rb, rc)
 
 
 def test_verify(box):

@@ -9,7 +9,7 @@ from .place import Loopback
 from .process import Failed, Process, wait_for
 from .redis import Redis, SentinelTrio
 from .sink import tool
-from .topology import published
+from .topology import floors, published
 
 FAST = {"hello": "300ms", "refresh": "2s", "lifetime": "10s", "probe_timeout": "1s",
         "damping": {"glitch_attempts": 1, "glitch_interval": "200ms", "probe_interval": "200ms"}}
@@ -102,6 +102,19 @@ class Group:
     def records(self):
         """What is published, decoded."""
         return published(self.redis.bytes("hget", self.key_of("table"), "b"))
+
+    def floors(self):
+        """What was dropped, and whether mail for it waits."""
+        return floors(self.redis.bytes("hget", self.key_of("table"), "b"))
+
+    def purge(self, group, name="purge"):
+        """Asks the master to drop a group; returns what it answers: "0", or a code and words."""
+        return self.ask("purge", group, name)
+
+    def ask(self, verb, argument, name):
+        self.redis.ask("rpush", self.key_of("ask"), f"{name}\n{verb}\n{argument}")
+        self.redis.ask("publish", self.key_of("say"), "q")
+        return wait_for("the answer", lambda: self.redis.ask("get", self.key_of("ans:" + name))).rstrip("\n")
 
     def own_version(self):
         text = self.redis.ask("hget", self.key_of("own"), "v")

@@ -89,9 +89,27 @@ def connector(r):
     return one
 
 
+FLOORS = b"LST\x02"
+
+
+def floors(data):
+    """{group: whether mail for it waits} of what was dropped, as a published table remembers it."""
+    if data[:4] != FLOORS:
+        return {}
+    r, barred = Reader(data[8:8 + int.from_bytes(data[4:8], "big")]), {}
+    while r.at < len(r.data):
+        left, hold, header, body = r.number(4), r.number(4), r.number(2), r.number(4)
+        head, _ = Reader(r.take(header)), r.take(body)
+        assert left > 0 and (body == 0 or hold > 0) and head.number(1) == 1
+        barred[head.short()] = body > 0
+    return barred
+
+
 def published(data):
     """{group: {version, master, members, connectors}} of a published table; its digests are checked."""
     r, groups = Reader(data), {}
+    if data[:4] == FLOORS:
+        r.at = 8 + int.from_bytes(data[4:8], "big")
     while r.at < len(data):
         r.number(4)
         header, body = r.number(2), r.number(4)
