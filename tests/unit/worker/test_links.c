@@ -109,6 +109,45 @@ static void test_links__waits_for_the_answer_to_a_final_dot_until_the_end(void *
     bench_free(b);
 }
 
+/* Nobody waits for a server that has not even said hello. */
+static void test_links__no_new_connection_delays_the_end(void **state)
+{
+    struct bench *b = bench_new(COMMON "delivery: {grace: 1h}\n" LAB("\"@a@\""));
+    (void)state;
+    peer_add_rule(b->peer[0], "CONNECT", NULL, "hang", 0);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, first_is_sending);
+    worker_drain(b->worker);
+    bench_until(b, bench_drained);
+    assert_int_equal(fake_store_messages(b->db), 1);
+    bench_free(b);
+}
+
+static bool only_a_report_is_missing(struct bench *b)
+{
+    return fake_store_open_uploads(b->db) == 1 && b->worker->nlanes == 0;
+}
+
+/* A report that is being made is in flight, too: it is finished with its message. */
+static void test_links__a_report_is_finished_before_the_end(void **state)
+{
+    struct bench *b = bench_new(ONE_HOST);
+    (void)state;
+    fake_store_window(b->db, 10);
+    fake_store_stall(b->db, true);
+    peer_add_rule(b->peer[0], "RCPT", "a@x.example", "550 5.1.1 nobody", 0);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, only_a_report_is_missing); /* the connection was idle for too long by then */
+    worker_drain(b->worker);
+    assert_false(worker_drained(b->worker));
+    fake_store_stall(b->db, false);
+    bench_until(b, bench_drained);
+    assert_int_equal(fake_store_counts(b->db)->bounced, 1);
+    assert_int_equal(fake_store_counts(b->db)->stale, 0);
+    assert_int_equal(fake_store_messages(b->db), 1); /* the report */
+    bench_free(b);
+}
+
 static void test_links__can_be_ended_at_any_moment(void **state)
 {
     (void)state;
@@ -187,6 +226,8 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_links__drains_without_losing_or_doubling),
                      cmocka_unit_test(test_links__gives_back_what_the_grace_period_cuts),
                      cmocka_unit_test(test_links__waits_for_the_answer_to_a_final_dot_until_the_end),
+                     cmocka_unit_test(test_links__no_new_connection_delays_the_end),
+                     cmocka_unit_test(test_links__a_report_is_finished_before_the_end),
                      cmocka_unit_test(test_links__can_be_ended_at_any_moment),
                      cmocka_unit_test(test_links__takes_new_settings_without_dropping_mail),
                      cmocka_unit_test(test_links__a_dead_link_does_not_delay_another));

@@ -278,6 +278,24 @@ static void test_smtp_lane__the_last_lane_is_replaced_during_a_pause(void **stat
     bench_end(b);
 }
 
+/* A server that takes a connection and refuses more works: its mail goes over the one that it took, and waits
+ * for nothing. */
+static void test_smtp_lane__a_refused_connection_beside_one_that_works(void **state)
+{
+    struct bench *b = bench_new(COMMON LAB("none"));
+    (void)state;
+    peer_add_rule(b->peer[0], "CONNECT", NULL, "220 peer ready", 1);
+    peer_add_rule(b->peer[0], "CONNECT", NULL, "421 4.7.0 too many connections", 0);
+    b->peer[0]->delay_ms = 40;
+    for (unsigned i = 0; i < 15; i++)
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, done);
+    assert_int_equal(b->peer[0]->mails, 15);
+    assert_true(b->peer[0]->accepted > 1);
+    assert_int_equal(metric_get(&worker_counters(b->worker)->link_failures), 0);
+    bench_end(b);
+}
+
 /* The rest of one message, transaction by transaction, keeps to messages_per_connection as well. */
 static void test_smtp_lane__counts_transactions_as_messages(void **state)
 {
@@ -413,10 +431,11 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__an_early_end_of_a_session_is_no_failure),
             cmocka_unit_test(test_smtp_lane__a_goodbye_at_once_is_a_failure),
             cmocka_unit_test(test_smtp_lane__the_last_lane_is_replaced_during_a_pause),
+            cmocka_unit_test(test_smtp_lane__a_refused_connection_beside_one_that_works),
             cmocka_unit_test(test_smtp_lane__counts_transactions_as_messages),
             cmocka_unit_test(test_smtp_lane__a_lost_lease_stops_what_it_holds),
             cmocka_unit_test(test_smtp_lane__begins_and_ends_nothing_beyond_the_lease),
             cmocka_unit_test(test_smtp_lane__no_connection_outlives_its_slot),
         },
-        14);
+        15);
 }
