@@ -789,15 +789,20 @@ static void test_worker__keeps_what_nobody_can_be_told_as_badmail(void **state)
 
 static void test_worker__keeps_what_has_no_body_as_badmail(void **state)
 {
-    struct bench *b = bench_new(ONE_HOST);
-    struct fake_job_view v;
+    static const char *const ways[] = {
+        ONE_HOST, COMMON DELIVERY("") "local_domains: [{domain: x.example, deliver: \"maildir:@d@/%u\"}]\n"};
     (void)state;
-    fake_store_fail(b->db, FAKE_CHUNK, ERR_NOTFOUND, "gone", 8);
-    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
-    bench_until(b, has_badmail);
-    assert_true(fake_store_job(b->db, 0, &v));
-    assert_int_equal(v.state, FAKE_JOB_BADMAIL);
-    bench_end(b);
+    CHECK_EACH (ways, way) {
+        struct bench *b = bench_new(*way);
+        struct fake_job_view v;
+
+        fake_store_fail(b->db, FAKE_CHUNK, ERR_NOTFOUND, "gone", 8);
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        bench_until(b, has_badmail);
+        assert_true(fake_store_job(b->db, 0, &v));
+        assert_int_equal(v.state, FAKE_JOB_BADMAIL);
+        bench_end(b);
+    }
 }
 
 int main(void)
