@@ -3,6 +3,8 @@
 #include "worker/client.h"
 #include "worker/client_impl.h"
 
+enum { QUIT_MS_MAX = 10000 };
+
 void client_enter(struct client *c, enum phase next)
 {
     if (c->phase != PHASE_CLOSED) /* for good, whatever its caller was about to do */
@@ -100,6 +102,8 @@ ms_t client_timeout_ms(const struct client *c)
     const char *base = (const char *)&c->timeouts;
     ms_t timeout_ms;
     memcpy(&timeout_ms, base + client_steps[client_step(c)].timeout, sizeof(timeout_ms));
+    if (c->phase == PHASE_QUITTING && timeout_ms > QUIT_MS_MAX)
+        timeout_ms = QUIT_MS_MAX; /* no message is at stake, and the connection counts towards the caps */
     return timeout_ms;
 }
 

@@ -106,7 +106,7 @@
 #define CONF_CLIENT_TIMEOUTS(V, E, S, L) \
     V(connect_ms, MS, "connect", "30s", 100, CONF_HOUR, RELOAD, "TCP connection to one address") \
     V(greeting_ms, MS, "greeting", "5m", 100, CONF_HOUR, RELOAD, "greeting (RFC 5321 4.5.3.2.1)") \
-    V(helo_ms, MS, "helo", "5m", 100, CONF_HOUR, RELOAD, "EHLO, HELO, LHLO, STARTTLS, RSET, QUIT") \
+    V(helo_ms, MS, "helo", "5m", 100, CONF_HOUR, RELOAD, "EHLO, HELO, LHLO, STARTTLS, RSET; QUIT at most 10 s") \
     V(mail_ms, MS, "mail", "5m", 100, CONF_HOUR, RELOAD, "MAIL (4.5.3.2.2)") \
     V(rcpt_ms, MS, "rcpt", "5m", 100, CONF_HOUR, RELOAD, "RCPT (4.5.3.2.3)") \
     V(data_ms, MS, "data", "2m", 100, CONF_HOUR, RELOAD, "reply to DATA (4.5.3.2.4)") \

@@ -173,6 +173,26 @@ static void test_client__nothing_of_an_envelope_speaks_for_itself(void **state)
     buf_done(&out);
 }
 
+static void test_client__a_goodbye_is_not_waited_for_long(void **state)
+{
+    static const struct conf_client_timeouts patient = {
+        .greeting_ms = 300000, .helo_ms = 300000, .mail_ms = 300000};
+    struct client_conf conf = {.hostname = SPAN("c.example"), .timeouts = &patient};
+    struct client *c = client_new(&conf);
+    struct buf out;
+    (void)state;
+    buf_init(&out, 65536);
+    assert_int_equal(client_timeout_ms(c), 300000);
+    say(c, "220 mx\r\n", &out);
+    assert_int_equal(client_timeout_ms(c), 300000);
+    say(c, "250 mx\r\n", &out);
+    client_quit(c);
+    take(c, &out);
+    assert_int_equal(client_timeout_ms(c), 10000);
+    client_free(c);
+    buf_done(&out);
+}
+
 /* Output may be held back; a chunk that was announced is completed before anything else is said. */
 static void test_client__a_refused_chunk_is_still_completed(void **state)
 {
@@ -249,6 +269,7 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_client__calls_out_of_turn_are_refused),
                      cmocka_unit_test(test_client__an_answer_before_the_end_was_sent_delivers_nothing),
                      cmocka_unit_test(test_client__nothing_of_an_envelope_speaks_for_itself),
+                     cmocka_unit_test(test_client__a_goodbye_is_not_waited_for_long),
                      cmocka_unit_test(test_client__the_body_is_passed_without_copying),
                      cmocka_unit_test(test_client__a_refused_chunk_is_still_completed),
                      cmocka_unit_test(test_client__the_most_recipients_in_one_group));
