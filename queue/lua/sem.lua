@@ -8,7 +8,7 @@
 -- include "lib/some.lua"
 -- include "lib/slots.lua"
 
-local LEASE_MAX, SLOTS_MAX = 3600000, 1000000
+local LEASE_MAX, SLOTS_MAX = 7200000, 1000000 -- slots are leased for twice the longest worker.lease
 local now = clock()
 
 -- A member that nobody has begun to reap; strict: whose lease has not ended either.

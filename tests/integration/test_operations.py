@@ -209,6 +209,19 @@ def test_shutdown_finishes_what_is_in_flight(box):
     assert sink.stats()["duplicates"] == 0, sink.stats()
 
 
+def test_shutdown_beside_a_server_that_hangs(box):
+    """SIGTERM while a server does not answer: message and connection slot are given back, not kept until the lease ends."""
+    sink = box.add(Sink(box, rules=["rcpt:delay=3600000"]))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address, config={
+        "worker": {"lease": "1h"}, "delivery": {"grace": "10s", "max_connections_per_domain": 1}}))
+    bridgehead.send("b@far.example", TEXT)
+    wait_for("the connection", lambda: sink.stats()["connections"] == 1)
+    assert bridgehead.stop() == 0, bridgehead.process.tail()
+    sink.rules()
+    bridgehead.start()
+    wait_for(lambda: bridgehead.process.tail(), lambda: sink.stats()["messages"] == 1)
+
+
 def test_shutdown_with_open_sessions(box):
     """SIGTERM: no new sessions, an open transaction may finish, idle sessions get 421."""
     bridgehead = box.add(Bridgehead(box))
