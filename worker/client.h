@@ -120,8 +120,8 @@ struct client_end {
 void client_end(const struct client *c, struct client_end *ret);
 
 /* How long the server may take in this step; 0: nothing is awaited from it. The timer starts anew when
- * client_progress() is another one, and while output is being written; not for bytes that come in, or a
- * server that sends one now and then would be waited for without end. */
+ * client_progress() is another one; not for bytes that come in, or a server that sends one now and then would
+ * be waited for without end. */
 ms_t client_timeout_ms(const struct client *c);
 uint64_t client_progress(const struct client *c); /* never 0; grows with replies and output */
 enum step client_step(const struct client *c);

@@ -71,10 +71,7 @@ static size_t on_received(void *arg, struct span bytes)
 
 static void on_progress(void *arg)
 {
-    struct smtp_lane *s = arg;
-
-    s->moved = true;
-    arm(s);
+    arm(arg);
 }
 
 static void on_secured(void *arg)
@@ -125,7 +122,7 @@ void smtp_drop_session(struct smtp_lane *s)
     s->conn = NULL;
     client_free(s->client);
     s->client = NULL;
-    s->closed = s->over = s->moving = s->moved = s->greeted = false;
+    s->closed = s->over = s->moving = s->greeted = false;
     s->progress = 0;
     s->session_sent = 0;
     s->lost = FAILURE_NONE;
@@ -317,10 +314,9 @@ static void set_timeout(struct smtp_lane *s)
 {
     uint64_t progress = client_progress(s->client);
 
-    if (progress == s->progress && !s->moved)
+    if (progress == s->progress)
         return;
     s->progress = progress;
-    s->moved = false;
     conn_set_timeout(s->conn, client_timeout_ms(s->client));
 }
 

@@ -18,7 +18,6 @@ struct smtp_lane {
     bool moving;       /* this target is no good for the parcel in hand */
     bool quitting;     /* the link wants the lane to end */
     bool greeted;      /* the router was told that this target answers */
-    bool moved;        /* output was taken, or a piece of the body has come */
     bool over;         /* the session ended in order: only the end of the connection is awaited */
     uint64_t progress; /* of the client, when the time-out was set */
     unsigned session_sent, again;

@@ -173,6 +173,42 @@ static void test_client__nothing_of_an_envelope_speaks_for_itself(void **state)
     buf_done(&out);
 }
 
+/* What restarts the time-out: whole replies, also those of one group, and what is handed out. Bytes do not.
+ */
+static void test_client__only_whole_replies_are_progress(void **state)
+{
+    struct client *c = new_client();
+    struct buf out;
+    uint64_t before = client_progress(c);
+    (void)state;
+    buf_init(&out, 65536);
+    assert_true(before > 0);
+    client_received(c, SPAN("220-m"));
+    client_received(c, SPAN("x\r\n220 m"));
+    assert_int_equal(client_progress(c), before);
+    say(c, "x\r\n250-mx\r\n250 PIPELINING\r\n", &out);
+    assert_true(client_progress(c) > before);
+    assert_int_equal(client_send(c, &message), ERR_OK);
+    before = client_progress(c);
+    take(c, &out);
+    assert_true(client_progress(c) > before);
+    for (unsigned i = 0; i < 2; i++) { /* to MAIL, to RCPT: nothing is said in return */
+        before = client_progress(c);
+        client_received(c, SPAN("250 o"));
+        assert_int_equal(client_progress(c), before);
+        client_received(c, SPAN("k\r\n"));
+        assert_true(client_progress(c) > before);
+    }
+    say(c, "354 go\r\n", &out);
+    assert_int_equal(client_event(c), CLIENT_BODY);
+    before = client_progress(c);
+    assert_int_equal(client_body(c, SPAN("abc")), ERR_OK);
+    take(c, &out);
+    assert_true(client_progress(c) > before);
+    client_free(c);
+    buf_done(&out);
+}
+
 static void test_client__a_goodbye_is_not_waited_for_long(void **state)
 {
     static const struct conf_client_timeouts patient = {
@@ -269,6 +305,7 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_client__calls_out_of_turn_are_refused),
                      cmocka_unit_test(test_client__an_answer_before_the_end_was_sent_delivers_nothing),
                      cmocka_unit_test(test_client__nothing_of_an_envelope_speaks_for_itself),
+                     cmocka_unit_test(test_client__only_whole_replies_are_progress),
                      cmocka_unit_test(test_client__a_goodbye_is_not_waited_for_long),
                      cmocka_unit_test(test_client__the_body_is_passed_without_copying),
                      cmocka_unit_test(test_client__a_refused_chunk_is_still_completed),
