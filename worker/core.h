@@ -73,10 +73,10 @@ enum {
     DUE_BUCKETS = 1024,
     DUE_MAX = 20000, /* due queues remembered */
     LINKS_MAX = 20000,
-    CLAIMS_MAX = 2000, /* parcels in hand of a worker */
-    LOCAL_LANES = 8,   /* maildir writers of a link */
-    FILE_THREADS = 8,
-    CLAIMS_AHEAD = 2, /* batches waiting for a lane, at most */
+    CLAIMS_MAX = 2000,              /* parcels in hand of a worker */
+    LOCAL_LANES = 8,                /* maildir writers of a link */
+    FILE_THREADS = 2 * LOCAL_LANES, /* a domain whose disk hangs leaves as many for the others */
+    CLAIMS_AHEAD = 2,               /* batches waiting for a lane, at most */
     SWEEP_EVERY_MS = 600000,
     STALE_AFTER_MS = 1800, /* an old plan waits so long for a new one (RFC 8767 5) */
     LINK_LINGER_MS =

@@ -3,8 +3,10 @@
 
 #include "queue/envelope.h"
 #include "tests/unit/worker/bench.h"
+#include "worker/core.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
@@ -21,8 +23,30 @@ static bool take_one(atomic_uint *from)
     return false;
 }
 
+/* Below slow.example it hangs while it is told to. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static bool hangs;
+static unsigned hanging;
+
+static void hang(int fd)
+{
+    char link[64], path[512] = "";
+
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (readlink(link, path, sizeof path - 1) <= 0 || strstr(path, "/slow.example/") == NULL)
+        return;
+    (void)pthread_mutex_lock(&lock);
+    hanging++;
+    while (hangs)
+        (void)pthread_cond_wait(&changed, &lock);
+    hanging--;
+    (void)pthread_mutex_unlock(&lock);
+}
+
 int fsync(int fd)
 {
+    hang(fd);
     if (!take_one(&spared) && take_one(&full)) {
         errno = atomic_load(&why);
         return -1;
@@ -30,13 +54,13 @@ int fsync(int fd)
     return (int)syscall(SYS_fsync, fd);
 }
 
-#define LOCAL                                                                                                \
+#define LOCAL_BUT                                                                                            \
     "organization: test\n"                                                                                   \
     "virtual_servers: [{name: default, listen: [\"127.0.0.1:2525\"], hostname: mx.own.example}]\n"           \
     "worker: {poll: 20ms}\n"                                                                                 \
     "delivery:\n"                                                                                            \
-    "  retry: {glitch: [50ms, 50ms, 100ms, 150ms], schedule: [60s], jitter_percent: 0}\n"                    \
-    "local_domains: [{domain: example.org, deliver: \"maildir:@d@/mail/%d/%u\"}]\n"
+    "  retry: {glitch: [50ms, 50ms, 100ms, 150ms], schedule: [60s], jitter_percent: 0}\n"
+#define LOCAL LOCAL_BUT "local_domains: [{domain: example.org, deliver: \"maildir:@d@/mail/%d/%u\"}]\n"
 
 static const struct bench_mail two = {
     .from = "s@src.example", .domain = "example.org", .rcpts = {"a@example.org", "b@example.org"}};
@@ -129,9 +153,54 @@ static void test_local_lane__a_disk_that_fills_up_in_the_middle(void **state)
     }
 }
 
+static void let_hang(bool on)
+{
+    (void)pthread_mutex_lock(&lock);
+    hangs = on;
+    (void)pthread_cond_broadcast(&changed);
+    (void)pthread_mutex_unlock(&lock);
+}
+
+static bool all_hang(struct bench *b)
+{
+    unsigned n;
+
+    (void)pthread_mutex_lock(&lock);
+    n = hanging;
+    (void)pthread_mutex_unlock(&lock);
+    return n >= LOCAL_LANES && b->worker->nlanes >= LOCAL_LANES;
+}
+
+static bool both_delivered(struct bench *b)
+{
+    return fake_store_counts(b->db)->delivered == 2;
+}
+
+/* A disk that hangs, under the mailboxes of one domain, keeps no other domain from its own. */
+static void test_local_lane__a_disk_that_hangs_delays_no_other_domain(void **state)
+{
+    static const struct bench_mail slow = {
+        .from = "s@src.example", .domain = "slow.example", .rcpts = {"a@slow.example"}};
+    struct bench *b =
+        bench_new(LOCAL_BUT "local_domains: [{domain: example.org, deliver: \"maildir:@d@/mail/%d/%u\"},\n"
+                            "  {domain: slow.example, deliver: \"maildir:@d@/mail/%d/%u\"}]\n");
+    (void)state;
+    let_hang(true);
+    for (unsigned i = 0; i < 400; i++)
+        (void)bench_put(b, &slow, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, all_hang);
+    (void)bench_put(b, &two, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, both_delivered);
+    let_hang(false);
+    bench_until(b, queue_empty);
+    assert_int_equal(fake_store_counts(b->db)->delivered, 402);
+    bench_end(b);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_local_lane__a_full_disk_keeps_the_link_in_retry),
                      cmocka_unit_test(test_local_lane__many_lanes_are_one_failure),
-                     cmocka_unit_test(test_local_lane__a_disk_that_fills_up_in_the_middle));
+                     cmocka_unit_test(test_local_lane__a_disk_that_fills_up_in_the_middle),
+                     cmocka_unit_test(test_local_lane__a_disk_that_hangs_delays_no_other_domain));
 }
