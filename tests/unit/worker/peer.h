@@ -30,6 +30,7 @@ struct peer {
     struct loop *loop;
     struct listener *listener;
     struct ip_endpoint at;
+    struct ip_addr from; /* who connected last */
     struct peer_rule rules[PEER_RULES_MAX];
     struct peer_session *sessions;
     unsigned open, peak, accepted; /* sessions now, most at once, ever */
@@ -362,8 +363,9 @@ static inline void peer_accept(void *arg, int fd, const struct ip_endpoint *from
     struct peer *p = arg;
     struct peer_session *s = calloc(1, sizeof *s);
 
-    (void)from;
     assert_non_null(s);
+    if (from != NULL)
+        p->from = from->addr;
     s->peer = p;
     s->next = p->sessions;
     p->sessions = s;

@@ -296,6 +296,19 @@ static void test_smtp_lane__a_refused_connection_beside_one_that_works(void **st
     bench_end(b);
 }
 
+/* delivery.source_addresses: the one of the target's family. */
+static void test_smtp_lane__connects_from_the_configured_address(void **state)
+{
+    struct bench *b = bench_new(COMMON "  source_addresses: [\"::1\", 127.0.0.7]\n" LAB("none"));
+    struct ip_addr want;
+    (void)state;
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, done);
+    assert_int_equal(ip_parse(SPAN("127.0.0.7"), &want), ERR_OK);
+    assert_true(ip_eq(&b->peer[0]->from, &want));
+    bench_end(b);
+}
+
 /* The rest of one message, transaction by transaction, keeps to messages_per_connection as well. */
 static void test_smtp_lane__counts_transactions_as_messages(void **state)
 {
@@ -432,10 +445,11 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__a_goodbye_at_once_is_a_failure),
             cmocka_unit_test(test_smtp_lane__the_last_lane_is_replaced_during_a_pause),
             cmocka_unit_test(test_smtp_lane__a_refused_connection_beside_one_that_works),
+            cmocka_unit_test(test_smtp_lane__connects_from_the_configured_address),
             cmocka_unit_test(test_smtp_lane__counts_transactions_as_messages),
             cmocka_unit_test(test_smtp_lane__a_lost_lease_stops_what_it_holds),
             cmocka_unit_test(test_smtp_lane__begins_and_ends_nothing_beyond_the_lease),
             cmocka_unit_test(test_smtp_lane__no_connection_outlives_its_slot),
         },
-        15);
+        16);
 }
