@@ -360,6 +360,26 @@ static void test_smtp_lane__a_lost_lease_stops_what_it_holds(void **state)
     bench_end(b);
 }
 
+static bool claim_asked(struct bench *b)
+{
+    return b->worker->links != NULL && b->worker->links->claiming > 0;
+}
+
+/* Claims that come after the lease under which they were asked for are somebody else's. */
+static void test_smtp_lane__sends_nothing_claimed_under_a_lost_lease(void **state)
+{
+    struct bench *b = bench_new(COMMON LAB("none"));
+    (void)state;
+    fake_store_delay(b->db, FAKE_CLAIM, 100);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, claim_asked);
+    fake_store_expire(b->store);
+    bench_until(b, queue_went_on);
+    assert_int_equal(b->peer[0]->mails, 1);
+    assert_int_equal(fake_store_counts(b->db)->delivered, 1);
+    bench_end(b);
+}
+
 static bool first_asked(struct bench *b)
 {
     return b->peer[0]->rules[0].used == 1;
@@ -448,8 +468,9 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__connects_from_the_configured_address),
             cmocka_unit_test(test_smtp_lane__counts_transactions_as_messages),
             cmocka_unit_test(test_smtp_lane__a_lost_lease_stops_what_it_holds),
+            cmocka_unit_test(test_smtp_lane__sends_nothing_claimed_under_a_lost_lease),
             cmocka_unit_test(test_smtp_lane__begins_and_ends_nothing_beyond_the_lease),
             cmocka_unit_test(test_smtp_lane__no_connection_outlives_its_slot),
         },
-        16);
+        17);
 }
