@@ -17,7 +17,7 @@ static bool lists_new(const struct conf_root *root, struct lists *l)
     size_t hosts = 0, senders = 0, spaces = root->local_domains.count;
     for (size_t i = 0; i < root->connectors.count; i++) {
         const struct conf_connector *c = &root->connectors.items[i];
-        hosts += c->smart_hosts.count;
+        hosts += c->smart_hosts.count + c->source_bridgeheads.count;
         spaces += c->address_spaces.count;
         senders += c->accept_from.count + c->reject_from.count;
     }
@@ -72,6 +72,27 @@ static void add_targets(struct lists *l, const struct conf_connector *c, const s
     }
 }
 
+static bool source_up(const struct record_health *health, struct span name)
+{
+    return health == NULL || health->source_up == NULL || health->source_up(health->arg, name);
+}
+
+/* False: there are some, and none of them is UP. */
+static bool add_sources(struct lists *l, const struct conf_connector *c, const struct record_health *health,
+                        struct record_connector *k)
+{
+    bool any = c->source_bridgeheads.count == 0;
+    k->sources = &l->hosts[l->nhosts];
+    k->nsources = c->source_bridgeheads.count;
+    for (size_t i = 0; i < k->nsources; i++) {
+        struct span name = span_cstr(c->source_bridgeheads.items[i]);
+        bool up = source_up(health, name);
+        l->hosts[l->nhosts++] = (struct record_host){name, up};
+        any = any || up;
+    }
+    return any;
+}
+
 bool connector_by_dns(const struct conf_connector *c)
 {
     return c->type == CONF_CONNECTOR_SMTP &&
@@ -99,8 +120,9 @@ static void add_connector(struct lists *l, const struct conf_connector *c, const
         .naccept = c->accept_from.count,
         .nreject = c->reject_from.count,
     };
-    k->up = k->dns || health == NULL || health->connector_up == NULL ||
-            health->connector_up(health->arg, k->name);
+    bool sent = add_sources(l, c, health, k);
+    k->up = k->dns || (sent && (health == NULL || health->connector_up == NULL ||
+                                health->connector_up(health->arg, k->name)));
     add_targets(l, c, health, k);
     k->accept_from = add_senders(l, &c->accept_from);
     k->reject_from = add_senders(l, &c->reject_from);

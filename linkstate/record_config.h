@@ -4,9 +4,12 @@
 #include "linkstate/record.h"
 
 struct record_health {
-    /* NULL: everything is UP. What delivers by DNS is announced UP whatever they say. */
+    /* NULL: everything is UP. What delivers by DNS is announced UP whatever they say, and what lists source
+     * bridgeheads, none of which is UP, DOWN: nobody sends over it (by DNS, too, whoever reads the sources).
+     */
     bool (*connector_up)(void *arg, struct span connector);
     bool (*target_up)(void *arg, struct span connector, struct span target);
+    bool (*source_up)(void *arg, struct span source); /* a worker of that name is alive */
     void *arg;
 };
 /* It finds its targets by DNS: it is never DOWN. */

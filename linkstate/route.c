@@ -87,7 +87,7 @@ enum route_fate rt_judge(const struct rt_view *v, const struct rt_candidate *can
     if (v->ever->spf.cost[c->group] == SPF_UNREACHABLE)
         return v->ever->open_end ? ROUTE_UNHEARD : ROUTE_NO_PATH;
     if (!rt_is_up(v, c))
-        return ROUTE_DOWN;
+        return c->no_source ? ROUTE_NO_SOURCE : ROUTE_DOWN;
     if (*ret_path_cost == SPF_UNREACHABLE)
         return ROUTE_CUT_OFF;
     return c->to == RT_NOBODY || rt_may_enter(v, c->to) ? ROUTE_CHOSEN : ROUTE_VISITED;
@@ -344,6 +344,15 @@ static void fill_connector(const struct route_table *t, const struct rt_connecto
     ret->targets = &t->own_targets[c->targets_at];
     ret->ntargets = c->ntargets;
     ret->ntargets_up = c->ntargets_up;
+}
+
+bool route_from_member(const struct route *route, struct span member)
+{
+    const struct conf_strs *list = route->connector == NULL ? NULL : &route->connector->source_bridgeheads;
+    bool mine = list == NULL || list->count == 0;
+    for (size_t i = 0; !mine && i < list->count; i++)
+        mine = span_eq(span_cstr(list->items[i]), member);
+    return mine;
 }
 
 bool route_connector(const struct route_table *t, struct span name, bool *ret_up, struct route *ret)

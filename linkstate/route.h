@@ -86,6 +86,9 @@ bool route_connector(const struct route_table *t, struct span name, bool *ret_up
 /* One name for everything that shares a next hop: connection caps are counted by it, and failures kept. */
 enum { ROUTE_LINK_MAX = 320 };
 void route_link_name(const struct route *route, struct span domain, char out[ROUTE_LINK_MAX]);
+/* Step 6: whether this member of the group sends over the connector of the route, being listed as a source
+ * bridgehead; when none are listed everybody is. Routes without a connector are anybody's. */
+bool route_from_member(const struct route *route, struct span member);
 
 /* --- For people ------------------------------------------------------------------------------------ */
 
@@ -97,6 +100,7 @@ void route_link_name(const struct route *route, struct span domain, char out[ROU
     X(DEARER,       "costs more") \
     X(LESS_SPECIFIC,"a more specific address space is there") \
     X(DOWN,         "the connector is DOWN") \
+    X(NO_SOURCE,    "none of its source bridgeheads is alive") \
     X(CUT_OFF,      "no path of UP connectors leads to its group") \
     X(VISITED,      "the path enters a group that the message has left, and link state has not changed") \
     X(UNHEARD,      "no path is known, but one may lead over a group whose record is not here") \
@@ -151,8 +155,12 @@ struct route_explanation {
     struct route_link first;      /* NEXT_HOP: the connector that the message leaves the asking group by */
     struct route_target *targets; /* of `first`, in the order to be tried; none: DNS */
     size_t ntargets;
-    bool dns;      /* `first` resolves the domain itself */
-    uint32_t cost; /* of steps and address space */
+    struct route_target
+        *sources; /* of `first`, or of `waits_for`: the members that send over it; none: all do */
+    size_t nsources;
+    struct route_link waits_for; /* UNREACHABLE, until one of its sources is alive; "" : for something else */
+    bool dns;                    /* `first` resolves the domain itself */
+    uint32_t cost;               /* of steps and address space */
     uint32_t klass;
 };
 /* ERR_NOTFOUND: no such from_group; ERR_NOMEM. Results borrow from the table; ret is freed by
@@ -167,6 +175,7 @@ struct route_entry {
     struct span space, group, connector;
     uint32_t space_cost, path_cost, cost;
     bool up, has_path, local; /* no path: path_cost and cost are UINT32_MAX */
+    bool no_source;           /* not UP: none of its source bridgeheads is */
     bool usable;              /* UP, with a path, in scope, and open to that message */
 };
 size_t route_entries(const struct route_table *t);

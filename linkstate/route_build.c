@@ -21,6 +21,8 @@ struct making {
     struct span *to;                         /* per connector: the group it leads to, or "" */
     struct span *senders;                    /* of this group's connectors */
     struct class_rule *rules;
+    uint32_t nplaced,
+        sources_up; /* source bridgeheads of all connectors; of the last one, those that are UP */
 };
 
 /* --- Groups ----------------------------------------------------------------------------------------- */
@@ -112,6 +114,29 @@ static bool target_up(const struct record_connector *state, struct span name)
     return true;
 }
 
+static bool source_up(const struct record_connector *state, struct span name)
+{
+    for (size_t i = 0; state != NULL && i < state->nsources; i++)
+        if (span_eq(state->sources[i].name, name))
+            return state->sources[i].up;
+    return true;
+}
+
+static void add_source(struct making *m, struct rt_connector *c, struct span name, bool up)
+{
+    m->t->sources[m->nplaced++] = (struct route_target){name, up};
+    c->nsources++;
+    m->sources_up += up;
+}
+
+/* What no living member sends over is not UP; what is by DNS, too. */
+static void sources_added(struct making *m, struct rt_connector *c)
+{
+    c->no_source = c->nsources > 0 && m->sources_up == 0;
+    c->up = c->up && !c->no_source;
+    m->sources_up = 0;
+}
+
 /* In the order given, but what is UP first. */
 static void order_targets(struct route_table *t, struct rt_connector *c, size_t n, bool (*up)(void *, size_t),
                           struct span (*name)(void *, size_t), void *arg)
@@ -187,6 +212,12 @@ static enum err add_own(struct making *m, const struct conf_connector *conf, uin
         .own_scope = conf->scope == CONF_SCOPE_GROUP,
     };
     c->up = own.state == NULL || own.state->up || (c->dns && !leads);
+    c->sources_at = m->nplaced;
+    for (size_t i = 0; i < conf->source_bridgeheads.count; i++) {
+        struct span name = span_cstr(conf->source_bridgeheads.items[i]);
+        add_source(m, c, name, source_up(own.state, name));
+    }
+    sources_added(m, c);
     order_targets(t, c, conf->smart_hosts.count, own_up, own_name, &own);
     *targets += c->ntargets;
     *limits = (struct class_limits){.max_size = conf->max_message_size,
@@ -236,6 +267,10 @@ static void add_foreign(struct making *m, uint32_t group, const struct record_co
         .own_scope = k->scope == RECORD_SCOPE_GROUP,
         .local = span_eq(k->name, SPAN(RECORD_LOCAL_CONNECTOR)),
     };
+    c->sources_at = m->nplaced;
+    for (size_t i = 0; i < k->nsources; i++)
+        add_source(m, c, k->sources[i].name, k->sources[i].up);
+    sources_added(m, c);
     order_targets(t, c, k->ntargets, record_up, record_name, (void *)k);
     *targets += c->ntargets;
 }
@@ -295,7 +330,7 @@ static enum err add_all_foreign(struct making *m, uint32_t *targets)
 }
 
 struct room {
-    size_t connectors, edges, targets, own_targets, senders, spaces;
+    size_t connectors, edges, targets, own_targets, sources, senders, spaces;
 };
 
 static struct room room_for(const struct making *m)
@@ -306,6 +341,7 @@ static struct room room_for(const struct making *m)
         const struct conf_connector *c = &root->connectors.items[i];
         n.edges += c->type == CONF_CONNECTOR_ROUTING_GROUP;
         n.own_targets += c->smart_hosts.count;
+        n.sources += c->source_bridgeheads.count;
         n.senders += c->accept_from.count + c->reject_from.count;
         n.spaces += c->address_spaces.count;
     }
@@ -316,6 +352,7 @@ static struct room room_for(const struct making *m)
         for (size_t k = 0; k < r->nconnectors; k++) {
             n.edges += r->connectors[k].type == RECORD_ROUTING_GROUP;
             n.targets += r->connectors[k].ntargets;
+            n.sources += r->connectors[k].nsources;
             n.spaces += r->connectors[k].nspaces;
         }
     }
@@ -329,13 +366,14 @@ static enum err add_connectors(struct making *m, const struct room *n, struct er
     t->connectors = calloc(n->connectors + 1, sizeof *t->connectors);
     t->targets = calloc(n->targets + 1, sizeof *t->targets);
     t->own_targets = calloc(n->own_targets + 1, sizeof *t->own_targets);
+    t->sources = calloc(n->sources + 1, sizeof *t->sources);
     m->limits = calloc(n->connectors + 1, sizeof *m->limits);
     m->rules = calloc(n->connectors + 1, sizeof *m->rules);
     m->to = calloc(n->connectors + 1, sizeof *m->to);
     m->foreign = calloc(n->connectors + 1, sizeof *m->foreign);
     m->senders = calloc(n->senders + 1, sizeof *m->senders);
-    if (t->connectors == NULL || t->targets == NULL || t->own_targets == NULL || m->limits == NULL ||
-        m->rules == NULL || m->to == NULL || m->foreign == NULL || m->senders == NULL)
+    if (t->connectors == NULL || t->targets == NULL || t->own_targets == NULL || t->sources == NULL ||
+        m->limits == NULL || m->rules == NULL || m->to == NULL || m->foreign == NULL || m->senders == NULL)
         return ERR_NOMEM;
     enum err e = add_all_own(m, &targets, ec);
     if (e == ERR_OK)
@@ -438,6 +476,7 @@ static void table_free(struct route_table *t)
     free(t->connectors);
     free(t->targets);
     free(t->own_targets);
+    free(t->sources);
     free(t->groups);
     free(t->bytes);
     free(t->rows);

@@ -108,6 +108,46 @@ static enum err list_steps(struct explaining *e, uint32_t group)
     return ERR_OK;
 }
 
+static enum err copy_sources(const struct route_table *t, const struct rt_connector *c,
+                             struct route_explanation *x)
+{
+    x->sources = calloc((size_t)c->nsources + 1, sizeof *x->sources);
+    if (x->sources == NULL)
+        return ERR_NOMEM;
+    x->nsources = c->nsources;
+    if (c->nsources > 0)
+        memcpy(x->sources, &t->sources[c->sources_at], c->nsources * sizeof *x->sources);
+    return ERR_OK;
+}
+
+/* Were all source bridgeheads alive, would there be a way? The first connector on it that has none is waited
+ * for. */
+static enum err find_wait(struct explaining *e)
+{
+    const struct route_table *t = e->v.t;
+    const struct rt_connector *wait = NULL;
+    struct rt_view v = e->v;
+    struct rt_pick pick;
+    v.any_source = true;
+    enum err err = rt_view_open(&v);
+    if (err != ERR_OK)
+        return err;
+    rt_pick(&v, &e->chain, &pick);
+    if (pick.best != NULL) {
+        const struct rt_connector *winner = &t->connectors[pick.best->connector];
+        wait = winner->no_source ? winner : NULL;
+        for (uint32_t g = winner->group; g != v.from; g = t->edges[v.now->spf.last_edge[g]].from) {
+            const struct rt_connector *c = &t->connectors[t->edge_connectors[v.now->spf.last_edge[g]]];
+            wait = c->no_source ? c : wait;
+        }
+    }
+    rt_view_close(&v);
+    if (wait == NULL)
+        return ERR_OK;
+    e->x->waits_for = (struct route_link){t->groups[wait->group], wait->name};
+    return copy_sources(t, wait, e->x);
+}
+
 static enum err show_choice(struct explaining *e)
 {
     const struct route_table *t = e->v.t;
@@ -130,7 +170,7 @@ static enum err show_choice(struct explaining *e)
         return ERR_NOMEM;
     if (x->ntargets > 0)
         memcpy(x->targets, &t->targets[first->targets_at], x->ntargets * sizeof *x->targets);
-    return ERR_OK;
+    return copy_sources(t, first, x);
 }
 
 static enum err explain(struct explaining *e)
@@ -138,7 +178,9 @@ static enum err explain(struct explaining *e)
     rt_pick(&e->v, &e->chain, &e->pick);
     e->x->kind = e->pick.kind;
     enum err err = list_candidates(e);
-    return err == ERR_OK && e->pick.best != NULL ? show_choice(e) : err;
+    if (err == ERR_OK && e->pick.best != NULL)
+        return show_choice(e);
+    return err == ERR_OK && e->pick.kind == ROUTE_UNREACHABLE ? find_wait(e) : err;
 }
 
 static bool find_group(const struct route_table *t, struct span name, uint32_t *ret)
@@ -194,6 +236,7 @@ void route_explanation_done(struct route_explanation *x)
     free(x->candidates);
     free(x->steps);
     free(x->targets);
+    free(x->sources);
     *x = (struct route_explanation){.kind = ROUTE_NONE};
 }
 
@@ -233,6 +276,7 @@ bool route_entry_at(const struct route_table *t, size_t n, struct route_entry *r
                                 .path_cost = path_cost,
                                 .cost = path_cost == SPF_UNREACHABLE ? path_cost : path_cost + c->cost,
                                 .up = k->up,
+                                .no_source = k->no_source,
                                 .has_path = path_cost != SPF_UNREACHABLE,
                                 .local = k->local,
                                 .usable = fate == ROUTE_CHOSEN};

@@ -42,8 +42,10 @@ struct rt_connector {
     uint32_t cost;      /* of the edge, and added to its address spaces; 0: type smtp */
     uint32_t edge;      /* SPF_NONE */
     uint32_t targets_at, ntargets, ntargets_up;
+    uint32_t sources_at, nsources;
     uint8_t weight;
     bool up, dns, relay_open, own_scope, local;
+    bool no_source; /* lists source bridgeheads, none of which is UP: not UP whoever says so */
     struct class_rule rule;
 };
 struct rt_candidate {
@@ -93,7 +95,7 @@ struct route_table {
     struct namemap group_numbers; /* -> number + 1 */
     struct rt_connector *connectors;
     uint32_t nconnectors, nown; /* this group's come first */
-    struct route_target *targets;
+    struct route_target *targets, *sources;
     char **own_targets; /* this group's, in step with targets */
     struct class_table classes;
     struct namemap names; /* -> row number + 1 */
@@ -132,6 +134,7 @@ struct rt_view {
     const struct route_link *down; /* as if DOWN */
     size_t ndown;
     const struct trace *trace;         /* groups not to be entered; NULL: none */
+    bool any_source;                   /* as if all source bridgeheads were alive */
     const struct rt_paths *now, *ever; /* over what is UP; over everything. Set by rt_view_open() */
     bool kept_now, kept_ever;          /* the table has them; else rt_view_close() frees them */
 };

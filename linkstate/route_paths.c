@@ -16,7 +16,7 @@ bool rt_is_up(const struct rt_view *v, const struct rt_connector *c)
     for (size_t i = 0; i < v->ndown; i++)
         if (span_ieq(v->down[i].group, v->t->groups[c->group]) && span_eq(v->down[i].connector, c->name))
             return false;
-    return c->up;
+    return c->up || (v->any_source && c->no_source);
 }
 
 bool rt_may_enter(const struct rt_view *v, uint32_t group)
@@ -109,7 +109,7 @@ enum err rt_view_open(struct rt_view *v)
 {
     bool kept[2] = {false, false};
     struct rt_key now = key_of(v, false), ever = key_of(v, true);
-    bool ordinary = v->from == 0 && v->ndown == 0 && v->trace == NULL;
+    bool ordinary = v->from == 0 && v->ndown == 0 && v->trace == NULL && !v->any_source;
     v->now = ordinary ? remembered(v, false, &kept[0]) : compute(v, &now);
     v->ever = ordinary ? remembered(v, true, &kept[1]) : compute(v, &ever);
     v->kept_now = kept[0];

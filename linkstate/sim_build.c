@@ -118,7 +118,7 @@ static bool target_up(void *arg, struct span connector, struct span target)
 static enum err emit_configured(const struct sim *s, const struct group *g, struct buf *out)
 {
     struct health who = {s, g};
-    struct record_health health = {connector_up, target_up, &who};
+    struct record_health health = {.connector_up = connector_up, .target_up = target_up, .arg = &who};
     return record_from_config(g->conf, SPAN("r1"), NULL, 0, &health, out, NULL);
 }
 

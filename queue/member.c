@@ -1,7 +1,9 @@
 #include "queue/member.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WORD_MAX = 128 };
 
@@ -73,4 +75,16 @@ void member_read(struct span text, struct member_facts *ret)
         if (span_cut(word, '=', &key, &value))
             read_word(ret, key, value);
     }
+}
+
+void member_name(const char *given, char out[MEMBER_NAME_MAX + 1])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    char host[256] = "";
+    if (given[0] == '\0' && gethostname(host, sizeof host - 1) == 0)
+        given = host;
+    (void)snprintf(out, MEMBER_NAME_MAX + 1, "%s", given[0] != '\0' ? given : "member");
+    for (char *c = out; *c != '\0'; c++)
+        if (strchr(letters, *c) == NULL)
+            *c = '-';
 }

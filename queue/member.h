@@ -12,7 +12,10 @@ struct member_facts {
     uint64_t per_minute;    /* of these, lately */
     uint64_t open;          /* sessions, connections, or neighbours in step */
 };
-enum { MEMBER_TEXT_MAX = 1024 };
+enum { MEMBER_TEXT_MAX = 1024, MEMBER_NAME_MAX = 63 };
 /* What is no letter, digit or one of "._:-" becomes "_"; long words are cut. */
 enum err member_write(const struct member_facts *f, struct buf *out) MUST_USE;
+/* The name of a member of the group: as given, or the machine's; letters that a name may not have become
+ * hyphens. */
+void member_name(const char *given, char out[MEMBER_NAME_MAX + 1]);
 void member_read(struct span text, struct member_facts *ret); /* borrows from text */

@@ -125,11 +125,16 @@ static enum err send_table(struct routing *r, uint64_t have, routing_table_done_
     t->op.fail = table_fail;
     t->done = done;
     t->arg = arg;
-    rq = routing_call(&t->op, SCRIPT_ROUTING, 2);
+    bool lives = done == NULL && r->present[0] != '\0';
+    rq = routing_call(&t->op, SCRIPT_ROUTING, lives ? 4 : 2);
     if (rq == NULL)
         return ERR_NOMEM;
     redis_arg_str(rq, "table");
     redis_arg_u64(rq, have);
+    if (lives) {
+        redis_arg_str(rq, r->present);
+        redis_arg_u64(rq, r->present_ms);
+    }
     routing_send(&t->op, rq);
     return ERR_OK;
 }
@@ -165,6 +170,12 @@ void routing_watch(struct routing *r, routing_table_fn *fn, void *arg)
     r->have = false;
     routing_need_subscription(r);
     ask_table(r);
+}
+
+void routing_present(struct routing *r, const char *name, ms_t lease_ms)
+{
+    (void)snprintf(r->present, sizeof r->present, "%s", name);
+    r->present_ms = lease_ms;
 }
 
 /* --- What is said -------------------------------------------------------------------------------- */

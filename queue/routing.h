@@ -49,6 +49,15 @@ void routing_watch(struct routing *r, routing_table_fn *fn, void *arg);
 typedef void routing_table_done_fn(void *arg, enum err e, const struct routing_table *t, const char *why);
 enum err routing_table_get(struct routing *r, uint64_t have, routing_table_done_fn *done, void *arg) MUST_USE;
 
+/* Says with every look for the table, once a second while routing_watch() is on, that the worker of this name
+ * lives; it does until lease_ms after the last look. Workers that are named alike are one. "" : nothing is
+ * said any more. */
+void routing_present(struct routing *r, const char *name, ms_t lease_ms);
+/* Those that live. */
+typedef bool routing_worker_fn(void *arg, struct span name);
+enum err routing_workers(struct routing *r, routing_worker_fn *each, routing_done_fn *done,
+                         void *arg) MUST_USE;
+
 /* --- Health of connectors: workers tell, the master decides ---------------------------------------- */
 
 struct routing_report {

@@ -43,6 +43,8 @@ struct routing {
     void *on_table_arg;
     uint64_t version;
     bool have, asking, again;
+    char present[ROUTING_NAME_MAX + 1]; /* the worker that lives here; "" : none */
+    ms_t present_ms;
     /* what is said on the channel */
     routing_say_fn *on_say;
     void *on_say_arg;

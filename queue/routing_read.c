@@ -15,6 +15,7 @@ struct list_op {
     union {
         routing_link_fn *link;
         routing_router_fn *router;
+        routing_worker_fn *worker;
         routing_event_fn *event;
         routing_word_fn *word;
         routing_adjacency_fn *adjacency;
@@ -106,6 +107,21 @@ enum err routing_routers(struct routing *r, routing_router_fn *each, routing_don
         return ERR_NOMEM;
     l->each.router = each;
     return list_ask(l, "routers");
+}
+
+static bool worker_row(struct list_op *l, const struct redisReply *reply, size_t at)
+{
+    struct span name = reply_text_at(reply, at);
+    return name.len == 0 || name.len > ROUTING_NAME_MAX || l->each.worker(l->arg, name);
+}
+
+enum err routing_workers(struct routing *r, routing_worker_fn *each, routing_done_fn *done, void *arg)
+{
+    struct list_op *l = list_new(r, 1, 1, worker_row, done, arg);
+    if (l == NULL)
+        return ERR_NOMEM;
+    l->each.worker = each;
+    return list_ask(l, "workers");
 }
 
 static bool word_row(struct list_op *l, const struct redisReply *reply, size_t at)

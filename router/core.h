@@ -5,7 +5,7 @@
  *   table.c     what is published: checked a part at a time, by a standby, too
  *   speaker.c   the engine (linkstate/engine.h) between carrier and Redis: origination, publishing
  *   notices.c   what neighbours did wrong, in the log
- *   watcher.c   health of connectors: reports, probes, overrides, questions
+ *   watcher.c   health of connectors: reports, probes, overrides, questions; which source bridgeheads live
  *   history.c   what changed from one table to the next
  *
  *            lease taken             what was left is read, engine and carrier are made
@@ -30,6 +30,7 @@
 #include "router/keys.h"
 #include "router/metrics.h"
 #include "router/probe.h"
+#include "router/sources.h"
 
 enum { OUTBOX_MAX = 64 << 20, MEMBERS_MAX = 100, PROBES_MAX = 64 };
 enum router_state { ROUTER_STANDBY, ROUTER_LOADING, ROUTER_MASTER };
@@ -102,12 +103,14 @@ struct router {
 
     /* watcher.c */
     struct health *health;
+    struct sources *sources;
     struct timer *watch;
     struct probing *probes;
     size_t nprobes;
     char members[MEMBERS_MAX][ROUTING_NAME_MAX + 1], next_members[MEMBERS_MAX][ROUTING_NAME_MAX + 1];
     size_t nmembers, nnext_members;
-    bool members_busy, reports_busy, reports_again, words_busy, words_again, questions_busy, questions_again;
+    bool members_busy, workers_busy, reports_busy, reports_again, words_busy, words_again, questions_busy,
+        questions_again;
     bool reports_moved;
     char verify_id[33]; /* the question that is being answered; "" : none */
     char purge_id[33];  /* likewise: when the table without the group is in Redis */
@@ -170,6 +173,10 @@ void watcher_stop(struct router *r);
 void watcher_say(struct router *r, char what);
 void watcher_put_peers(struct router *r);
 void watcher_published(struct router *r); /* the newest table is in Redis */
+void watcher_ask_workers(struct router *r);
+enum err watcher_configure(struct router *r) MUST_USE; /* r->root is new */
+const char *watcher_why(const struct router *r,
+                        struct span connector); /* why it went UP or DOWN, for people */
 
 /* history.c */
 void history_diff(struct router *r, const struct lsdb *before, const struct lsdb *now);

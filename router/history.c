@@ -61,7 +61,7 @@ static void diff_record(struct pages *p, const struct lsdb_record *before, const
             const struct record_connector *c = &new.connectors[i], *was = find(&old, c->name);
             if (was != NULL && was->up != c->up)
                 add(p, c->up ? "UP" : "DOWN", a->group, c->name, &a->version,
-                    own ? health_why(p->r->health, c->name) : "");
+                    own ? watcher_why(p->r, c->name) : "");
         }
         if (before->lsa.version.major != a->version.major || before->lsa.version.user != a->version.user)
             add(p, "CHANGED", a->group, SPAN(""), &a->version,

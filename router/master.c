@@ -281,7 +281,7 @@ void master_reload(struct router *r, bool rebuild)
         router_step_down(r, "the configuration changed");
         return;
     }
-    if (health_configure(r->health, r->root, loop_now(r->loop)) != ERR_OK) {
+    if (watcher_configure(r) != ERR_OK) {
         router_step_down(r, "out of memory");
         return;
     }

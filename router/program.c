@@ -2,6 +2,7 @@
 #include "common/io/daemon.h"
 #include "common/log.h"
 #include "common/rng.h"
+#include "queue/member.h"
 #include "router/core.h"
 #include "router/router.h"
 
@@ -67,17 +68,11 @@ enum err router_check(const struct conf_root *root, struct errctx *ec)
     return e;
 }
 
-/* The name of this router in its group; letters that a name may not have become hyphens. */
-static void choose_name(struct router *r)
+static void choose_names(struct router *r)
 {
     char host[256] = "";
-    const char *given = r->root->router.name;
-    if (given[0] == '\0' && gethostname(host, sizeof host - 1) == 0)
-        given = host;
-    (void)snprintf(r->name, sizeof r->name, "%.60s", given[0] != '\0' ? given : "router");
-    for (char *c = r->name; *c != '\0'; c++)
-        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c) == NULL)
-            *c = '-';
+    member_name(r->root->router.name, r->name);
+    (void)gethostname(host, sizeof host - 1);
     const char *own = r->root->delivery.hostname;
     if (own[0] == '\0')
         own = r->root->virtual_servers.items[0].hostname;
@@ -115,7 +110,7 @@ static enum err program_start(void *self, struct errctx *ec)
     if (e == ERR_OK) {
         r->instance = rng_system_seed();
         r->started_ms = clock_wall(&clock_system);
-        choose_name(r);
+        choose_names(r);
         metric_set(&r->m.neighbours, r->root->routing_group.neighbours.count);
         if (master_start(r) != ERR_OK)
             e = err_set(ec, ERR_NOMEM, "out of memory");

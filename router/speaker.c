@@ -284,11 +284,17 @@ static bool target_up_of(void *arg, struct span connector, struct span target)
     return health_target_up(((struct router *)arg)->health, connector, target);
 }
 
+static bool source_up_of(void *arg, struct span source)
+{
+    return sources_up(((struct router *)arg)->sources, source);
+}
+
 static enum err own_body(struct router *r, bool as_configured, struct buf *body, struct errctx *ec)
 {
     struct record_member members[MEMBERS_MAX];
     struct record_health health = {.connector_up = as_configured ? NULL : up_of,
                                    .target_up = as_configured ? NULL : target_up_of,
+                                   .source_up = as_configured ? NULL : source_up_of,
                                    .arg = r};
     for (size_t i = 0; i < r->nmembers; i++)
         members[i] = (struct record_member){span_cstr(r->members[i]), true};
@@ -331,6 +337,7 @@ void speaker_originate(struct router *r, enum ls_level level)
     if (r->ls == NULL || e != ERR_OK)
         return;
     health_targets_told(r->health, loop_now(r->loop));
+    sources_told(r->sources, loop_now(r->loop));
     version_text(ls_own_version(r->ls), text);
     metric_set(&r->m.connectors_down, health_down(r->health));
     log_info("router.originated", "version=%s down=%zu members=%zu", text, health_down(r->health),

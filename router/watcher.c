@@ -360,6 +360,43 @@ static void ask_members(struct router *r)
     r->members_busy = routing_routers(r->routing, on_router, on_routers, r) == ERR_OK;
 }
 
+/* --- Source bridgeheads -------------------------------------------------------------------------------- */
+
+static bool on_worker(void *arg, struct span name)
+{
+    sources_alive(((struct router *)arg)->sources, name);
+    return true;
+}
+
+static void on_workers(void *arg, enum err e, const char *why)
+{
+    struct router *r = arg;
+    r->workers_busy = false;
+    if (e != ERR_OK)
+        router_refused(r, e, "workers", why);
+    else if (r->sources != NULL)
+        sources_end(r->sources);
+}
+
+/* One after the other: an answer is of the question asked last. */
+void watcher_ask_workers(struct router *r)
+{
+    if (r->workers_busy || !sources_any(r->sources))
+        return;
+    sources_begin(r->sources);
+    r->workers_busy = routing_workers(r->routing, on_worker, on_workers, r) == ERR_OK;
+}
+
+const char *watcher_why(const struct router *r, struct span connector)
+{
+    for (size_t i = 0; i < r->root->connectors.count; i++) {
+        const struct conf_connector *c = &r->root->connectors.items[i];
+        if (span_eq(span_cstr(c->name), connector) && sources_gone(r->sources, c))
+            return "none of its source bridgeheads is alive";
+    }
+    return health_why(r->health, connector);
+}
+
 /* --- Neighbours, for people ----------------------------------------------------------------------------- */
 
 void watcher_put_peers(struct router *r)
@@ -402,6 +439,9 @@ static void on_watch(void *arg)
     timer_set(r->watch, WATCH_MS);
     if (!acting(r))
         return;
+    enum ls_level level;
+    if (sources_due(r->sources, now, &level))
+        speaker_originate(r, level);
     if (health_tick(r->health, now, router_wall(r)) || health_targets_due(r->health, now))
         health_moved(r, true);
     while (r->nprobes < PROBES_MAX && (c = health_probe_due(r->health, now)) != NULL)
@@ -411,6 +451,7 @@ static void on_watch(void *arg)
     if (now - r->members_ms >= MEMBERS_MS) {
         r->members_ms = now;
         ask_members(r);
+        watcher_ask_workers(r);
         for (const char *what = "rwq"; *what != '\0'; what++) /* hints may be lost */
             watcher_say(r, *what);
     }
@@ -420,13 +461,20 @@ static void on_watch(void *arg)
     }
 }
 
+enum err watcher_configure(struct router *r)
+{
+    enum err e = health_configure(r->health, r->root, loop_now(r->loop));
+    return e == ERR_OK ? sources_configure(r->sources, r->root) : e;
+}
+
 enum err watcher_start(struct router *r)
 {
     r->health = health_new();
+    r->sources = sources_new();
     r->watch = timer_new(r->loop, on_watch, r);
-    if (r->health == NULL || r->watch == NULL ||
-        health_configure(r->health, r->root, loop_now(r->loop)) != ERR_OK)
+    if (r->health == NULL || r->sources == NULL || r->watch == NULL || watcher_configure(r) != ERR_OK)
         return ERR_NOMEM;
+    watcher_ask_workers(r);
     (void)snprintf(r->members[0], sizeof r->members[0], "%s", r->name);
     r->nmembers = 1;
     timer_set(r->watch, WATCH_MS);
@@ -441,7 +489,9 @@ void watcher_stop(struct router *r)
     }
     r->verify_id[0] = r->purge_id[0] = '\0';
     health_free(r->health);
+    sources_free(r->sources);
     timer_free(r->watch);
     r->health = NULL;
+    r->sources = NULL;
     r->watch = NULL;
 }

@@ -195,6 +195,18 @@ static void check_spaces(struct loader *l, const struct conf_connector *c, const
                      offsetof(struct conf_address_space, space));
 }
 
+static void check_sources(struct loader *l, const struct conf_connector *c, const char *key)
+{
+    const struct conf_strs *list = &c->source_bridgeheads;
+    char where[96];
+    (void)snprintf(where, sizeof where, "%s.source_bridgeheads", key);
+    for (size_t i = 1; i < list->count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(list->items[i], list->items[k]) == 0)
+                conf_problem(l, conf_mark(l, list), where, "'%s' is listed twice; leave one of them out",
+                             list->items[i]);
+}
+
 static void check_smtp_connector(struct loader *l, const struct conf_connector *c, const char *key)
 {
     if (c->address_spaces.count == 0)
@@ -242,6 +254,7 @@ static void check_connector(struct loader *l, const struct conf_root *r, size_t 
     if (conf_bad(l, c, sizeof *c))
         return;
     check_spaces(l, c, key);
+    check_sources(l, c, key);
     if (c->type == CONF_CONNECTOR_SMTP)
         check_smtp_connector(l, c, key);
     else

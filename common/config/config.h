@@ -28,6 +28,7 @@ struct conf_mslist {
     size_t count;
 };
 
+enum { CONF_NAME_MAX = 63 }; /* of an item of NAMES: what travels in records has no longer names */
 /* Indexes of the E() rows, in the order of their words. */
 enum conf_line_endings { CONF_LINE_STRICT, CONF_LINE_NORMALIZE };
 enum conf_delivery_tls { CONF_TLS_NONE, CONF_TLS_OPPORTUNISTIC, CONF_TLS_REQUIRED, CONF_TLS_VERIFIED };
@@ -57,6 +58,7 @@ enum conf_connector_content { CONF_CONTENT_ALL, CONF_CONTENT_SYSTEM, CONF_CONTEN
 #define CONF_C_SENDERS    struct conf_strs
 #define CONF_C_PRIORITIES struct conf_strs
 #define CONF_C_KEYWORDS   struct conf_strs
+#define CONF_C_NAMES      struct conf_strs
 #define CONF_C_KEYS       struct conf_strs
 #define CONF_C_SIZE       uint64_t
 #define CONF_C_MS         ms_t

@@ -47,7 +47,7 @@ const struct exchange_setting exchange_settings[] = {
     {"retry schedule after the glitch retries", "SmtpRemoteProgressiveRetry", "10,10,10,15 min", RETRY "schedule", ""},
     {"glitch retries", "", "3 of 60 s", RETRY "glitch", ""},
     {"relay list", "RelayIpList", "empty: nobody", VS "relay_from", "networks; not by the client's name, which whoever owns its reverse zone chooses"},
-    {"local or remote bridgehead of", "", "computed", NULL, "computed here too"},
+    {"local or remote bridgehead of", "", "computed", "connectors[].source_bridgeheads", "a list at the connector: the workers that send over it, none for all; remote bridgeheads are connectors[].smart_hosts"},
     {"banner", "", "", VS "banner", ""},
     {"default domain", "", "", NULL, "an address without a domain is refused, but for postmaster (RFC 5321 4.1.1.3)"},
     {"ETRN days", "", "", NULL, "mail waits for the retry schedule and for expire, whoever asks for it"},

@@ -14,7 +14,7 @@
  *   a text       STR NAME HOST DOMAIN SPACE MAILBOX ENDPOINT REDIS_URL DURABILITY DELIVER KEY
  *                PATH (made absolute) SECRET (path of a file holding the value)
  *   a number     SIZE (bytes; 50M = 50 * 2^20) MS (500ms 60s 10m 12h 2d 1h30m) UINT BOOL
- *   a list       LISTENS TARGETS RESOLVERS IPS SENDERS PRIORITIES KEYWORDS KEYS NETS MSLIST (durations)
+ *   a list       LISTENS TARGETS RESOLVERS IPS SENDERS PRIORITIES KEYWORDS KEYS NAMES NETS MSLIST (durations)
  * min and max bound the number, the bytes, the milliseconds, the length of the text, or the items.
  * WHEN: RELOAD applies on SIGHUP without dropping a connection; RESTART needs a restart; TOGGLE is a text
  * whose new value is applied, but to set what was empty, or to empty it, needs a restart. */
@@ -146,6 +146,7 @@
     E(type, "type", "smtp", "smtp|routing_group", RELOAD, "to address spaces, or to another routing group") \
     L(address_spaces, address_space, "address_spaces", 4096, "what this connector reaches") \
     V(smart_hosts, TARGETS, "smart_hosts", "", 0, 64, RELOAD, "host:port tried in turn") \
+    V(source_bridgeheads, NAMES, "source_bridgeheads", "", 0, 64, RELOAD, "workers (worker.name) that send over this connector; empty: every worker of this group") \
     E(deliver, "deliver", "auto", "auto|dns|smart_hosts", RELOAD, "auto: smart hosts if there are any, else DNS") \
     V(allow_relay, BOOL, "allow_relay", "false", 0, 0, RELOAD, "anybody may send to this connector's address spaces") \
     E(scope, "scope", "organization", "organization|group", RELOAD, "who may use the connector") \
@@ -177,6 +178,7 @@
     V(grace_ms, MS, "grace", "25s", 0, CONF_HOUR, RESTART, "after SIGTERM: how long sessions may finish")
 
 #define CONF_WORKER(V, E, S, L) \
+    V(name, NAME, "name", "", 0, 63, RESTART, "name of this worker in its group (connectors[].source_bridgeheads); empty: the machine's") \
     V(lease_ms, MS, "lease", "30s", 1000, CONF_HOUR, RESTART, "how long a silent worker keeps its claims") \
     V(poll_ms, MS, "poll", "250ms", 10, CONF_MIN, RELOAD, "longest wait before looking for due mail") \
     V(claim_batch, UINT, "claim_batch", "10", 1, 100, RELOAD, "messages claimed at a time") \

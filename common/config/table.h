@@ -70,7 +70,7 @@ void conf_ms_text(ms_t ms, char out[CONF_NUMBER_TEXT]);
 #define CONF_TYPES(X) \
     X(STR) X(NAME) X(HOST) X(DOMAIN) X(SPACE) X(MAILBOX) X(ENDPOINT) X(REDIS_URL) X(DURABILITY) X(DELIVER) \
     X(KEY) X(PATH) X(SECRET) X(SIZE) X(MS) X(UINT) X(BOOL) X(LISTENS) X(TARGETS) X(RESOLVERS) X(IPS) X(SENDERS) \
-    X(PRIORITIES) X(KEYWORDS) X(KEYS) X(NETS) X(MSLIST)
+    X(PRIORITIES) X(KEYWORDS) X(KEYS) X(NAMES) X(NETS) X(MSLIST)
 /* clang-format on */
 #define X(name) extern const struct conf_type conf_type_##name;
 CONF_TYPES(X)

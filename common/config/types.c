@@ -22,6 +22,15 @@ static enum err check_name(struct span in, const char *base_dir, struct buf *out
     return buf_add(out, in);
 }
 
+/* One of a list, whose range is that of the list. */
+static enum err check_short_name(struct span in, const char *base_dir, struct buf *out, struct errctx *ec)
+{
+    if (in.len < 1 || in.len > CONF_NAME_MAX)
+        return err_set(ec, ERR_PARSE, "'" SPAN_FMT "' has %zu characters; a name has 1 to %d", SHOWN(in),
+                       in.len, CONF_NAME_MAX);
+    return check_name(in, base_dir, out, ec);
+}
+
 static enum err check_host(struct span in, const char *base_dir, struct buf *out, struct errctx *ec)
 {
     (void)base_dir;
@@ -312,6 +321,7 @@ TYPE(SENDERS,    TEXTS,  check_sender,     "a list of a@example.org or @example.
 TYPE(PRIORITIES, TEXTS,  check_priority,   "a list of low, normal, high", "^(low|normal|high)$")
 TYPE(KEYWORDS,   TEXTS,  check_keyword,    "a list of EHLO keywords", NULL)
 TYPE(KEYS,       TEXTS,  check_key,        "a list of public keys of 64 hexadecimal digits", "^[0-9A-Fa-f]{64}$")
+TYPE(NAMES,      TEXTS,  check_short_name, "a list of names of letters, digits, dot, underscore and hyphen", "^[A-Za-z0-9._-]{1,63}$")
 TYPE(NETS,       NETS,   NULL,             "a list of networks such as 192.0.2.0/24 or 2001:db8::/32", NULL)
 TYPE(MSLIST,     MSLIST, NULL,             "a list of durations", "^(0|([0-9]+(d|h|ms|m|s))+)$")
 /* clang-format on */

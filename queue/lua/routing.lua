@@ -1,19 +1,30 @@
 #!lua flags=allow-oom
 -- queue/lua/routing.lua: what everybody may read of routing, and tell the master router.
 -- ARGV: 3 verb, then
---   table have | report connector target ok(0|1) text | word connector word(auto|up|down) for by reason
---   words | links | routers | peers | history count | ask id verb argument | answered id
+--   table have [worker lease] | report connector target ok(0|1) text | word connector word(auto|up|down) for by reason
+--   words | links | routers | workers | peers | history count | ask id verb argument | answered id
 -- Returns: README.md.
 -- include "lib/head.lua"
 -- include "lib/routes.lua"
 
-local REPORTS_MAX, WORDS_MAX, ASKED_MAX = 20000, 4096, 1000
+local REPORTS_MAX, WORDS_MAX, ASKED_MAX, WORKERS_MAX, LEASE_MAX = 20000, 4096, 1000, 2000, 3600000
 local now = clock()
 local verbs = {}
 
--- version, published at, by, now, bytes ("" : the caller has this version)
+-- A worker lives: of those that are named alike the last to end counts. What ended is forgotten.
+local function present(worker, lease)
+  call('ZREMRANGEBYSCORE', p .. 'workers', '-inf', '(' .. string.format('%.0f', now))
+  if call('ZCARD', p .. 'workers') < WORKERS_MAX or call('ZSCORE', p .. 'workers', worker) then
+    call('ZADD', p .. 'workers', 'GT', now + lease, worker)
+  end
+end
+
+-- version, published at, by, now, bytes ("" : the caller has this version). A worker says with it that it lives.
 function verbs.table()
   local have = int(ARGV[4], 1e15, 'version')
+  if ARGV[5] then
+    present(name_of(ARGV[5]), int(ARGV[6], LEASE_MAX, 'lease'))
+  end
   local t = call('HMGET', p .. 'table', 'v', 'at', 'by')
   local version = tonumber(t[1]) or 0
   local bytes = version ~= have and call('HGET', p .. 'table', 'b') or ''
@@ -87,6 +98,15 @@ function verbs.routers()
     local n = #reply
     reply[n + 1], reply[n + 2] = all[i], tonumber(all[i + 1])
     reply[n + 3] = call('HGET', p .. 'info', all[i]) or ''
+  end
+  return reply
+end
+
+-- now, worker*: those that live.
+function verbs.workers()
+  local reply = {now}
+  for _, name in ipairs(call('ZRANGE', p .. 'workers', now, '+inf', 'BYSCORE', 'LIMIT', 0, WORKERS_MAX)) do
+    reply[#reply + 1] = name
   end
   return reply
 end

@@ -122,6 +122,22 @@ class Routing(StoreTest):
         self.assertEqual(len(self.ask("words")), 1 + 5)
         self.refuses("BADARG", self.ask, "word", "c", "sideways", 0, "", "")
 
+    def test_workers_say_that_they_live(self):
+        self.ask("table", 0, "w1", 60000)
+        self.ask("table", 0, "w2", 60000)
+        self.ask("table", 0, "w1", 1)  # another one of that name: the lease that ends last counts
+        now, *names = self.ask("workers")
+        self.assertEqual(sorted(names), [b"w1", b"w2"])
+        self.rt.cmd("ZADD", "workers", self.now() - 1, "w1")
+        self.assertEqual(self.ask("workers")[1:], [b"w2"])
+        self.ask("table", 0, "w3", 60000)
+        self.assertEqual(self.rt.cmd("ZSCORE", "workers", "w1"), None, "it is forgotten")
+        for n in range(2100):
+            self.rt.cmd("ZADD", "workers", self.now() + 60000, "x%d" % n)
+        self.ask("table", 0, "new", 60000)
+        self.assertEqual(self.rt.cmd("ZSCORE", "workers", "new"), None, "the room has a bound")
+        self.assertEqual(len(self.ask("workers")), 2001)
+
     def test_states_and_neighbours(self):
         token = self.take(A)[0]
         self.master("links", A, token, "c", "state", "d", "other")

@@ -367,7 +367,10 @@ static const char yaml[] =
     "connectors:\n"
     "  - {name: to-b, type: routing_group, to_group: b, cost: 7, weight: 3, scope: group,\n"
     "     smart_hosts: ['mx1.b.example:25', 'mx2.b.example:25'], priorities: [high]}\n"
-    "  - {name: internet, address_spaces: [{space: '*', cost: 10}], max_message_size: 1M,\n"
+    "  - {name: gone, address_spaces: [{space: b.example}], smart_hosts: [mx3], source_bridgeheads: [w1]}\n"
+    "  - {name: gone-by-dns, address_spaces: [{space: c.example}], source_bridgeheads: [w1]}\n"
+    "  - {name: internet, source_bridgeheads: [w1, w2], address_spaces: [{space: '*', cost: 10}], "
+    "max_message_size: 1M,\n"
     "     content: non_system, reject_from: ['@bulk.example']}\n";
 
 static bool only_mx2_up(void *arg, struct span connector, struct span target)
@@ -383,36 +386,57 @@ static bool all_down(void *arg, struct span connector)
     return false;
 }
 
+static bool only_w2_alive(void *arg, struct span source)
+{
+    (void)arg;
+    return span_eq(source, SPAN("w2"));
+}
+
 static void test_record_from_config__says_what_the_configuration_says(void **state)
 {
     struct config *conf;
     struct errctx ec;
     struct record r;
     struct buf b;
-    const struct record_health health = {all_down, only_mx2_up, NULL};
+    const struct record_health health = {
+        .connector_up = all_down, .target_up = only_mx2_up, .source_up = only_w2_alive};
     const struct record_member member = {SPAN("r1"), true};
     (void)state;
     buf_init(&b, RECORD_MAX);
     assert_int_equal(config_parse(span_cstr(yaml), "test.yaml", "/", NULL, &conf, NULL, &ec), ERR_OK);
     assert_int_equal(record_from_config(config_root(conf), SPAN("r1"), &member, 1, &health, &b, &ec), ERR_OK);
     assert_int_equal(record_parse(buf_span(&b), &r, &ec), ERR_OK);
-    assert_int_equal(r.nconnectors, 3);
+    assert_int_equal(r.nconnectors, 5);
     check_span(r.connectors[0].name, SPAN(RECORD_LOCAL_CONNECTOR));
     check_span(r.connectors[0].spaces[0].space, SPAN("a.example"));
     assert_true(r.connectors[0].up);
-    check_span(r.connectors[1].name, SPAN("internet"));
-    assert_true(r.connectors[1].dns && r.connectors[1].up); /* DNS is never DOWN */
-    assert_int_equal(r.connectors[1].max_size, 1 << 20);
-    assert_int_equal(r.connectors[1].content, RECORD_CONTENT_NON_SYSTEM);
-    check_span(r.connectors[1].reject_from[0], SPAN("@bulk.example"));
-    assert_int_equal(r.connectors[1].spaces[0].cost, 10);
-    check_span(r.connectors[2].to_group, SPAN("b"));
-    assert_false(r.connectors[2].up);
-    assert_int_equal(r.connectors[2].weight, 3);
-    assert_int_equal(r.connectors[2].priorities, RECORD_PRIORITY_HIGH);
-    assert_int_equal(r.connectors[2].scope, RECORD_SCOPE_GROUP);
-    assert_false(r.connectors[2].targets[0].up);
-    assert_true(r.connectors[2].targets[1].up);
+    check_span(r.connectors[3].name, SPAN("internet"));
+    assert_true(r.connectors[3].dns && r.connectors[3].up); /* DNS is never DOWN */
+    assert_int_equal(r.connectors[3].max_size, 1 << 20);
+    assert_int_equal(r.connectors[3].content, RECORD_CONTENT_NON_SYSTEM);
+    check_span(r.connectors[3].reject_from[0], SPAN("@bulk.example"));
+    assert_int_equal(r.connectors[3].spaces[0].cost, 10);
+    check_span(r.connectors[4].to_group, SPAN("b"));
+    assert_false(r.connectors[4].up);
+    assert_int_equal(r.connectors[4].weight, 3);
+    assert_int_equal(r.connectors[4].priorities, RECORD_PRIORITY_HIGH);
+    assert_int_equal(r.connectors[4].scope, RECORD_SCOPE_GROUP);
+    assert_false(r.connectors[4].targets[0].up);
+    assert_true(r.connectors[4].targets[1].up);
+    assert_int_equal(r.connectors[3].nsources, 2);
+    check_span(r.connectors[3].sources[0].name, SPAN("w1"));
+    assert_false(r.connectors[3].sources[0].up);
+    assert_true(r.connectors[3].sources[1].up);
+    assert_true(r.connectors[2].up &&
+                !r.connectors[2].sources[0].up); /* DNS is never DOWN; its sources say it */
+    assert_int_equal(r.connectors[4].nsources, 0);
+    record_done(&r);
+    buf_clear(&b);
+    const struct record_health alive = {.target_up = only_mx2_up, .source_up = only_w2_alive};
+    assert_int_equal(record_from_config(config_root(conf), SPAN("r1"), &member, 1, &alive, &b, &ec), ERR_OK);
+    assert_int_equal(record_parse(buf_span(&b), &r, &ec), ERR_OK);
+    assert_false(r.connectors[1].up); /* its target is UP, and nobody is there to send */
+    assert_true(r.connectors[4].up);
     record_done(&r);
     buf_done(&b);
     config_unref(conf);

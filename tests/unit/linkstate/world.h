@@ -5,7 +5,7 @@
  *   local a.example
  *   smtp out * 10 [option...]           again with another space: the same connector
  *   edge to-b b 5 [option...]           options: down dns scope relay max=N prio=high content=system
- *   option fall_back=no spread=yes                  accept=W reject=W weight=N
+ *   option fall_back=no spread=yes                  accept=W reject=W weight=N source=W dead (the source)
  *                                                                                                          */
 #pragma once
 #include "linkstate/record.h"
@@ -21,9 +21,9 @@ enum { GROUPS = 8, CONNECTORS = 8, SPACES = 4, WORD = 40 };
 struct w_connector {
     char name[WORD], to[WORD]; /* to: "" : smtp */
     unsigned cost, weight, priorities, content;
-    bool down, dns, scope, relay, local;
+    bool down, dns, scope, relay, local, dead;
     uint64_t max_size;
-    char accept[WORD], reject[WORD]; /* "" : none */
+    char accept[WORD], reject[WORD], source[WORD]; /* "" : none */
     char spaces[SPACES][WORD];
     unsigned space_costs[SPACES], nspaces;
 };
@@ -89,7 +89,8 @@ static void w_conf_of(struct world *w, unsigned group, struct w_conf *out)
                                       .content = (int)c->content,
                                       .max_message_size = c->max_size,
                                       .accept_from = w_list(&out->words[n][0][0], c->accept),
-                                      .reject_from = w_list(&out->words[n][0][1], c->reject)};
+                                      .reject_from = w_list(&out->words[n][0][1], c->reject),
+                                      .source_bridgeheads = w_list(&out->words[n][0][2], c->source)};
         for (unsigned p = 0; p < 3 && c->priorities != 0; p++)
             if ((c->priorities >> p & 1) != 0)
                 out->words[n][1][to->priorities.count++] = (char *)w_priorities[p];
@@ -113,7 +114,7 @@ static void w_record(const struct w_group *g, struct buf *out)
 {
     struct record_connector list[CONNECTORS];
     struct record_space spaces[CONNECTORS][SPACES];
-    struct record_host targets[CONNECTORS][2];
+    struct record_host targets[CONNECTORS][2], sources[CONNECTORS];
     struct span words[CONNECTORS][2];
     for (unsigned i = 0; i < g->n; i++) {
         const struct w_connector *c = &g->c[i];
@@ -122,18 +123,21 @@ static void w_record(const struct w_group *g, struct buf *out)
         words[i][1] = span_cstr(c->reject);
         targets[i][0] = (struct record_host){SPAN("t1:25"), false}; /* so t2 is tried first */
         targets[i][1] = (struct record_host){SPAN("t2:25"), !c->down};
+        sources[i] = (struct record_host){span_cstr(c->source), !c->dead};
         list[i] = (struct record_connector){
             .name = span_cstr(c->name),
             .type = leads ? RECORD_ROUTING_GROUP : RECORD_SMTP,
             .to_group = span_cstr(c->to),
             .cost = leads ? (uint8_t)c->cost : 1,
             .scope = c->scope ? RECORD_SCOPE_GROUP : RECORD_SCOPE_ORGANIZATION,
-            .up = !c->down,
+            .up = !c->down && (!c->dead || c->dns),
             .weight = (uint8_t)c->weight,
             .dns = c->dns && !leads,
             .relay_open = c->relay,
             .targets = targets[i],
             .ntargets = c->dns || c->local ? 0 : 2,
+            .sources = &sources[i],
+            .nsources = c->source[0] != '\0',
             .spaces = spaces[i],
             .nspaces = c->nspaces,
             .max_size = c->max_size,
@@ -259,6 +263,10 @@ static void w_option(struct w_connector *c, struct span word)
     (void)span_cut(word, '=', &word, &value);
     if (span_eq(word, SPAN("down")))
         c->down = true;
+    else if (span_eq(word, SPAN("dead")))
+        c->dead = true;
+    else if (span_eq(word, SPAN("source")))
+        w_word(c->source, value);
     else if (span_eq(word, SPAN("dns")))
         c->dns = true;
     else if (span_eq(word, SPAN("scope")))
