@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DISCOVER_MAX = 256, CLAIM_MAX = 100, CLAIM_BYTES = 1 << 20, CLAIM_FIELDS = 8, CLAIM_HEAD = 3 };
+enum { CLAIM_MAX = 100, CLAIM_BYTES = 1 << 20, CLAIM_FIELDS = 8, CLAIM_HEAD = 3 };
 
 struct ask {
     struct redis_store *st;
@@ -42,10 +42,10 @@ static struct redis_request *ask_new(struct redis_store *st, unsigned partition,
 /* --- Discovering --------------------------------------------------------------------------------- */
 
 /* {Q, waiting}* from `at` on. */
-static size_t read_queues(const struct redisReply *reply, size_t at, struct dmq list[DISCOVER_MAX])
+static size_t read_queues(const struct redisReply *reply, size_t at, struct dmq list[STORE_DISCOVER_MAX])
 {
     size_t n = 0;
-    for (; at + 1 < reply_count(reply) && n < DISCOVER_MAX; at += 2) {
+    for (; at + 1 < reply_count(reply) && n < STORE_DISCOVER_MAX; at += 2) {
         list[n].depth = reply_u64_at(reply, at + 1, 0);
         if (queue_name_read(reply_text_at(reply, at), &list[n].domain, &list[n].klass))
             n++;
@@ -57,7 +57,7 @@ static void discovered(void *arg, struct redis_request *rq, enum err e, const st
                        const char *why)
 {
     struct ask *a = arg;
-    struct dmq list[DISCOVER_MAX];
+    struct dmq list[STORE_DISCOVER_MAX];
     size_t n = e == ERR_OK ? read_queues(reply, 0, list) : 0;
     (void)rq;
     (void)why;
@@ -65,7 +65,8 @@ static void discovered(void *arg, struct redis_request *rq, enum err e, const st
     free(a);
 }
 
-enum err redis_discover(struct store *store, unsigned partition, unsigned max, discover_fn *done, void *arg)
+enum err redis_discover(struct store *store, unsigned partition, unsigned from, unsigned max,
+                        discover_fn *done, void *arg)
 {
     struct redis_store *st = (struct redis_store *)store;
     struct redis_partition *p = redis_store_partition(st, partition);
@@ -76,8 +77,9 @@ enum err redis_discover(struct store *store, unsigned partition, unsigned max, d
     if (rq == NULL)
         return ERR_NOMEM;
     a->done.discover = done;
-    redis_script(rq, SCRIPT_DISCOVER, p->tag, 1);
-    redis_arg_u64(rq, max > DISCOVER_MAX ? DISCOVER_MAX : max < 1 ? 1 : max);
+    redis_script(rq, SCRIPT_DISCOVER, p->tag, 2);
+    redis_arg_u64(rq, max > STORE_DISCOVER_MAX ? STORE_DISCOVER_MAX : max < 1 ? 1 : max);
+    redis_arg_u64(rq, from > STORE_DISCOVER_FROM_MAX ? STORE_DISCOVER_FROM_MAX : from);
     redis_link_send(st->control, rq);
     return ERR_OK;
 }
@@ -110,7 +112,7 @@ static void held_read(void *arg, struct redis_request *rq, enum err e, const str
                       const char *why)
 {
     struct ask *a = arg;
-    struct dmq list[DISCOVER_MAX];
+    struct dmq list[STORE_DISCOVER_MAX];
     size_t n = e == ERR_OK ? read_queues(reply, 1, list) : 0;
     (void)rq;
     (void)why;

@@ -137,7 +137,9 @@ enum err redis_member_open(struct store *store, const struct member_conf *conf)
     }
     m->since_ms = clock_wall(&clock_system);
     m->counted_ms = loop_now(st->loop);
-    if (gethostname(m->host, sizeof m->host - 1) != 0)
+    if (conf->name != NULL)
+        (void)snprintf(m->host, sizeof m->host, "%s", conf->name);
+    else if (gethostname(m->host, sizeof m->host - 1) != 0)
         m->host[0] = '\0';
     st->member = m;
     if (conf->own_lease) {

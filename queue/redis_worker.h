@@ -107,7 +107,8 @@ void redis_reap_later(struct redis_store *st); /* reached for the first time, or
 enum err redis_reap(struct store *st, unsigned partition, count_fn *done, void *arg);
 
 /* --- redis_claim.c ------------------------------------------------------------------------------- */
-enum err redis_discover(struct store *st, unsigned partition, unsigned max, discover_fn *done, void *arg);
+enum err redis_discover(struct store *st, unsigned partition, unsigned from, unsigned max, discover_fn *done,
+                        void *arg);
 enum err redis_claim_jobs(struct store *st, unsigned partition, struct span domain, uint32_t klass,
                           unsigned max, claim_fn *done, void *arg);
 enum err redis_held(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg);

@@ -105,9 +105,10 @@ void store_on_wake(struct store *st, void (*fn)(void *arg, unsigned partition), 
     st->ops->on_wake(st, fn, arg);
 }
 
-enum err store_discover(struct store *st, unsigned partition, unsigned max, discover_fn *done, void *arg)
+enum err store_discover(struct store *st, unsigned partition, unsigned from, unsigned max, discover_fn *done,
+                        void *arg)
 {
-    return st->ops->discover(st, partition, max, done, arg);
+    return st->ops->discover(st, partition, from, max, done, arg);
 }
 
 enum err store_claim(struct store *st, unsigned partition, struct span domain, uint32_t klass, unsigned max,

@@ -44,6 +44,7 @@ enum err store_metrics(const struct store *st, struct buf *out) MUST_USE;
 /* --- Membership: what `bridgehead status` shows of this process ------------------------------------ */
 
 struct member_conf {
+    const char *name; /* copied; NULL: the machine's */
     const char *role; /* "node"; static */
     bool own_lease;   /* nodes; a worker has one already: call this before store_worker_open() */
     /* Asked with every renewal: messages accepted or recipients delivered so far, sessions or connections. */
@@ -110,8 +111,10 @@ struct dmq { /* a destination queue with due mail */
     uint64_t depth; /* jobs waiting, due or not */
 };
 typedef void discover_fn(void *arg, enum err e, const struct dmq *list, size_t n);
-/* Queues with due jobs, least recently served first. */
-enum err store_discover(struct store *st, unsigned partition, unsigned max, discover_fn *done,
+/* Queues with due jobs, least recently served first; `from` of them are left out: another worker serves
+ * those. Less than max: there are no more. */
+enum { STORE_DISCOVER_FROM_MAX = 1000000, STORE_DISCOVER_MAX = 256 };
+enum err store_discover(struct store *st, unsigned partition, unsigned from, unsigned max, discover_fn *done,
                         void *arg) MUST_USE;
 
 struct body_desc {

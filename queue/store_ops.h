@@ -27,7 +27,8 @@ struct store_ops {
     void (*worker_close)(struct store *st, done_fn *done, void *arg);
     ms_t (*worker_valid)(const struct store *st);
     void (*on_wake)(struct store *st, void (*fn)(void *arg, unsigned partition), void *arg);
-    enum err (*discover)(struct store *st, unsigned partition, unsigned max, discover_fn *done, void *arg);
+    enum err (*discover)(struct store *st, unsigned partition, unsigned from, unsigned max, discover_fn *done,
+                         void *arg);
     enum err (*claim)(struct store *st, unsigned partition, struct span domain, uint32_t klass, unsigned max,
                       claim_fn *done, void *arg);
     enum err (*chunk)(struct store *st, const struct claim *c, uint32_t chunk, chunk_fn *done, void *arg);

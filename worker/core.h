@@ -6,6 +6,10 @@
  *   A new table of routes changes nothing that was begun: queues and claimed jobs that no lane has are looked
  *   up anew (reroute.c).
  *
+ *   A connector may list the workers that send over it (source bridgeheads). Others leave the queues that
+ * take its way to them (discover.c), and give back what such a way turns out to be for when it is in hand
+ * (link_claim.c).
+ *
  *   due      a destination queue (partition, domain, class) with due mail: a hint, taken from the store
  *   link     all due queues that share a next hop at this moment; backoff and caps are decided per link
  *   lane     one connection of a link, or one writer into maildirs; holds at most one parcel
@@ -57,6 +61,7 @@
 #include "common/rng.h"
 #include "linkstate/route.h"
 #include "linkstate/trace.h"
+#include "queue/member.h"
 #include "queue/routing.h"
 #include "queue/store.h"
 #include "worker/body.h"
@@ -294,7 +299,8 @@ struct partition {
     struct worker *w;
     unsigned number;
     bool asking, again, reaping;
-    ms_t due_ms; /* next look */
+    ms_t due_ms;   /* next look */
+    unsigned from; /* queues left out by it: a look goes on behind those that only others serve */
     ms_t reap_ms;
     ms_t busy_ms; /* last time something was found */
     /* held queues, compared with another table (reroute.c) */
@@ -329,6 +335,7 @@ struct worker {
     ms_t hurry_ms;
     struct report *reports; /* being made */
     char name[64];
+    char member[MEMBER_NAME_MAX + 1]; /* as connectors list it */
     const char *config_path;
 };
 /* reroute.c: follows the published table */

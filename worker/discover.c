@@ -1,6 +1,8 @@
 /* worker/discover.c — finds due queues, partition by partition, and hands them to the links that serve
  * them now (late binding: the route is looked up here, when there is mail, and for every look anew).
  *
+ * What only other workers send is left to them, and looked past.
+ *
  * A partition is looked at every worker.poll, sooner after it had work and at once after a hint. */
 #include "common/log.h"
 #include "worker/core.h"
@@ -14,7 +16,8 @@ enum {
     REAP_MS = 1000
 };
 
-static void place(struct worker *w, unsigned partition, const struct dmq *q)
+/* False: it is for others. */
+static bool place(struct worker *w, unsigned partition, const struct dmq *q)
 {
     struct due *known = due_find(w, partition, q->domain, q->klass);
     struct route route;
@@ -22,14 +25,22 @@ static void place(struct worker *w, unsigned partition, const struct dmq *q)
 
     if (known != NULL) {
         link_add_due(known->link, partition, q);
-        return;
+        return true;
     }
     route_lookup(w->set->routes, q->domain, q->klass, &route);
+    if (!route_from_member(&route, span_cstr(w->member)))
+        return false;
     link = links_get(w, &route, q->domain);
     if (link != NULL)
         link_add_due(link, partition, q);
     else /* too many next hops at a time: others first */
         (void)!store_hold(w->store, partition, q->domain, q->klass, FAILED_POLL_MS, 0);
+    return true;
+}
+
+static unsigned page_of(const struct partition *p)
+{
+    return p->from > 0 ? STORE_DISCOVER_MAX : DISCOVER_MAX;
 }
 
 static void on_discover(void *arg, enum err e, const struct dmq *list, size_t n)
@@ -37,14 +48,22 @@ static void on_discover(void *arg, enum err e, const struct dmq *list, size_t n)
     struct partition *p = arg;
     struct worker *w = p->w;
     ms_t now = loop_now(w->loop), poll = w->set->root->worker.poll_ms, gap;
+    size_t others = 0;
 
     p->asking = false;
     if (e == ERR_CANCELED || w->draining || w->stopping)
         return;
-    if (n > 0)
-        p->busy_ms = now;
     for (size_t i = 0; i < n && e == ERR_OK; i++)
-        place(w, p->number, &list[i]);
+        others += !place(w, p->number, &list[i]);
+    if (n > others)
+        p->busy_ms = now;
+    if (e == ERR_OK && others > 0 && n >= page_of(p) &&
+        p->from < STORE_DISCOVER_FROM_MAX) { /* they stay in front: what is ours may be behind them */
+        p->from += (unsigned)n;
+        p->again = true;
+    } else {
+        p->from = 0;
+    }
     gap = now - p->busy_ms < BUSY_FOR_MS && poll > BUSY_POLL_MS ? BUSY_POLL_MS : poll;
     if (e != ERR_OK)
         gap = FAILED_POLL_MS;
@@ -77,7 +96,7 @@ static void look(struct partition *p, ms_t now)
 {
     if (p->asking || now < p->due_ms)
         return;
-    p->asking = store_discover(p->w->store, p->number, DISCOVER_MAX, on_discover, p) == ERR_OK;
+    p->asking = store_discover(p->w->store, p->number, p->from, page_of(p), on_discover, p) == ERR_OK;
     if (!p->asking)
         p->due_ms = ms_after(now, FAILED_POLL_MS);
 }

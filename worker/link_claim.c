@@ -2,7 +2,14 @@
 #include "common/log.h"
 #include "worker/core.h"
 
-enum { FAST_TRANSACTION_MS = 100, SETTLING_MAX = 64, SWEEP_HOLD_MIN_MS = 100, NO_LINK_DELAY_MS = 1000 };
+enum {
+    FAST_TRANSACTION_MS = 100,
+    SETTLING_MAX = 64,
+    SWEEP_HOLD_MIN_MS = 100,
+    NO_LINK_DELAY_MS = 1000,
+    LEFT_MIN_MS = 200,
+    LEFT_MAX_MS = 30000
+};
 
 /* --- Due queues ------------------------------------------------------------------------------------- */
 
@@ -188,17 +195,22 @@ void route_of_claim(const struct worker *w, const struct claim *c, struct route 
 
 /* The queue was routed by the class it was named after; the message is routed by what it is now, so a
  * changed restriction never misroutes it. anew: the way of the queue itself is another one by now.
- * NULL: too many next hops at a time, or no memory. */
-static struct link *link_of_message(struct link *link, const struct claim *c, bool anew)
+ * NULL: only other workers send over its connector (*ret_others), too many next hops at a time, or no memory.
+ */
+static struct link *link_of_message(struct link *link, const struct claim *c, bool anew, bool *ret_others)
 {
     struct worker *w = link->w;
     struct route route;
     struct link *other;
 
+    *ret_others = false;
     if (link->stale || (!anew && class_of_claim(w, c) == c->job.klass &&
                         !w->set->root->routing_group.spread && c->env.visited.len == 0))
         return link;
     route_of_claim(w, c, &route);
+    *ret_others = !route_from_member(&route, span_cstr(w->member));
+    if (*ret_others)
+        return NULL;
     other = links_get(w, &route, c->job.domain);
     if (route.kind == ROUTE_UNREACHABLE ? anew || link->kind != LINK_UNREACHABLE
                                         : other != link && c->env.visited.len > 0)
@@ -206,18 +218,33 @@ static struct link *link_of_message(struct link *link, const struct claim *c, bo
     return other;
 }
 
+/* For another worker, which looks for it no less often than this one. Until it comes, longer and longer. */
+static void leave_to_others(struct link *link, struct claim *c)
+{
+    ms_t since = c->env.arrival_ms, age = c->now_ms > since ? c->now_ms - since : 0, delay = age / 4;
+
+    if (delay < LEFT_MIN_MS)
+        delay = LEFT_MIN_MS;
+    metric_inc(&link->w->m.not_source);
+    (void)!store_release(link->w->store, c, delay < LEFT_MAX_MS ? delay : LEFT_MAX_MS);
+}
+
 void link_take(struct link *link, struct claim *c, bool anew)
 {
     struct link *to;
     struct parcel *p;
+    bool others;
 
     if (c->bounce) {
         return_by_wish(link, c);
         return;
     }
-    to = link_of_message(link, c, anew);
+    to = link_of_message(link, c, anew, &others);
     if (to == NULL) { /* rather later than by a way that is not its own */
-        (void)!store_release(link->w->store, c, NO_LINK_DELAY_MS);
+        if (others)
+            leave_to_others(link, c);
+        else
+            (void)!store_release(link->w->store, c, NO_LINK_DELAY_MS);
         return;
     }
     p = parcel_new(to, c);

@@ -6,6 +6,7 @@
 #define WORKER_METRICS(X) \
     X(claimed,         COUNTER,   "worker_claimed_total",          "jobs taken from destination queues") \
     X(released,        COUNTER,   "worker_released_total",         "jobs given back untouched") \
+    X(not_source,      COUNTER,   "worker_not_source_total",       "jobs given back because only other workers send over their connector") \
     X(delivered,       COUNTER,   "worker_delivered_total",        "recipients delivered or handed to the next hop") \
     X(bounced,         COUNTER,   "worker_bounced_total",          "recipients returned to the sender") \
     X(deferred,        COUNTER,   "worker_deferred_total",         "attempts after which a recipient waits") \

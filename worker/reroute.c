@@ -285,8 +285,10 @@ static void on_table(void *arg, const struct routing_table *t)
 
 void reroute_start(struct worker *w)
 {
-    if (w->routing != NULL)
-        routing_watch(w->routing, on_table, w);
+    if (w->routing == NULL)
+        return;
+    routing_present(w->routing, w->member, worker_lease(w));
+    routing_watch(w->routing, on_table, w);
 }
 
 void reroute_stop(struct worker *w)

@@ -105,7 +105,7 @@ static void count(void *arg, uint64_t *ret_total, uint64_t *ret_open)
 static enum err open_lease(struct worker *w, struct errctx *ec)
 {
     struct worker_info info = {.name = w->name, .host = w->set->hostname, .version = BRIDGEHEAD_VERSION};
-    struct member_conf member = {.role = "worker", .count = count, .arg = w};
+    struct member_conf member = {.name = w->member, .role = "worker", .count = count, .arg = w};
     enum err e = store_member_open(w->store, &member);
 
     if (e == ERR_OK)
@@ -150,6 +150,7 @@ enum err worker_new(const struct worker_deps *deps, struct config *conf, struct 
     rng_seed(&w->rng, seed);
     w->unique = seed << 20;
     (void)snprintf(w->name, sizeof w->name, "worker-%d-%06x", (int)getpid(), (unsigned)(seed & 0xffffff));
+    member_name(config_root(conf)->worker.name, w->member);
     e = make_parts(w, conf, ec);
     if (e != ERR_OK) {
         worker_stop(w);

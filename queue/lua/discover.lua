@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- queue/lua/discover.lua: queues with due jobs, least recently served first (mends I5).
--- ARGV: 3 max. Returns {Q, waiting}*.
+-- ARGV: 3 max, 4 from: so many of the first ones are left out. Returns {Q, waiting}*.
 -- include "lib/head.lua"
 
-local max = int(ARGV[3], 256, 'max')
-local due = call('ZRANGE', p .. 'dom', '-inf', clock(), 'BYSCORE', 'LIMIT', 0, max)
+local max, from = int(ARGV[3], 256, 'max'), ARGV[4] and int(ARGV[4], 1000000, 'from') or 0
+local due = call('ZRANGE', p .. 'dom', '-inf', clock(), 'BYSCORE', 'LIMIT', from, max)
 local found = {}
 for _, q in ipairs(due) do
   local depth = call('ZCARD', p .. 'q:' .. q)

@@ -168,7 +168,7 @@ static void poll(void *arg)
 {
     struct bench *b = arg;
     unsigned partition = b->next_partition % store_partitions(b->store);
-    if (b->asking == 0 && store_discover(b->store, partition, 256, on_queues, b) != ERR_OK)
+    if (b->asking == 0 && store_discover(b->store, partition, 0, 256, on_queues, b) != ERR_OK)
         die("discover", "refused");
 }
 

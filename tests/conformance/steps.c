@@ -239,7 +239,7 @@ uint64_t total_depth(struct world *w)
     for (unsigned p = 0; p < store_partitions(w->store[0]); p++) {
         struct answer a;
         answer_init(&a);
-        assert_int_equal(store_discover(w->store[0], p, DMQ_MAX, on_discover, &a), ERR_OK);
+        assert_int_equal(store_discover(w->store[0], p, 0, DMQ_MAX, on_discover, &a), ERR_OK);
         until(w, &a, 1);
         for (size_t i = 0; i < a.n; i++)
             depth += a.depths[i];

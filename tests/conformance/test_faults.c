@@ -138,7 +138,7 @@ static void ask_about(struct world *w)
 {
     struct answer a;
     answer_init(&a);
-    assert_int_equal(store_discover(w->store[0], 0, 10, on_discover, &a), ERR_OK);
+    assert_int_equal(store_discover(w->store[0], 0, 0, 10, on_discover, &a), ERR_OK);
     until(w, &a, 1);
     assert_int_equal(store_hold(w->store[0], 0, SPAN("held.example"), 0, 1, 0), ERR_OK);
     assert_int_equal(store_link_failed(w->store[0], SPAN("mx.example"), 1, 1, SPAN("421")), ERR_OK);

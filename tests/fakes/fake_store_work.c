@@ -232,7 +232,8 @@ static struct fake_queue *next_due(struct fake_store *f, unsigned partition, con
     return best;
 }
 
-enum err fake_discover(struct store *st, unsigned partition, unsigned max, discover_fn *done, void *arg)
+enum err fake_discover(struct store *st, unsigned partition, unsigned from, unsigned max, discover_fn *done,
+                       void *arg)
 {
     struct fake_client *c = (struct fake_client *)st;
     if (partition >= c->f->partitions)
@@ -241,10 +242,12 @@ enum err fake_discover(struct store *st, unsigned partition, unsigned max, disco
     ev->e = fake_fault_take(c->f, FAKE_DISCOVER);
     ev->fn.discover = done;
     ev->arg = arg;
-    ev->queues = fake_alloc((max + 1) * sizeof(struct fake_queue *));
+    ev->queues = fake_alloc(((size_t)from + max + 1) * sizeof(struct fake_queue *));
     struct fake_queue *q;
-    while (ev->e == ERR_OK && ev->n < max && (q = next_due(c->f, partition, ev)) != NULL)
+    while (ev->e == ERR_OK && ev->n < (size_t)from + max && (q = next_due(c->f, partition, ev)) != NULL)
         ev->queues[ev->n++] = q;
+    ev->n = ev->n > from ? ev->n - from : 0;
+    memmove(ev->queues, ev->queues + from, ev->n * sizeof *ev->queues);
     fake_event_add(ev);
     return ERR_OK;
 }

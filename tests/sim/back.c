@@ -529,7 +529,7 @@ static void tick(void *arg)
         struct look *look = malloc(sizeof(*look));
         SIM_MUST(b->sim, look != NULL);
         *look = (struct look){b, i};
-        SIM_MUST(b->sim, store_discover(b->store, i, 8, on_discovered, look) == ERR_OK);
+        SIM_MUST(b->sim, store_discover(b->store, i, 0, 8, on_discovered, look) == ERR_OK);
         SIM_MUST(b->sim, store_reap(b->store, i, on_reaped, b) == ERR_OK);
     }
     b->tick = sim_after(b->sim, TICK_MS, tick, b);

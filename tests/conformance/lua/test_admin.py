@@ -165,6 +165,7 @@ class Editing(StoreTest):
         self.p.call("hold", "a.example", 3600000, 0)
         self.assertEqual(self.edit("retry", (mid, 1)), [-1])
         self.assertEqual(self.p.call("discover", 10), [b"a.example", 1])
+        self.assertEqual(self.p.call("discover", 10, 1), [], "so many of the first ones are left out")
         self.p.call("release", "w1", mid, 1, job["token"], 3600000)
         self.assertEqual({j["id"] for j in self.p.claim("a.example")}, {mid, other})
 
