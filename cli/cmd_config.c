@@ -117,7 +117,7 @@ static int review(struct cli *cli, struct buf *problems, struct buf *warnings, s
     if (e == ERR_OK && cli_opt(cli, "live") != NULL)
         e = config_try_targets(cli->conf, cli->config_path, ms, problems, ret_tried, &ec);
     if (e == ERR_OK)
-        return CLI_OK;
+        return cli_opt(cli, "live") != NULL ? config_try_sources(cli, problems) : CLI_OK;
     return cli_fail(cli, CLI_FAILED, "%s%s%s", err_text(e), ec.msg[0] != '\0' ? ": " : "", ec.msg);
 }
 

@@ -1,4 +1,5 @@
 /* cli/cmd_link.c — connectors of this group: whether they are UP and why, and an administrator's word. */
+#include "cli/alive.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
 #include "cli/routing_view.h"
@@ -19,6 +20,7 @@ enum {
     L_STATE,
     L_SINCE,
     L_TARGETS,
+    L_SOURCES,
     L_FAILURES,
     L_PENALTY,
     L_HELD,
@@ -38,6 +40,7 @@ static const struct column link_columns[] = {
     [L_STATE] = {"state", "STATE", COLUMN_TEXT, 0},
     [L_SINCE] = {"since", "SINCE", COLUMN_TIME, COLUMN_RARE},
     [L_TARGETS] = {"targets_up", "TARGETS UP", COLUMN_TEXT, COLUMN_RARE},
+    [L_SOURCES] = {"sources_alive", "SOURCES ALIVE", COLUMN_TEXT, COLUMN_RARE},
     [L_FAILURES] = {"failures", "FAILURES", COLUMN_COUNT, COLUMN_RARE},
     [L_PENALTY] = {"penalty", "PENALTY", COLUMN_COUNT, COLUMN_RARE},
     [L_HELD] = {"held_ms", "HELD FOR", COLUMN_AGE, COLUMN_RARE},
@@ -51,7 +54,8 @@ static const struct column link_columns[] = {
 struct links {
     struct remote r;
     struct table *table;
-    json_t *targets; /* of each row, a list */
+    json_t *targets, *sources; /* of each row, a list */
+    struct alive alive;
     bool *seen;      /* configured connectors that a row was made of */
     bool ok, master; /* master: some router is one */
 };
@@ -72,10 +76,27 @@ static const struct conf_connector *find_connector(const struct conf_root *root,
 /* --- link list --------------------------------------------------------------------------------------------
  */
 
-static bool add_configured(struct table *t, struct span name, const struct conf_connector *c)
+static bool add_sources(struct links *l, const struct conf_connector *c)
 {
+    json_t *list = json_array();
+    size_t n = c == NULL ? 0 : c->source_bridgeheads.count, up = 0;
+    char text[48];
+    for (size_t i = 0; i < n; i++) {
+        const char *name = c->source_bridgeheads.items[i];
+        bool is = alive_has(&l->alive, name);
+        up += is;
+        (void)json_array_append_new(list, json_pack("{s:s, s:b}", "source", name, "alive", (int)is));
+    }
+    (void)json_array_append_new(l->sources, list);
+    (void)snprintf(text, sizeof text, "%zu of %zu", up, n);
+    return n == 0 || table_text(l->table, L_SOURCES, span_cstr(text)) == ERR_OK;
+}
+
+static bool add_configured(struct links *l, struct span name, const struct conf_connector *c)
+{
+    struct table *t = l->table;
     bool group = c != NULL && c->type == CONF_CONNECTOR_ROUTING_GROUP;
-    if (table_row(t) != ERR_OK || table_text(t, L_NAME, name) != ERR_OK)
+    if (table_row(t) != ERR_OK || table_text(t, L_NAME, name) != ERR_OK || !add_sources(l, c))
         return false;
     if (group)
         table_number(t, L_COST, c->cost);
@@ -122,14 +143,16 @@ static bool on_link(void *arg, const struct routing_link *k)
     const struct conf_connector *c = find_connector(root_of(l), k->name);
     /* What is announced first; where it differs, what was found out: "DOWN", "UP (GLITCH)". */
     char state[64];
-    bool same = span_eq(k->state, k->up ? SPAN("UP") : SPAN("DOWN"));
-    (void)snprintf(state, sizeof state, same ? "%s" : "%s (" SPAN_FMT ")", k->up ? "UP" : "DOWN",
-                   SPAN_ARG(span_first(k->state, 16)));
+    bool none = c != NULL && alive_none(&l->alive, c), up = k->up && !none;
+    struct span found = none ? SPAN("no source") : span_first(k->state, 16);
+    bool same = span_eq(found, up ? SPAN("UP") : SPAN("DOWN"));
+    (void)snprintf(state, sizeof state, same ? "%s" : "%s (" SPAN_FMT ")", up ? "UP" : "DOWN",
+                   SPAN_ARG(found));
     if (c != NULL)
         l->seen[c - root_of(l)->connectors.items] = true;
-    l->ok = add_configured(t, k->name, c) && table_text(t, L_STATE, span_cstr(state)) == ERR_OK &&
+    l->ok = add_configured(l, k->name, c) && table_text(t, L_STATE, span_cstr(state)) == ERR_OK &&
             add_targets(l, k) && add_override(t, k) && table_text(t, L_ERROR, k->error) == ERR_OK;
-    table_number(t, L_UP, k->up);
+    table_number(t, L_UP, up);
     if (k->since_ms > 0)
         table_number(t, L_SINCE, k->since_ms);
     table_number(t, L_FAILURES, k->failures);
@@ -149,12 +172,13 @@ static bool add_others(struct links *l)
         const struct conf_connector *c = &root->connectors.items[i];
         if (l->seen[i])
             continue;
-        if (!add_configured(l->table, span_cstr(c->name), c) ||
+        if (!add_configured(l, span_cstr(c->name), c) ||
             table_text(l->table, L_STATE,
-                       connector_by_dns(c) ? SPAN("UP (by DNS)") : SPAN("UP (no trouble heard of)")) !=
-                ERR_OK)
+                       alive_none(&l->alive, c) ? SPAN("DOWN (no source)")
+                       : connector_by_dns(c)    ? SPAN("UP (by DNS)")
+                                                : SPAN("UP (no trouble heard of)")) != ERR_OK)
             return false;
-        table_number(l->table, L_UP, true);
+        table_number(l->table, L_UP, !alive_none(&l->alive, c));
         (void)json_array_append_new(l->targets, json_array());
     }
     return true;
@@ -166,8 +190,10 @@ static int print_links(struct links *l)
     if (l->r.cli->output != CLI_JSON)
         return table_print(l->table, CLI_TABLE, none);
     json_t *rows = table_json(l->table);
-    for (size_t i = 0; i < json_array_size(rows); i++)
+    for (size_t i = 0; i < json_array_size(rows); i++) {
         (void)json_object_set(json_array_get(rows, i), "targets", json_array_get(l->targets, i));
+        (void)json_object_set(json_array_get(rows, i), "sources", json_array_get(l->sources, i));
+    }
     return json_print(rows);
 }
 
@@ -179,10 +205,13 @@ int cmd_link_list(struct cli *cli)
     if (code == CLI_OK) {
         l.table = table_new(link_columns, ARRAY_LEN(link_columns));
         l.targets = json_array();
+        l.sources = json_array();
         l.seen = calloc(root_of(&l)->connectors.count + 1, sizeof *l.seen);
-        if (l.table == NULL || l.targets == NULL || l.seen == NULL)
+        if (l.table == NULL || l.targets == NULL || l.sources == NULL || l.seen == NULL)
             code = cli_fail(cli, CLI_FAILED, "out of memory");
     }
+    if (code == CLI_OK)
+        code = alive_read(&l.alive, &l.r);
     if (code == CLI_OK && remote_asked(&l.r, routing_links(l.r.routing, on_link, remote_done, &l.r)))
         code = remote_wait(&l.r);
     if (code == CLI_OK && (!l.ok || !add_others(&l)))
@@ -191,6 +220,8 @@ int cmd_link_list(struct cli *cli)
         code = print_links(&l);
     table_free(l.table);
     json_decref(l.targets);
+    json_decref(l.sources);
+    alive_done(&l.alive);
     free(l.seen);
     remote_close(&l.r);
     return code;

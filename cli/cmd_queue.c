@@ -1,4 +1,5 @@
 /* cli/cmd_queue.c — the destination queues: list, show, fsck. */
+#include "cli/alive.h"
 #include "cli/commands.h"
 #include "cli/failing.h"
 #include "cli/remote.h"
@@ -32,6 +33,7 @@ struct listing {
     struct table *table;
     struct route_table *routes;
     struct failing failing;
+    struct alive alive;
 };
 
 static struct span link_error(const struct listing *l, struct span domain, uint32_t klass)
@@ -42,6 +44,31 @@ static struct span link_error(const struct listing *l, struct span domain, uint3
     route_link_name(&route, domain, name);
     const struct failing_link *f = failing_find(&l->failing, name);
     return f == NULL ? SPAN("") : span_cstr(f->error);
+}
+
+/* The connector that mail of the queue waits for because nobody is there who sends over it, and who might: of
+ * this group by who is alive now, of others by what is published. False: it waits for nothing of that kind.
+ */
+static bool waits_for_source(const struct listing *l, struct span domain, uint32_t klass, struct buf *out)
+{
+    struct route route;
+    struct route_ask ask = {.domain = domain};
+    struct route_explanation x;
+    route_lookup(l->routes, domain, klass, &route);
+    if (route.kind == ROUTE_NEXT_HOP && alive_none(&l->alive, route.connector))
+        return buf_addf(out,
+                        "none of the source bridgeheads of connector %s is alive: ", route.connector->name) ==
+                   ERR_OK &&
+               alive_list(route.connector, out) == ERR_OK;
+    if (route.kind != ROUTE_UNREACHABLE || route_explain(l->routes, &ask, &x) != ERR_OK)
+        return false;
+    bool waits = x.waits_for.connector.len > 0 &&
+                 buf_addf(out, "none of the source bridgeheads of connector " SPAN_FMT " is alive:",
+                          SPAN_ARG(x.waits_for.connector)) == ERR_OK;
+    for (size_t i = 0; waits && i < x.nsources; i++)
+        waits = buf_addf(out, "%s " SPAN_FMT, i > 0 ? "," : "", SPAN_ARG(x.sources[i].name)) == ERR_OK;
+    route_explanation_done(&x);
+    return waits;
 }
 
 static struct span next_hop(const struct route_table *routes, struct span domain, uint32_t klass)
@@ -68,18 +95,25 @@ static ms_t since(ms_t now_ms, ms_t then_ms)
 
 static bool list_row(struct listing *l, const struct admin_queue *q)
 {
-    struct buf name;
+    struct buf name, why;
     struct table *t = l->table;
     struct span failing = link_error(l, q->domain, q->klass);
     enum admin_queue_state state = q->state;
     if (state == ADMIN_SCHEDULED && failing.len > 0)
         state = ADMIN_RETRY; /* that its link failed says no queue */
     buf_init(&name, 512);
-    bool ok = table_row(t) == ERR_OK && queue_name(q->domain, q->klass, &name) == ERR_OK &&
-              table_text(t, Q_NAME, buf_span(&name)) == ERR_OK &&
-              table_text(t, Q_STATE, span_cstr(admin_queue_state_name(state))) == ERR_OK &&
-              table_text(t, Q_HOP, next_hop(l->routes, q->domain, q->klass)) == ERR_OK &&
-              table_text(t, Q_ERROR, q->last_error.len > 0 ? q->last_error : failing) == ERR_OK;
+    buf_init(&why, 8192);
+    bool waits = waits_for_source(l, q->domain, q->klass, &why);
+    bool ok =
+        table_row(t) == ERR_OK && queue_name(q->domain, q->klass, &name) == ERR_OK &&
+        table_text(t, Q_NAME, buf_span(&name)) == ERR_OK &&
+        table_text(t, Q_STATE, span_cstr(admin_queue_state_name(state))) == ERR_OK &&
+        table_text(t, Q_HOP, waits ? SPAN("waits: no source") : next_hop(l->routes, q->domain, q->klass)) ==
+            ERR_OK &&
+        table_text(t, Q_ERROR,
+                   waits                   ? buf_span(&why)
+                   : q->last_error.len > 0 ? q->last_error
+                                           : failing) == ERR_OK;
     if (ok && q->frozen_ms != 0) {
         ok = table_text(t, Q_BY, q->frozen_by) == ERR_OK && table_text(t, Q_WHY, q->frozen_reason) == ERR_OK;
         table_number(t, Q_SINCE, since(q->now_ms, q->frozen_ms));
@@ -93,6 +127,7 @@ static bool list_row(struct listing *l, const struct admin_queue *q)
     if (q->due_ms != 0 && q->frozen_ms == 0)
         table_number(t, Q_NEXT, since(next, q->now_ms));
     buf_done(&name);
+    buf_done(&why);
     return ok;
 }
 
@@ -117,6 +152,8 @@ int cmd_queue_list(struct cli *cli)
         code = cli_fail(cli, CLI_FAILED, "out of memory");
     if (code == CLI_OK)
         code = failing_read(&l.failing, &l.r);
+    if (code == CLI_OK)
+        code = alive_read(&l.alive, &l.r);
     if (code == CLI_OK && remote_asked(&l.r, admin_queues(l.r.admin, on_queue, remote_done, &l.r)))
         (void)remote_wait(&l.r);
     if (code == CLI_OK)
@@ -125,6 +162,7 @@ int cmd_queue_list(struct cli *cli)
         code = table_print(l.table, cli->output, "No mail is queued.");
     table_free(l.table);
     failing_done(&l.failing);
+    alive_done(&l.alive);
     route_table_unref(l.routes);
     remote_close(&l.r);
     return code;

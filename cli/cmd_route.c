@@ -1,5 +1,6 @@
 /* cli/cmd_route.c — where mail goes and why: the routes of the published table, as every worker computes
  * them. */
+#include "cli/alive.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
 #include "cli/table.h"
@@ -18,6 +19,7 @@ struct asking {
     struct table *table;
     struct route_ask ask;
     struct buf domain;
+    struct alive alive; /* workers that connectors of this group list; not --offline */
 };
 
 static const struct conf_root *root_of(const struct asking *a)
@@ -33,7 +35,9 @@ static int begin(struct asking *a, struct cli *cli)
     buf_init(&a->domain, ADDRESS_PATH_MAX);
     if (cli_opt(cli, "offline") == NULL) {
         int code = remote_open_routing(&a->r, cli);
-        return code != CLI_OK ? code : remote_routes(&a->r, &a->routes, &a->version);
+        if (code == CLI_OK)
+            code = remote_routes(&a->r, &a->routes, &a->version);
+        return code == CLI_OK ? alive_read(&a->alive, &a->r) : code;
     }
     struct config *conf = cli_config(cli);
     if (conf == NULL)
@@ -47,6 +51,7 @@ static int end(struct asking *a, int code)
     route_table_unref(a->routes);
     table_free(a->table);
     buf_done(&a->domain);
+    alive_done(&a->alive);
     remote_close(&a->r);
     return code;
 }
@@ -74,7 +79,11 @@ static const struct column table_columns[] = {
 
 static bool add_entry(struct table *t, const struct route_entry *e)
 {
-    const char *state = !e->up ? "DOWN" : !e->has_path ? "no path" : e->usable ? "UP" : "closed to it";
+    const char *state = e->no_source   ? "no source"
+                        : !e->up       ? "DOWN"
+                        : !e->has_path ? "no path"
+                        : e->usable    ? "UP"
+                                       : "closed to it";
     if (table_row(t) != ERR_OK || table_text(t, T_SPACE, e->space) != ERR_OK ||
         table_text(t, T_CONNECTOR, e->local ? SPAN("(delivered there)") : e->connector) != ERR_OK ||
         table_text(t, T_GROUP, e->group) != ERR_OK || table_text(t, T_STATE, span_cstr(state)) != ERR_OK)
@@ -223,7 +232,37 @@ static void print_targets(const struct route_explanation *x, const char *indent)
                      SPAN_ARG(x->targets[i].name), x->targets[i].up ? "" : " (DOWN)");
 }
 
-static void print_result(const struct route_explanation *x, const char *indent)
+static bool of_this_group(const struct asking *a, const struct route_link *k)
+{
+    return span_eq(k->group, span_cstr(root_of(a)->routing_group.name));
+}
+
+/* What is found out now counts more than what is published: without a router nothing is. */
+static bool is_alive(const struct asking *a, const struct route_link *k, const struct route_target *source)
+{
+    char name[CONF_NAME_MAX + 1];
+    (void)snprintf(name, sizeof name, SPAN_FMT, SPAN_ARG(source->name));
+    return of_this_group(a, k) && a->alive.asked ? alive_has(&a->alive, name) : source->up;
+}
+
+/* Of the first connector, or of the one that is waited for. */
+static void print_sources(const struct asking *a, const struct route_explanation *x, const char *indent)
+{
+    const struct route_link *k = x->waits_for.connector.len > 0 ? &x->waits_for : &x->first;
+    bool any = x->nsources == 0;
+    for (size_t i = 0; i < x->nsources; i++) {
+        bool alive = is_alive(a, k, &x->sources[i]);
+        any = any || alive;
+        (void)printf("%s%s" SPAN_FMT "%s\n", indent, i == 0 ? "sources     " : "            ",
+                     SPAN_ARG(x->sources[i].name), alive ? "" : " (not alive)");
+    }
+    if (!any)
+        (void)printf("%swaits       until one of the source bridgeheads of connector " SPAN_FMT
+                     " of group " SPAN_FMT " is alive\n",
+                     indent, SPAN_ARG(k->connector), SPAN_ARG(k->group));
+}
+
+static void print_result(const struct asking *a, const struct route_explanation *x, const char *indent)
 {
     switch (x->kind) {
     case ROUTE_LOCAL:
@@ -233,6 +272,7 @@ static void print_result(const struct route_explanation *x, const char *indent)
         (void)printf("%sresult      every way is DOWN or unknown: the message waits, and goes on when link "
                      "state changes\n",
                      indent);
+        print_sources(a, x, indent);
         return;
     case ROUTE_NONE:
         (void)printf("%sresult      no way by configuration: returned with 5.4.4\n", indent);
@@ -243,6 +283,7 @@ static void print_result(const struct route_explanation *x, const char *indent)
     (void)printf("%sresult      leaves by connector " SPAN_FMT "\n", indent, SPAN_ARG(x->first.connector));
     print_steps(x, indent);
     print_targets(x, indent);
+    print_sources(a, x, indent);
 }
 
 static int print_text(const struct asking *a, const struct route_explanation *x,
@@ -265,10 +306,10 @@ static int print_text(const struct asking *a, const struct route_explanation *x,
     int code = x->ncandidates == 0 ? CLI_OK : table_print(a->table, CLI_TABLE, "");
     if (x->ncandidates > 0)
         (void)printf("\n");
-    print_result(x, "");
+    print_result(a, x, "");
     if (x->kind == ROUTE_NEXT_HOP) {
         (void)printf("\nif " SPAN_FMT " failed\n", SPAN_ARG(x->first.connector));
-        print_result(next, "  ");
+        print_result(a, next, "  ");
     }
     return code;
 }
@@ -278,10 +319,15 @@ static json_t *text(struct span s)
     return json_stringn(s.len > 0 ? s.ptr : "", s.len);
 }
 
-static json_t *result_json(const struct route_explanation *x)
+static json_t *result_json(const struct asking *a, const struct route_explanation *x)
 {
     json_t *j = json_pack("{s:s}", "result", kind_name(x->kind)), *path = json_array(),
-           *targets = json_array();
+           *targets = json_array(), *sources = json_array();
+    bool waits = x->waits_for.connector.len > 0;
+    for (size_t i = 0; i < x->nsources; i++)
+        (void)json_array_append_new(
+            sources, json_pack("{s:o, s:b}", "source", text(x->sources[i].name), "alive",
+                               (int)is_alive(a, waits ? &x->waits_for : &x->first, &x->sources[i])));
     for (size_t i = 0; i < x->nsteps; i++)
         (void)json_array_append_new(path,
                                     json_pack("{s:o, s:o, s:o, s:I}", "from", text(x->steps[i].from),
@@ -297,6 +343,11 @@ static json_t *result_json(const struct route_explanation *x)
     }
     (void)json_object_set_new(j, "path", path);
     (void)json_object_set_new(j, "targets", targets);
+    (void)json_object_set_new(j, "sources", sources);
+    (void)json_object_set_new(j, "waits_for",
+                              waits ? json_pack("{s:o, s:o}", "group", text(x->waits_for.group), "connector",
+                                                text(x->waits_for.connector))
+                                    : json_null());
     return j;
 }
 
@@ -305,7 +356,7 @@ static int print_json(const struct asking *a, const struct route_explanation *x,
 {
     struct route_table_facts facts;
     route_table_facts(a->routes, &facts);
-    json_t *j = result_json(x);
+    json_t *j = result_json(a, x);
     struct span from = a->ask.from_group;
     (void)json_object_set_new(j, "domain", text(buf_span(&a->domain)));
     (void)json_object_set_new(j, "from_group",
@@ -315,7 +366,7 @@ static int print_json(const struct asking *a, const struct route_explanation *x,
     (void)json_object_set_new(j, "generation", json_integer((json_int_t)facts.generation));
     (void)json_object_set_new(j, "candidates", table_json(a->table));
     (void)json_object_set_new(j, "if_first_failed",
-                              x->kind == ROUTE_NEXT_HOP ? result_json(next) : json_null());
+                              x->kind == ROUTE_NEXT_HOP ? result_json(a, next) : json_null());
     return json_print(j);
 }
 

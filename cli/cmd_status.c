@@ -1,4 +1,5 @@
 /* cli/cmd_status.c — one screen: how the cluster is; and the same live. */
+#include "cli/alive.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
 #include "cli/status_view.h"
@@ -17,6 +18,7 @@ struct look { /* what one round of questions brought */
     struct admin_status status;
     char version[32], mode[32], fsync[16], eviction[32], schema[16];
     struct status_view view;
+    struct alive alive;
     bool have, no_store; /* no_store: no node and no worker has ever been there */
 };
 struct watching {
@@ -30,6 +32,7 @@ struct watching {
 static void look_done(struct look *l)
 {
     status_view_done(&l->view);
+    alive_done(&l->alive);
     *l = (struct look){.have = false};
 }
 
@@ -70,12 +73,15 @@ static void on_links_done(void *arg, enum err e, const char *why)
 
 static bool on_member(void *arg, const struct admin_member *m)
 {
-    return status_view_member(&((struct watching *)arg)->now.view, m) == ERR_OK;
+    struct look *l = &((struct watching *)arg)->now;
+    return alive_member(&l->alive, m) && status_view_member(&l->view, m) == ERR_OK;
 }
 
 static void on_members_done(void *arg, enum err e, const char *why)
 {
     struct watching *w = arg;
+    if (e == ERR_OK)
+        e = alive_end(&w->now.alive);
     if (e == ERR_OK && w->now.no_store)
         finish(w, ERR_OK, "");
     else if (e == ERR_OK)
@@ -108,6 +114,7 @@ static void ask(void *arg)
     look_done(&w->before);
     w->before = w->now;
     w->now = (struct look){.have = false};
+    alive_begin(&w->now.alive, config_root(cli_config(w->r.cli)));
     if (status_view_init(&w->now.view) != ERR_OK)
         finish(w, ERR_NOMEM, "");
     else if (!remote_asked(&w->r, admin_status(w->r.admin, on_status, w)))
@@ -151,6 +158,33 @@ static void print_parties(const struct watching *w)
                      w->now.view.master);
 }
 
+/* Connectors over which nobody sends. */
+static void print_sources(const struct watching *w)
+{
+    const struct conf_root *root = config_root(cli_config(w->r.cli));
+    for (size_t i = 0; i < root->connectors.count; i++) {
+        const struct conf_connector *c = &root->connectors.items[i];
+        struct buf list;
+        if (!alive_none(&w->now.alive, c))
+            continue;
+        buf_init(&list, 8192);
+        if (alive_list(c, &list) == ERR_OK)
+            (void)printf("connector  %s: NONE OF ITS SOURCE BRIDGEHEADS IS ALIVE: %s\n", c->name,
+                         buf_cstr(&list));
+        buf_done(&list);
+    }
+}
+
+static json_t *sources_json(const struct watching *w)
+{
+    const struct conf_root *root = config_root(cli_config(w->r.cli));
+    json_t *list = json_array();
+    for (size_t i = 0; i < root->connectors.count; i++)
+        if (alive_none(&w->now.alive, &root->connectors.items[i]))
+            (void)json_array_append_new(list, json_string(root->connectors.items[i].name));
+    return list;
+}
+
 static void print_redis(const struct watching *w)
 {
     const struct admin_status *s = &w->now.status;
@@ -176,6 +210,7 @@ static void print_screen(const struct watching *w)
     else
         print_queue(w);
     print_parties(w);
+    print_sources(w);
     if (w->live)
         (void)printf("a second   %.0f accepted, %.0f delivered, %.0f bounced, %.0f deferrals\n",
                      rate(w, c->accepted, b->accepted), rate(w, c->delivered, b->delivered),
@@ -211,11 +246,12 @@ static int print_json(const struct watching *w)
 #define X(name) (void)json_object_set_new(counters, #name, json_integer((json_int_t)s->counters.name));
     ADMIN_COUNTERS(X)
 #undef X
-    json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o}", "messages",
-                          (json_int_t)s->messages, "waiting", (json_int_t)s->waiting_jobs, "slots",
-                          (json_int_t)s->slots, "partitions", (json_int_t)s->partitions, "schema",
-                          w->now.schema, "counters", counters, "redis", redis_json(w), "members",
-                          table_json(w->now.view.members), "links", table_json(w->now.view.links));
+    json_t *j =
+        json_pack("{s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "messages", (json_int_t)s->messages,
+                  "waiting", (json_int_t)s->waiting_jobs, "slots", (json_int_t)s->slots, "partitions",
+                  (json_int_t)s->partitions, "schema", w->now.schema, "counters", counters, "redis",
+                  redis_json(w), "members", table_json(w->now.view.members), "links",
+                  table_json(w->now.view.links), "connectors_without_source", sources_json(w));
     return json_print(j);
 }
 

@@ -1,4 +1,5 @@
-/* cli/config_live.c — do the targets of connectors answer? */
+/* cli/config_live.c — do the targets of connectors answer, and are their source bridgeheads there? */
+#include "cli/alive.h"
 #include "cli/config_review.h"
 #include "router/probe.h"
 
@@ -119,4 +120,38 @@ enum err config_try_targets(const struct config *conf, const char *file, ms_t ti
     loop_free(t.loop);
     free(t.items);
     return e;
+}
+
+static enum err report_sources(const struct cli *cli, const struct alive *alive, struct buf *problems)
+{
+    const struct conf_root *root = config_root(cli->conf);
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < root->connectors.count; i++) {
+        const struct conf_strs *list = &root->connectors.items[i].source_bridgeheads;
+        for (size_t k = 0; k < list->count && e == ERR_OK; k++)
+            if (!alive_has(alive, list->items[k]))
+                e = buf_addf(problems,
+                             "%s:%u: connectors[%zu].source_bridgeheads: no worker of the name '%s' is "
+                             "alive; start it, "
+                             "or mend the name (worker.name): `bridgehead status` shows them\n",
+                             cli->config_path, config_line(cli->conf, list), i, list->items[k]);
+    }
+    return e;
+}
+
+int config_try_sources(struct cli *cli, struct buf *problems)
+{
+    struct remote r;
+    struct alive alive = {.asked = false};
+    alive_begin(&alive, config_root(cli->conf));
+    if (!alive.asked)
+        return CLI_OK;
+    int code = remote_open(&r, cli);
+    if (code == CLI_OK)
+        code = alive_read(&alive, &r);
+    if (code == CLI_OK && report_sources(cli, &alive, problems) != ERR_OK)
+        code = cli_fail(cli, CLI_FAILED, "out of memory");
+    alive_done(&alive);
+    remote_close(&r);
+    return code;
 }

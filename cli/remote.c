@@ -57,6 +57,14 @@ int remote_open_routing(struct remote *r, struct cli *cli)
     return open_either(r, cli, true);
 }
 
+int remote_need_admin(struct remote *r)
+{
+    struct errctx ec = {""};
+    if (r->admin != NULL || admin_open(r->loop, r->cli->conf, PATIENCE_MS, &r->admin, &ec) == ERR_OK)
+        return CLI_OK;
+    return cli_fail(r->cli, CLI_REDIS, "%s", ec.msg);
+}
+
 void remote_close(struct remote *r)
 {
     admin_free(r->admin);

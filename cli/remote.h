@@ -30,6 +30,7 @@ int remote_open_routing(struct remote *r, struct cli *cli); /* what routers say,
  * when there is none (*ret_version 0). After either of the above; remote_open() suffices. CLI_OK, or
  * reported. */
 int remote_routes(struct remote *r, struct route_table **ret, uint64_t *ret_version);
+int remote_need_admin(struct remote *r); /* after remote_open_routing(): queues and members, too */
 void remote_close(struct remote *r);
 /* False: the call failed at once; reported, r->code is set. */
 bool remote_asked(struct remote *r, enum err e);

@@ -129,6 +129,9 @@ static void add_connector(struct tree *t, const struct record_connector *c)
             c->up ? "UP" : "DOWN", more);
     for (size_t i = 0; i < c->nspaces; i++)
         add(t, 3, SPAN_FMT " cost %u", SPAN_ARG(c->spaces[i].space), c->spaces[i].cost);
+    for (size_t i = 0; i < c->nsources; i++)
+        add(t, 3, "source " SPAN_FMT "%s", SPAN_ARG(c->sources[i].name),
+            c->sources[i].up ? "" : " not alive");
     for (size_t i = 0; i < c->ntargets; i++)
         add(t, 3, "target " SPAN_FMT "%s", SPAN_ARG(c->targets[i].name), c->targets[i].up ? "" : " DOWN");
 }

@@ -1,9 +1,11 @@
 """Routes from the published table: nodes and workers of a group follow what routers find out, and mail that waits takes
 the way there is now."""
+from peers.bridgehead import Bridgehead, merge
 from peers.group import Organization, wait_full
 from peers.mail import message
 from peers.process import wait_for
-from peers.redis import SentinelTrio
+from peers.redis import Redis, SentinelTrio
+from peers.sink import Sink
 from peers.site import Site, path_of
 from peers.smtp import Client, send
 
@@ -275,3 +277,81 @@ def test_routes_after_a_failover(box):
     a.wait_event("DOWN", "cheap")
     b.wait_mail("after")
     assert far.metric("bridgehead_smtp_messages_accepted_total") == 1
+
+
+def says_why(node):
+    """What of these the command line says about a connector that nobody sends over."""
+    said = [node.cli(*words).stdout for words in (("route", "explain", "b.example"), ("status",), ("link", "list"), ("linkstate", "show"))]
+    words = ["(not alive)", "NONE OF ITS SOURCE BRIDGEHEADS IS ALIVE: w1", "DOWN (no source)", "source w1 not alive"]
+    return [word for word, text in zip(words, said) if word in text] or said
+
+
+def test_only_source_bridgeheads_send(box):
+    """Step 6: a connector that lists workers is used by these alone; without any of them alive its mail waits, and says why."""
+    a, b = two_sites(box, ("only", 1, "node", {"source_bridgeheads": ["w1"]}))
+    b.program("node"), b.program("worker")
+    node = a.program("node")
+    # The lease is how long a worker that has died counts as a source bridgehead.
+    start = lambda name: a.program("worker", name, worker={"name": name, "lease": "1500ms"}, redis={"command_timeout": "500ms"})
+    w2 = start("w2")
+    took = lambda worker: worker.metric("bridgehead_worker_transactions_total", "worker")
+    explained = lambda: node.json("route", "explain", "b.example")
+    wait_for("the router to know that nobody is there", lambda: explained()["result"] == "unreachable")
+    assert explained()["waits_for"] == {"group": "a", "connector": "only"}, explained()
+    assert explained()["sources"] == [{"source": "w1", "alive": False}], explained()
+    assert says_why(node) == ["(not alive)", "NONE OF ITS SOURCE BRIDGEHEADS IS ALIVE: w1", "DOWN (no source)", "source w1 not alive"]
+    assert "connectors[0].source_bridgeheads: no worker of the name 'w1' is alive" in \
+        node.cli("config", "check", "--live", check=False).stderr
+    w1 = start("w1")
+    a.wait_event("UP", "only")
+    wait_for("w1 to be known", lambda: explained()["result"] == "next hop")
+    users = [f"u{n}" for n in range(20)]
+    a.send(*users, domain="b.example")
+    b.wait_mail(*users)
+    assert node.json("link", "list")[0]["sources"] == [{"source": "w1", "alive": True}]
+    assert "source w1\n" in node.cli("linkstate", "show").stdout
+    assert took(w1) == len(users) and took(w2) == 0, (took(w1), took(w2))
+    w1.process.kill()
+    wait_for("the end of its lease", lambda: explained()["result"] == "unreachable")
+    a.wait_event("DOWN", "only")
+    assert [e["t"] for e in a.history() if e["w"] == "DOWN"] == ["none of its source bridgeheads is alive"], a.history()
+    a.send("late", domain="b.example")
+    a.settle(w2)
+    assert b.delivered("late") == 0
+    queue = node.json("queue", "list")[0]
+    assert (queue["next_hop"], queue["last_error"]) == (
+        "waits: no source", "none of the source bridgeheads of connector only is alive: w1"), queue
+    w1.process.start()
+    b.wait_mail("late")
+    assert took(w1) == 1, f"whoever is listed takes it: {took(w1)}, {took(w2)}"
+    assert all(b.delivered(user) == 1 for user in ["late", *users])
+
+
+def test_source_bridgeheads_without_a_router(box):
+    """No routing daemon is needed for that; and what others have to send keeps nobody from its own mail."""
+    sink = box.add(Sink(box))
+    spaces = [{"name": name, "address_spaces": [{"space": space}], "smart_hosts": ["{}:{}".format(*sink.address)], **more}
+              for name, space, more in (("theirs", "*.theirs.example", {"source_bridgeheads": ["w1", "w3"]}),
+                                        ("ours", "*", {"source_bridgeheads": ["w2"]}))]
+    config = {"connectors": spaces, "redis": {"url": box.add(Redis(box)).url, "partitions": 1}, "local_domains": []}
+
+    def part(verb, name):
+        program = Bridgehead(box, name, verb=verb, config=merge(config, {"worker": {"name": name}}), ready=False)
+        program.process.ready = lambda: program.ready(verb)
+        box.add(program.process)
+        return program
+
+    node, w2 = part("node", "n"), part("worker", "w2")
+    for number in range(300):  # more than a page of what is due
+        node.send(f"u@d{number}.theirs.example", message("theirs"))
+    node.send("u@ours.example", message("ours"))
+    wait_for(lambda: f"its own mail: {sink.stats()}", lambda: sink.stats()["messages"] == 1)
+    claimed = lambda worker: worker.metric("bridgehead_worker_claimed_total", "worker")
+    assert claimed(w2) == 1
+    rows = node.json("queue", "list")
+    assert len(rows) == 300 and {row["last_error"] for row in rows} == {
+        "none of the source bridgeheads of connector theirs is alive: w1, w3"}, rows[0]
+    assert node.json("status")["connectors_without_source"] == ["theirs"]
+    w3 = part("worker", "w3")
+    wait_for(lambda: f"the others: {sink.stats()}", lambda: sink.stats()["messages"] == 301)
+    assert (claimed(w2), claimed(w3)) == (1, 300)

@@ -40,11 +40,11 @@ class Site(Group):
         self.config["connectors"].append({"name": name, "type": "routing_group", "to_group": other.name, "cost": cost,
                                           "smart_hosts": ["{}:{}".format(*other.listen(node)) for node in nodes or ["node"]], **more})
 
-    def program(self, verb, name=None):
+    def program(self, verb, name=None, **config):
         name = name or verb
         own = {"virtual_servers": [{"name": "default", "hostname": f"{name}.{self.domain}", "relay_from": [self.place.network],
                                     "listen": sorted({"{}:{}".format(*to) for to in (self.listen(name), self.submit(name))})}]}
-        program = Bridgehead(self.box, f"{self.name}-{name}", verb=verb, ready=False, config=merge(self.settings(), own),
+        program = Bridgehead(self.box, f"{self.name}-{name}", verb=verb, ready=False, config=merge(self.settings(), {**own, **config}),
                              place=self.place)
         program.process.ready = lambda: program.ready(verb)
         self.box.add(program.process)
