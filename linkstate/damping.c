@@ -15,7 +15,7 @@ const struct damping_options damping_defaults = {
 
 void damping_init(struct damping *d)
 {
-    *d = (struct damping){.state = DAMPING_UP, .answers = true, .next_ms = UINT64_MAX};
+    *d = (struct damping){.state = DAMPING_UP, .next_ms = UINT64_MAX};
 }
 
 bool damping_up(const struct damping *d)
@@ -119,7 +119,6 @@ static bool enter(struct damping *d, const struct damping_options *o, enum dampi
 
 static bool failed(struct damping *d, const struct damping_options *o, ms_t now_ms)
 {
-    d->answers = false;
     d->failures++;
     if (!damping_up(d))
         return enter(d, o, DAMPING_DOWN, now_ms);
@@ -133,7 +132,6 @@ static bool failed(struct damping *d, const struct damping_options *o, ms_t now_
 
 static bool succeeded(struct damping *d, const struct damping_options *o, ms_t now_ms)
 {
-    d->answers = true;
     d->failures = 0;
     if (damping_up(d))
         return enter(d, o, DAMPING_UP, now_ms);
@@ -153,7 +151,7 @@ bool damping_tick(struct damping *d, const struct damping_options *o, ms_t now_m
     if (d->state != DAMPING_HELD || penalized(d, o, now_ms) || !damping_room(d, o, now_ms))
         return false;
     settle(d, o, now_ms);
-    return enter(d, o, d->answers ? DAMPING_UP : DAMPING_DOWN, now_ms);
+    return enter(d, o, DAMPING_UP, now_ms);
 }
 
 ms_t damping_next(const struct damping *d)

@@ -38,7 +38,6 @@ extern const struct damping_options damping_defaults;
 struct damping {
     enum damping_state state;
     unsigned failures; /* in a row */
-    bool answers;      /* the last report */
     bool suppressed;   /* the penalty was above the limit and has not come down to the reuse mark since */
     double penalty;    /* at updated_ms */
     ms_t updated_ms, next_ms;

@@ -512,7 +512,6 @@ void health_restore(struct health *h, const struct routing_link *k, ms_t now_ms,
             c->damping.state = (enum damping_state)s;
     c->damping.failures = k->failures;
     restore_penalty(c, &h->options, k, now_ms, wall_ms);
-    c->damping.answers = c->damping.state == DAMPING_UP || c->damping.state == DAMPING_HELD;
     c->damping.suppressed = c->damping.state == DAMPING_HELD || k->penalty > h->options.suppress_above;
     if (c->damping.state != DAMPING_UP)
         c->damping.next_ms = ms_after(now_ms, k->next_probe_ms > wall_ms ? k->next_probe_ms - wall_ms : 0);

@@ -209,6 +209,107 @@ static void test_adjacency__another_instance_begins_anew(void **state)
     net_done(&n);
 }
 
+static void say_digest(struct net *n, uint64_t sum)
+{
+    struct ls_message m = {.type = LS_MSG_DIGEST, .sum = {sum, sum}};
+    struct buf bytes;
+    if (sum == 0)
+        m.sum = ls_table(n->nodes[0].ls)->sum;
+    buf_init(&bytes, 1000);
+    assert_int_equal(ls_message_emit(&m, &bytes), ERR_OK);
+    (void)net_step(n, 0, (struct ls_event){.type = LS_RECV, .bytes = buf_span(&bytes)});
+    buf_done(&bytes);
+}
+
+/* A change may overtake one: only two in a row begin a comparison. */
+static void test_adjacency__two_differing_digests_in_a_row_begin_a_comparison(void **state)
+{
+    struct net n;
+    struct heard h;
+    (void)state;
+    two(&n, &h);
+    for (int i = 0; i < 10; i++) {
+        say_digest(&n, 1);
+        assert_int_equal(net_peer(&n, 0, 1).state, ADJ_FULL);
+        say_digest(&n, 0);
+    }
+    assert_int_equal(h.said[LS_MSG_BUCKETS], 0);
+    say_digest(&n, 1);
+    say_digest(&n, 2);
+    assert_int_equal(net_peer(&n, 0, 1).state, ADJ_SYNC);
+    assert_int_equal(h.said[LS_MSG_BUCKETS], 1);
+    say_digest(&n, 3); /* counted from the beginning */
+    assert_int_equal(h.said[LS_MSG_BUCKETS], 1);
+    net_done(&n);
+}
+
+/* As soon as what was missing is here, not with the next keep-alive. */
+static void test_adjacency__the_last_record_that_was_missing_makes_it_full(void **state)
+{
+    struct net n;
+    struct heard h;
+    (void)state;
+    two(&n, &h);
+    net_carrier(&n, 0, 1, false);
+    net_originate(&n, 0, LS_LEVEL_REFRESH);
+    net_carrier(&n, 0, 1, true);
+    net_run(&n, 100);
+    assert_int_equal(h.said[LS_MSG_DIGEST], 0);
+    assert_int_equal(net_peer(&n, 1, 0).state, ADJ_FULL);
+    net_done(&n);
+}
+
+/* A neighbour that is heard is there, whatever the carrier has told; one that speaks out of order to our
+ * former self gets a HELLO, and not one for each message. */
+static void test_adjacency__who_speaks_out_of_order_is_called_and_no_more(void **state)
+{
+    struct net n;
+    struct heard h = {.mute = NET_NONE};
+    struct ls_message m = {.type = LS_MSG_DIGEST};
+    struct buf bytes;
+    (void)state;
+    net_init(&n, 1, 2);
+    net_link(&n, 0, 1);
+    n.nodes[0].carrier[1] = false; /* nobody tells */
+    net_node_start(&n, 0);
+    n.arg = &h;
+    n.leaves = on_leave;
+    buf_init(&bytes, 1000);
+    assert_int_equal(ls_message_emit(&m, &bytes), ERR_OK);
+    (void)net_step(&n, 0, (struct ls_event){.type = LS_RECV, .bytes = buf_span(&bytes)});
+    assert_int_equal(h.said[LS_MSG_HELLO], 1);
+    net_run(&n, 1000); /* it is called from now on */
+    assert_int_equal(net_peer(&n, 0, 1).state, ADJ_INIT);
+    unsigned called = h.said[LS_MSG_HELLO];
+    for (int i = 0; i < 4000; i++) {
+        n.now_ms++;
+        (void)net_step(&n, 0, (struct ls_event){.type = LS_RECV, .bytes = buf_span(&bytes)});
+    }
+    assert_in_range(h.said[LS_MSG_HELLO] - called, 3, 4); /* one a second */
+    assert_int_equal(net_count(&n, 0, LS_C_MISPLACED), 4001);
+    buf_done(&bytes);
+    net_done(&n);
+}
+
+/* Without any neighbour nothing else wakes the engine. */
+static void test_adjacency__a_record_is_refreshed_when_it_is_time(void **state)
+{
+    enum { REFRESH_MS = 610000 };
+    struct net n;
+    (void)state;
+    net_init(&n, 1, 1);
+    n.times.refresh_ms = REFRESH_MS;
+    net_node_start(&n, 0);
+    for (uint64_t seq = 1; seq < 5; seq++) {
+        net_run(&n, REFRESH_MS - 1);
+        assert_int_equal(ls_own_version(n.nodes[0].ls)->seq, seq);
+        net_run(&n, 1);
+        assert_int_equal(ls_own_version(n.nodes[0].ls)->seq, seq + 1);
+    }
+    assert_int_equal(ls_own_version(n.nodes[0].ls)->major, 1);
+    net_done(&n);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_adjacency__keep_alives_keep_an_idle_one_up),
@@ -217,5 +318,9 @@ int main(void)
                      cmocka_unit_test(test_adjacency__silence_counts_from_what_was_heard),
                      cmocka_unit_test(test_adjacency__hello_is_repeated_until_it_is_answered),
                      cmocka_unit_test(test_adjacency__ends_say_why),
-                     cmocka_unit_test(test_adjacency__another_instance_begins_anew));
+                     cmocka_unit_test(test_adjacency__another_instance_begins_anew),
+                     cmocka_unit_test(test_adjacency__two_differing_digests_in_a_row_begin_a_comparison),
+                     cmocka_unit_test(test_adjacency__the_last_record_that_was_missing_makes_it_full),
+                     cmocka_unit_test(test_adjacency__who_speaks_out_of_order_is_called_and_no_more),
+                     cmocka_unit_test(test_adjacency__a_record_is_refreshed_when_it_is_time));
 }

@@ -285,6 +285,14 @@ static void m_no_common_version(const struct bad *b, struct buf *out)
     emit(&m, out);
 }
 
+static void m_older_versions(const struct bad *b, struct buf *out)
+{
+    struct ls_message m = hello("a");
+    (void)b;
+    m.min_version = m.max_version = LS_PROTOCOL_MIN - 1;
+    emit(&m, out);
+}
+
 static void m_organization(const struct bad *b, struct buf *out)
 {
     struct ls_message m = hello("a");
@@ -433,6 +441,7 @@ static const struct bad_case cases[] = {
     {"oversized",                              m_oversized,               LS_C_MALFORMED, A, true},
     {"wrong version of messages",              m_wrong_version,           LS_C_MALFORMED, A, true},
     {"no version in common",                   m_no_common_version,       LS_C_MISPLACED, A, true},
+    {"only older versions",                    m_older_versions,          LS_C_MISPLACED, A, true},
     {"another organization",                   m_organization,            LS_C_MISPLACED, A, true},
     {"two groups with one name: a neighbour",  m_our_name,                LS_C_MISPLACED, A, true},
     {"reordered: before HELLO",                m_early,                   LS_C_MISPLACED, D, false},

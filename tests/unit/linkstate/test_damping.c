@@ -136,6 +136,30 @@ static void test_damping__flapping_is_held_until_the_penalty_has_decayed(void **
     assert_true(damping_penalty(&d, &o, until) <= o.reuse_below);
 }
 
+/* The penalty below the reuse mark ends the hold, and what is left of it does not hold the next one. */
+static void test_damping__one_failure_after_a_hold_is_forgiven(void **state)
+{
+    (void)state;
+    struct damping d;
+    struct damping_options o = damping_defaults;
+    o.glitch_attempts = 0;
+    damping_init(&d);
+    ms_t now = 0;
+    for (int i = 0; i < 3; i++, now += S) {
+        (void)damping_report(&d, &o, false, now);
+        (void)damping_report(&d, &o, true, now);
+    }
+    assert_int_equal(d.state, DAMPING_HELD);
+    now = damping_held_until(&d, &o);
+    assert_true(damping_tick(&d, &o, now));
+    assert_int_equal(d.state, DAMPING_UP);
+    assert_int_equal(damping_held_until(&d, &o), 0);
+    assert_true(damping_report(&d, &o, false, now));
+    assert_true(damping_penalty(&d, &o, now) < o.suppress_above);
+    assert_true(damping_report(&d, &o, true, now));
+    assert_int_equal(d.state, DAMPING_UP);
+}
+
 static void test_damping__a_clock_that_steps_back_changes_nothing(void **state)
 {
     (void)state;
@@ -155,5 +179,6 @@ int main(void)
                      cmocka_unit_test(test_damping__a_success_within_the_glitch_is_never_announced),
                      cmocka_unit_test(test_damping__no_hour_has_more_than_its_number),
                      cmocka_unit_test(test_damping__flapping_is_held_until_the_penalty_has_decayed),
+                     cmocka_unit_test(test_damping__one_failure_after_a_hold_is_forgiven),
                      cmocka_unit_test(test_damping__a_clock_that_steps_back_changes_nothing));
 }

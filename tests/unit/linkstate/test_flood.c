@@ -381,6 +381,243 @@ static void test_flood__a_refresh_without_its_body_is_asked_for(void **state)
     net_done(&n);
 }
 
+/* The same record from the other side is an acknowledgement, too. */
+static bool lose_acks_between_2_and_3(struct net *n, uint32_t from, uint32_t to, const struct ls_message *m)
+{
+    (void)n;
+    return m->type == LS_MSG_ACK && from + to == 5 && from != 0 && to != 0;
+}
+
+static void test_flood__a_record_that_comes_back_acknowledges(void **state)
+{
+    struct net n;
+    (void)state;
+    net_init(&n, 1, 4); /* 2 and 3 hear the same from 0 at once */
+    n.latency_min_ms = n.latency_max_ms = 5;
+    net_link(&n, 0, 2);
+    net_link(&n, 0, 3);
+    net_link(&n, 2, 3);
+    net_link(&n, 0, 1);
+    for (uint32_t i = 0; i < 4; i++)
+        net_node_start(&n, i);
+    net_run(&n, 20000);
+    check_settled(&n, true);
+    n.lost = lose_acks_between_2_and_3;
+    one_change(&n, 0, UP_DOWN);
+    net_run(&n, 60000);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(net_count(&n, i, LS_C_RETRANSMITTED), 0);
+    assert_int_equal(net_peer(&n, 2, 3).pending + net_peer(&n, 3, 2).pending, 0);
+    net_done(&n);
+}
+
+/* What a step says to a neighbour: the first message of that type; NONE when there is none. */
+static struct ls_message said_to(const struct net *n, const struct ls_output *out, uint32_t node, uint32_t to,
+                                 enum ls_message_type type)
+{
+    struct ls_message m;
+    for (size_t i = 0; i < out->nsends; i++) {
+        assert_int_equal(ls_message_parse(out->sends[i].bytes, &m, NULL), ERR_OK);
+        if (net_of_peer(n, node, out->sends[i].peer) == to && m.type == type)
+            return m;
+    }
+    return (struct ls_message){.type = LS_MSG_NONE};
+}
+
+static struct ls_output offer(struct net *n, uint32_t to, uint32_t from, const struct lsdb_record *r,
+                              bool body)
+{
+    struct buf list, bytes;
+    struct ls_advert ad = {0, r->lsa.header, body ? r->body : SPAN("")};
+    buf_init(&list, LS_MESSAGE_MAX);
+    buf_init(&bytes, LS_MESSAGE_MAX);
+    assert_int_equal(ls_advert_add(&list, &ad), ERR_OK);
+    struct ls_message m = {.type = LS_MSG_ADVERTISE, .list = buf_span(&list)};
+    assert_int_equal(ls_message_emit(&m, &bytes), ERR_OK);
+    struct ls_output out = net_step(
+        n, to,
+        (struct ls_event){.type = LS_RECV, .peer = n->nodes[to].peer_of[from], .bytes = buf_span(&bytes)});
+    buf_done(&list);
+    buf_done(&bytes);
+    return out;
+}
+
+static struct lsdb_record *held(const struct net *n, uint32_t node, uint32_t group)
+{
+    const struct lsdb_slot *s = lsdb_find(ls_table(n->nodes[node].ls), span_cstr(n->nodes[group].name));
+    assert_true(s != NULL && s->record != NULL);
+    return lsdb_record_ref(s->record);
+}
+
+static void three_in_a_row(struct net *n)
+{
+    net_init(n, 1, 3);
+    net_link(n, 0, 1);
+    net_link(n, 1, 2);
+    for (uint32_t i = 0; i < 3; i++)
+        net_node_start(n, i);
+    net_run(n, 20000);
+    check_settled(n, true);
+}
+
+static void test_flood__an_older_record_is_answered_with_the_held_one(void **state)
+{
+    struct net n;
+    struct lsa lsa;
+    struct ls_advert ad;
+    (void)state;
+    three_in_a_row(&n);
+    struct lsdb_record *old = held(&n, 1, 0);
+    one_change(&n, 0, UP_DOWN);
+    net_run(&n, 5000);
+    struct lsdb_record *now = held(&n, 1, 0);
+    struct ls_output out = offer(&n, 1, 2, old, true);
+    struct ls_message m = said_to(&n, &out, 1, 2, LS_MSG_ADVERTISE);
+    assert_int_equal(m.type, LS_MSG_ADVERTISE);
+    struct rd r = rd_open(m.list);
+    assert_true(ls_advert_next(&r, &ad) && lsa_parse(ad.header, &lsa) == ERR_OK);
+    assert_int_equal(ls_version_cmp(&lsa.version, &now->lsa.version), 0);
+    assert_true(ad.body.len > 0);
+    assert_int_equal(said_to(&n, &out, 1, 0, LS_MSG_ADVERTISE).type, LS_MSG_NONE);
+    out = offer(&n, 1, 2, old, true); /* it is on its way */
+    assert_int_equal(said_to(&n, &out, 1, 2, LS_MSG_ADVERTISE).type, LS_MSG_NONE);
+    lsdb_record_unref(old);
+    lsdb_record_unref(now);
+    net_done(&n);
+}
+
+/* What says that routes may differ: a body that is another one, not a refresh. */
+static void test_flood__only_another_body_changes_the_table(void **state)
+{
+    struct net n;
+    (void)state;
+    three_in_a_row(&n);
+    for (int change = 0; change < 2; change++) {
+        net_carrier(&n, 0, 1, false); /* so that this test brings the record */
+        one_change(&n, 0, change == 0 ? UP_DOWN : REFRESH);
+        struct lsdb_record *r = held(&n, 0, 0);
+        struct ls_output out = offer(&n, 1, 2, r, change == 0);
+        assert_int_equal(out.table_changed, change == 0);
+        assert_int_equal(said_to(&n, &out, 1, 2, LS_MSG_ACK).type, LS_MSG_ACK);
+        lsdb_record_unref(r);
+        net_carrier(&n, 0, 1, true);
+        net_run(&n, 5000);
+    }
+    net_done(&n);
+}
+
+/* A record may not grow younger on its way: ages are rounded upwards. */
+static void test_flood__ages_grow(void **state)
+{
+    struct losing l = {.type = LS_MSG_NONE};
+    struct net n;
+    struct ls_advert ad;
+    (void)state;
+    two(&n, &l, 600000);
+    struct ls_item item = {.group = SPAN("g0")};
+    struct buf list, bytes;
+    buf_init(&list, 1000);
+    buf_init(&bytes, 1000);
+    assert_int_equal(ls_item_add(&list, &item), ERR_OK);
+    struct ls_message ask = {.type = LS_MSG_REQUEST, .list = buf_span(&list)};
+    assert_int_equal(ls_message_emit(&ask, &bytes), ERR_OK);
+    ms_t born = lsdb_find(ls_table(n.nodes[0].ls), SPAN("g0"))->born_ms;
+    for (ms_t age = 900; age < 6000; age += 700) {
+        n.now_ms = born + age;
+        struct ls_output out = net_step(&n, 0, (struct ls_event){.type = LS_RECV, .bytes = buf_span(&bytes)});
+        struct ls_message m = said_to(&n, &out, 0, 1, LS_MSG_ADVERTISE);
+        struct rd r = rd_open(m.list);
+        assert_true(ls_advert_next(&r, &ad));
+        assert_int_equal(ad.age_s, (age + 999) / 1000);
+    }
+    buf_done(&list);
+    buf_done(&bytes);
+    net_done(&n);
+}
+
+/* Whatever 0 says to 3 is lost. */
+static bool lose_0_to_3(struct net *n, uint32_t from, uint32_t to, const struct ls_message *m)
+{
+    (void)n;
+    return m->type == LS_MSG_ADVERTISE && from == 0 && to == 3;
+}
+
+/* What was purged while it waited for an acknowledgement is not said again; what waits beside it is. */
+static void test_flood__a_purged_record_does_not_stop_the_others(void **state)
+{
+    struct net n;
+    (void)state;
+    net_init(&n, 1, 4); /* a star */
+    n.times.hello_ms = 600000;
+    for (uint32_t i = 1; i < 4; i++)
+        net_link(&n, 0, i);
+    for (uint32_t i = 0; i < 4; i++)
+        net_node_start(&n, i);
+    net_run(&n, 900);
+    const struct lsdb *db = ls_table(n.nodes[0].ls);
+    bool first = lsdb_find(db, SPAN("g1"))->number < lsdb_find(db, SPAN("g2"))->number;
+    uint32_t gone = first ? 1 : 2, stays = first ? 2 : 1;
+    n.lost = lose_0_to_3;
+    one_change(&n, gone, UP_DOWN);
+    one_change(&n, stays, UP_DOWN);
+    net_run(&n, 100);
+    assert_int_equal(net_peer(&n, 0, 3).pending, 2);
+    (void)net_step(&n, 0, (struct ls_event){.type = LS_PURGE, .bytes = span_cstr(n.nodes[gone].name)});
+    n.lost = NULL;
+    net_run(&n, 1100);
+    assert_int_equal(net_count(&n, 0, LS_C_RETRANSMITTED), 1);
+    assert_int_equal(net_peer(&n, 0, 3).pending, 0);
+    struct lsdb_record *r = held(&n, 3, stays);
+    assert_int_equal(r->lsa.version.minor, 1);
+    lsdb_record_unref(r);
+    net_done(&n);
+}
+
+/* Two masters of one group signed one version: both records meet, and everybody keeps the same one. */
+static void test_flood__two_records_of_one_version_are_settled(void **state)
+{
+    struct net n;
+    uint32_t key = 7;
+    struct ls_crypto crypto;
+    struct buf cert;
+    (void)state;
+    net_init(&n, 1, 4);
+    for (uint32_t i = 1; i < 4; i++)
+        net_link(&n, i - 1, i);
+    for (uint32_t i = 0; i < 4; i++)
+        net_node_start(&n, i);
+    net_run(&n, 20000);
+    net_carrier(&n, 1, 2, false);
+    sim_crypto(&crypto, &key);
+    buf_init(&cert, CERT_MAX);
+    sim_cert(key, SPAN("g7"), &cert);
+    for (uint32_t side = 0; side < 2; side++) {
+        struct record r = {.master = side == 0 ? SPAN("m1") : SPAN("m2")};
+        struct ls_version v = {1, 0, 0, 1};
+        struct lsdb_record twin;
+        struct buf header, body;
+        buf_init(&header, LSA_HEADER_MAX);
+        buf_init(&body, RECORD_MAX);
+        assert_int_equal(record_emit(&r, &body), ERR_OK);
+        assert_int_equal(lsa_seal(SPAN("g7"), &v, buf_span(&body), buf_span(&cert), &crypto, &header),
+                         ERR_OK);
+        twin.lsa.header = buf_span(&header);
+        twin.body = buf_span(&body);
+        (void)offer(&n, 3 * side, 1 + side, &twin, true); /* 0 as if from 1, 3 as if from 2 */
+        buf_done(&header);
+        buf_done(&body);
+    }
+    buf_done(&cert);
+    net_run(&n, 10000);
+    assert_false(ls_sum_eq(ls_table(n.nodes[0].ls)->sum, ls_table(n.nodes[3].ls)->sum));
+    net_carrier(&n, 1, 2, true);
+    net_run(&n, 20000);
+    for (uint32_t i = 1; i < 4; i++)
+        assert_true(ls_sum_eq(ls_table(n.nodes[0].ls)->sum, ls_table(n.nodes[i].ls)->sum));
+    assert_true(net_count(&n, 1, LS_C_CONFLICT) + net_count(&n, 2, LS_C_CONFLICT) > 0);
+    net_done(&n);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_flood__a_change_crosses_each_adjacency_at_most_once_each_way),
@@ -388,5 +625,11 @@ int main(void)
                      cmocka_unit_test(test_flood__what_is_lost_is_said_again_ever_later),
                      cmocka_unit_test(test_flood__a_lost_acknowledgement_is_repeated),
                      cmocka_unit_test(test_flood__only_the_newest_is_said_again),
-                     cmocka_unit_test(test_flood__a_refresh_without_its_body_is_asked_for));
+                     cmocka_unit_test(test_flood__a_refresh_without_its_body_is_asked_for),
+                     cmocka_unit_test(test_flood__a_record_that_comes_back_acknowledges),
+                     cmocka_unit_test(test_flood__an_older_record_is_answered_with_the_held_one),
+                     cmocka_unit_test(test_flood__only_another_body_changes_the_table),
+                     cmocka_unit_test(test_flood__ages_grow),
+                     cmocka_unit_test(test_flood__a_purged_record_does_not_stop_the_others),
+                     cmocka_unit_test(test_flood__two_records_of_one_version_are_settled));
 }
