@@ -17,7 +17,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { GROUPS = 8, CONNECTORS = 8, SPACES = 4, WORD = 40 };
+enum { GROUPS = 8, CONNECTORS = 12, SPACES = 4, WORD = 40 };
 struct w_connector {
     char name[WORD], to[WORD]; /* to: "" : smtp */
     unsigned cost, weight, priorities, content;
