@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POLL_MS = 1000, SAME_FAILURE_MS = 1000, SAME_SUCCESS_MS = 10000 };
+/* A notification may be lost: a table is looked for twice in the second in which it has to be in use. */
+enum { POLL_MS = 500, SAME_FAILURE_MS = 1000, SAME_SUCCESS_MS = 10000 };
 
 /* --- Questions ----------------------------------------------------------------------------------- */
 

@@ -1,5 +1,9 @@
 """Routes from the published table: nodes and workers of a group follow what routers find out, and mail that waits takes
 the way there is now."""
+import datetime
+import re
+import socket
+
 from peers.bridgehead import Bridgehead, merge
 from peers.group import Organization, wait_full
 from peers.mail import message
@@ -48,6 +52,98 @@ def test_queued_mail_takes_the_other_way(box):
     b.wait_mail("last")
     assert near.metric("bridgehead_smtp_messages_accepted_total") == 1, "the old way is taken again"
     assert all(b.delivered(user) == 1 for user in ["first", "last", *users])
+
+
+def seconds_to_use(site, program, version, published_ms):
+    """From the publication of a table to its use by a node or worker, by the clock of their machine."""
+    found = re.search(rf"^(\S+)Z .*\.routes .*version={version} applied=yes", program.process.log.read_text(), re.MULTILINE)
+    used = datetime.datetime.fromisoformat(found.group(1)).replace(tzinfo=datetime.timezone.utc)
+    return used.timestamp() - published_ms / 1000
+
+
+# Another version of the same table, without the notification: as if that were lost. Returns the time.
+UNTOLD = """local t = redis.call('time')
+local ms = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('hset', KEYS[1], 'v', string.format('%d', ms), 'at', string.format('%d', ms))
+return string.format('%d', ms)"""
+
+
+def test_a_table_is_used_within_a_second(box):
+    """Every published table is in use at the nodes and workers of the group within a second, without a restart; also one whose
+    notification is lost."""
+    a, b = two_sites(box, ("cheap", 1, "node"), ("dear", 9, "node2"))
+    programs = [a.program("node"), a.program("worker")]
+    pids = [one.process.pid for one in programs]
+    a.settle(*programs)
+    took = {}
+    for turn in range(6):
+        before = a.table()
+        a.say("cheap", "auto" if turn % 2 else "down")
+        version = wait_for("another table", lambda: a.table() > before and a.table())
+        at = int(a.redis.ask("hget", a.key_of("table"), "at"))
+        a.settle(*programs)
+        took.update({("told", turn, one.name): seconds_to_use(a, one, version, at) for one in programs})
+        untold = int(a.redis.ask("eval", UNTOLD, "1", a.key_of("table")))
+        a.settle(*programs)
+        took.update({("untold", turn, one.name): seconds_to_use(a, one, untold, untold) for one in programs})
+    worst = {told: max(seconds for key, seconds in took.items() if key[0] == told) for told in ("told", "untold")}
+    print(f"worst: {worst}")
+    assert all(0 <= seconds <= 1 for seconds in took.values()), took
+    assert [one.process.pid for one in programs] == pids and all(one.process.running() for one in programs)
+
+
+def kept(site):
+    """Every key of the queue, as it is."""
+    keys = sorted(key for key in site.redis.ask("--scan", "--pattern", "{mq.p*").splitlines() if key)
+    return {key: site.redis.bytes("dump", key) for key in keys}
+
+
+def test_rerouting_moves_nothing(box):
+    """Another way for what is queued is another answer to a look-up: not a byte of the queue changes while the way does. The worker
+    that sends it off takes every job out of the queue where it was put, and writes no message anew."""
+    a, b = two_sites(box, ("cheap", 1, "node"), ("dear", 9, "node2"))
+    users = [f"u{n}" for n in range(20)]
+    node = a.program("node")
+    a.send(*users, domain="b.example")
+    hop = lambda: {row["queue"]: row["next_hop"] for row in node.json("queue", "list")}
+    assert hop() == {"b.example": "cheap"}
+    before = kept(a)
+    assert sum(":m:" in key for key in before) == len(users)
+    for word, way in (("down", "dear"), ("auto", "cheap"), ("down", "dear")):
+        a.say("cheap", word)
+        wait_for(lambda: f"{way}: {hop()}", lambda: hop() == {"b.example": way})
+        a.settle(node)
+        assert kept(a) == before, f"queued mail goes by {way} now"
+
+    a.say("dear", "down")
+    wait_for("no way", lambda: hop() == {"b.example": "waits: DOWN"})
+    worker = a.program("worker")
+    a.settle(worker)
+    wait_for("the worker to have looked", lambda: worker.metric("bridgehead_worker_claims", "worker") == 0
+             and worker.metric("bridgehead_worker_route_tables_total", "worker") >= 1)
+    monitor = socket.socket(socket.AF_UNIX)
+    monitor.connect(str(a.redis.socket))
+    monitor.sendall(b"MONITOR\r\n")
+    assert monitor.recv(5) == b"+OK\r\n"
+    b.program("worker")
+    far = b.program("node", "node2")
+    a.say("dear", "auto")
+    b.wait_mail(*users)
+    a.redis.ask("echo", "that is all")
+    seen = b""
+    while b"that is all" not in seen:
+        seen += monitor.recv(1 << 16)
+    monitor.close()
+    assert far.metric("bridgehead_smtp_messages_accepted_total") == len(users)
+    said = [re.findall(r'"((?:[^"\\]|\\.)*)"', line) for line in seen.decode().splitlines() if " [0 lua] " in line]
+    of = lambda kind: [command for command in said if len(command) > 1 and re.match(rf"\{{mq\.p[^}}]*\}}:{kind}:", command[1])]
+    assert {command[1].split(":", 2)[2] for command in of("q")} == {"b.example"}, "no other queue is touched"
+    assert of("q") and of("m"), "this test sees what scripts do"
+    changed = [command for command in of("m") if command[0].lower() not in ("hget", "hmget", "unlink")]
+    assert all(command[0].lower() == "hset" and command[2] == "q1" and command[3].endswith(":b.example") for command in changed), changed
+    assert not [command for command in of("b") if command[0].lower() != "unlink"], "no body is read or written by a script"
+    assert not {command[0].lower() for command in said if command} & {"rename", "copy", "restore", "move", "rpoplpush", "lmove", "zunionstore"}
+    assert all(b.delivered(user) == 1 for user in users)
 
 
 def test_mail_waits_for_the_only_way(box):
