@@ -1,5 +1,7 @@
 """The routing daemon: its lease, its record, its neighbours, the health of connectors."""
+import base64
 import json
+import re
 import signal
 import socket
 import time
@@ -294,6 +296,75 @@ def test_keys_and_names_are_reloaded(box):
     wait_for("the refusal", lambda: router.metric("router_reloads_refused_total") == 1)
     assert any("is not the key of group" in line for line in router.lines("config.reload "))
     assert router.is_master() and group.groups() == {"hq", "new"}
+
+
+def secret_of(file):
+    """The secret of a key file, as bytes."""
+    return bytes.fromhex(re.search(r"^secret:? (\w{64})$", file.read_text(), re.MULTILINE).group(1))
+
+
+def forms_of(secret):
+    """A secret as it may be written: raw, in digits, in base 64 wherever it begins, as ZeroMQ writes it."""
+    alphabet = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+    words = [int.from_bytes(secret[at:at + 4], "big") for at in range(0, len(secret), 4)]
+    yield secret
+    yield secret.hex().encode()
+    yield secret.hex().upper().encode()
+    yield "".join(alphabet[word // 85 ** power % 85] for word in words for power in (4, 3, 2, 1, 0)).encode()
+    for shift in range(3):
+        text = base64.b64encode(b"\0" * shift + secret)[4 if shift else 0:-4]
+        yield text
+        yield text.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def everything_in(redis):
+    """All values of a Redis, and the files that it has written."""
+    read = {"string": ("get",), "hash": ("hgetall",), "list": ("lrange", "0", "-1"), "zset": ("zrange", "0", "-1"),
+            "set": ("smembers",), "stream": ("xrange", "-", "+")}
+    for key in redis.ask("--scan").splitlines():
+        verb, *more = read[redis.ask("type", key)]
+        yield key, key.encode() + redis.bytes(verb, key, *more)
+    for file in (file for file in redis.dir.rglob("*") if file.is_file()):
+        yield str(file), file.read_bytes()
+
+
+def test_secret_keys_are_never_in_redis(box):
+    """Not as a value, nor in the file that Redis appends to: while keys are used, shown, rotated and replaced."""
+    a, b, ra, rb = pair(box, {"connectors": [SMART]})
+    for group in (a, b):
+        group.redis.write({"rdbcompression": "no"})
+    organization = a.organization
+    secrets = {"organization": secret_of(organization.key), "transport of a": secret_of(a.transport), "transport of b": secret_of(b.transport),
+               "a": secret_of(a.key), "b": secret_of(b.key)}
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    public = lambda: bytes.fromhex(json.loads(box.run(executable(), "keys", "show", a.key, "-o", "json").stdout)[0]["public"])
+    version, publics = a.own_version(), [public()]
+    organization.keys("rotate", a.key, "--organization-key", organization.key)
+    secrets["a, rotated"] = secret_of(a.key)
+    publics.append(public())
+    a.transport = box.path("a", "second-transport.key")
+    b.neighbours[0]["keys"].append(organization.make("transport", a.transport))
+    secrets["second transport of a"] = secret_of(a.transport)
+    rb.reload()
+    wait_for("the reload", lambda: rb.lines("config.reloaded"))
+    ra.reload()
+    wait_for("a record signed anew", lambda: a.own_version() > version)
+    wait_full(ra, rb)
+    a.say("out", "down")  # so that the record with the new key is published
+    wait_for("b to publish it", lambda: b.records()["a"]["version"][1] >= 1)
+    for command in (("linkstate", "show", "--raw"), ("linkstate", "verify"), ("status",)):
+        box.run(executable(), *command, "-c", ra.file, check=False)
+    assert len(set(secrets.values())) == len(secrets)
+    for group, router in ((a, ra), (b, rb)):
+        places = [*everything_in(group.redis), ("its log", router.log.read_bytes())]
+        for public_key in publics:
+            assert any(public_key in text for _, text in places), "what is public is there, and this test finds it"
+        for name, secret in secrets.items():
+            for form in forms_of(secret):
+                found = [place for place, text in places if form in text]
+                assert not found, f"the secret key of {name} is in {found}"
 
 
 def test_transport_keys_are_replaced(box):
