@@ -458,6 +458,34 @@ def test_names_are_asked_again(box):
     wait_full(ra, rb)
 
 
+def test_names_are_asked_again_after_an_adjacency_was_up(box):
+    """A neighbour that moves to another address under its name is found there: the address that worked is not kept."""
+    a, b, ra, rb = pair(box)
+    dns = box.add(Dns(box, [f"b.example. IN A {b.host}"], ttl=1))
+    a.neighbours[0]["endpoints"] = [f"b.example:{b.port}"]
+    b.neighbours[0].pop("endpoints")
+    a.config["resolver"] = {"servers": ["{}@{}".format(*dns.address)]}
+    box.add(rb)
+    box.add(ra)
+    wait_full(ra, rb)
+    there, serial = b.host, 1
+    for host in (box.other_host(51), box.other_host(52), there):
+        lost, opened = ra.metric("router_connections_lost_total"), ra.metric("router_connections_total")
+        rb.stop()
+        wait_for("the loss", lambda: ra.metric("router_connections_lost_total") > lost)
+        assert ra.metric("router_adjacencies_full") == 0
+        text = (dns.dir / "root.zone").read_text().replace(f" IN A {b.host}", f" IN A {host}").replace(f" {serial} 3600", f" {serial + 1} 3600")
+        serial += 1
+        (dns.dir / "root.zone").write_text(text)
+        dns.process.signal(signal.SIGHUP)
+        b.host = rb.host = host
+        rb.start()
+        rb.wait_master()
+        wait_full(ra, rb)
+        assert ra.metric("router_connections_total") > opened
+        assert any(f"address=tcp://{host}:{b.port}" in line for line in rb.lines("router.listening"))
+
+
 def test_ipv6(box):
     """Routers listen on and connect to IPv6 addresses."""
     with socket.socket(socket.AF_INET6) as s:
