@@ -252,6 +252,79 @@ bool carrier_send(struct carrier *c, uint32_t number, struct span message)
     return sent;
 }
 
+/* --- Ends of admitted connections --------------------------------------------------------------------- *
+ * ZeroMQ does not say why one ended, and it ends one itself when a message is larger than REFUSED_MAX. Which
+ * neighbour's it was is known by the descriptor, once something was heard on it. */
+
+static void note_owner(struct carrier *c, int fd, uint32_t number)
+{
+    enum { FDS_MAX = 1 << 20 };
+    if (fd < 0 || fd >= FDS_MAX)
+        return;
+    if ((size_t)fd >= c->nowners) {
+        size_t n = (size_t)fd + 64;
+        uint16_t *p = realloc(c->owners, n * sizeof *p);
+        if (p == NULL)
+            return; /* its end is not told */
+        memset(p + c->nowners, 0, (n - c->nowners) * sizeof *p);
+        c->owners = p;
+        c->nowners = n;
+    }
+    c->owners[fd] = (uint16_t)(number + 1);
+}
+
+static void connection_ended(struct carrier *c, int fd)
+{
+    if (fd < 0 || (size_t)fd >= c->nowners || c->owners[fd] == 0)
+        return;
+    const struct neighbour *n = &c->neighbours[c->owners[fd] - 1];
+    c->owners[fd] = 0;
+    metric_inc(&c->metrics->ended);
+    log_info("router.ended",
+             "neighbour=%s text='its connection ended: it closed it, the network did, or a message had more "
+             "than %d bytes'",
+             n->group, REFUSED_MAX);
+}
+
+/* A monitor's message: event (2), value (4), both in host order; then the address. false: nothing is there.
+ */
+static bool read_event(void *monitor, uint16_t *ret_what, int32_t *ret_value)
+{
+    uint8_t event[6] = {0};
+    char address[256];
+    if (monitor == NULL || zmq_recv(monitor, event, sizeof event, ZMQ_DONTWAIT) < 0)
+        return false;
+    (void)zmq_recv(monitor, address, sizeof address, ZMQ_DONTWAIT);
+    memcpy(ret_what, event, sizeof *ret_what);
+    memcpy(ret_value, event + sizeof *ret_what, sizeof *ret_value);
+    return true;
+}
+
+static void pump_ends(void *arg)
+{
+    struct carrier *c = arg;
+    uint16_t what;
+    int32_t fd;
+    for (int n = 0; n < WAITING_MESSAGES && read_event(c->monitor.s, &what, &fd); n++)
+        if (what == ZMQ_EVENT_DISCONNECTED)
+            connection_ended(c, fd);
+    zsock_used(&c->monitor);
+}
+
+static enum err open_monitor(struct carrier *c)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "inproc://ends-%p", (void *)c);
+    if (zmq_socket_monitor(c->server.s, name, ZMQ_EVENT_DISCONNECTED) != 0)
+        return ERR_IO;
+    c->monitor.s = zmq_socket(c->zmq, ZMQ_PAIR);
+    if (c->monitor.s == NULL || zmq_connect(c->monitor.s, name) != 0 ||
+        zsock_watch(&c->monitor, c->loop, pump_ends, c) != ERR_OK)
+        return ERR_IO;
+    zsock_used(&c->monitor);
+    return ERR_OK;
+}
+
 /* --- Listening ---------------------------------------------------------------------------------------- */
 
 static void take_message(struct carrier *c, const uint8_t *route, size_t route_len, zmq_msg_t *m, bool whole)
@@ -264,6 +337,7 @@ static void take_message(struct carrier *c, const uint8_t *route, size_t route_l
     memcpy(n->route, route, route_len);
     n->route_len = route_len;
     n->route_heard_ms = loop_now(c->loop);
+    note_owner(c, zmq_msg_get(m, ZMQ_SRCFD), (uint32_t)number);
     set_up(c, (uint32_t)number, true);
     carrier_received(c, (uint32_t)number, whole ? span_of(zmq_msg_data(m), zmq_msg_size(m)) : SPAN(""));
 }
@@ -299,6 +373,7 @@ static bool read_one(struct carrier *c)
 static void pump_server(void *arg)
 {
     struct carrier *c = arg;
+    pump_ends(c); /* first: a descriptor may be another connection's by now */
     for (int n = 0; n < WAITING_MESSAGES && c->server.s != NULL; n++)
         if (!carrier_may_read(c) || !read_one(c))
             return;
@@ -353,7 +428,7 @@ static enum err open_server(struct carrier *c, const struct conf_strs *listen, s
         zmq_setsockopt(c->server.s, ZMQ_CURVE_SERVER, &one, sizeof one) != 0 ||
         zmq_setsockopt(c->server.s, ZMQ_ROUTER_MANDATORY, &one, sizeof one) != 0 ||
         zmq_setsockopt(c->server.s, ZMQ_ZAP_DOMAIN, "routers", 7) != 0 ||
-        zsock_watch(&c->server, c->loop, pump_server, c) != ERR_OK)
+        zsock_watch(&c->server, c->loop, pump_server, c) != ERR_OK || open_monitor(c) != ERR_OK)
         return err_set(ec, ERR_IO, "no socket for other routers: %s", zmq_strerror(zmq_errno()));
     for (size_t i = 0; i < listen->count; i++) {
         struct span s = span_cstr(listen->items[i]);
@@ -428,7 +503,10 @@ void carrier_free(struct carrier *c)
         return;
     c->no_callbacks = true;
     dials_free(c);
+    if (c->server.s != NULL) /* before its reader goes: carrier_dial.c, drop() */
+        (void)zmq_socket_monitor(c->server.s, NULL, 0);
     zsock_close(&c->server);
+    zsock_close(&c->monitor);
     zsock_close(&c->zap);
     timer_free(c->bind_timer);
     timer_free(c->more);
@@ -438,6 +516,7 @@ void carrier_free(struct carrier *c)
         free(c->neighbours[i].keys);
     free(c->neighbours);
     free(c->binds);
+    free(c->owners);
     key_file_wipe(&c->key);
     free(c);
 }

@@ -60,7 +60,9 @@ struct carrier {
     void *zmq;
     struct key_file key;
     ms_t hello_ms;
-    struct zsock server, zap;
+    struct zsock server, zap, monitor; /* monitor: what becomes of the server's connections */
+    uint16_t *owners;                  /* by descriptor: the neighbour that was heard on it, + 1; 0: nobody */
+    size_t nowners;
     struct neighbour *neighbours;
     struct dial *dials;
     size_t nneighbours, ndials;

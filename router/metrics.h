@@ -19,6 +19,7 @@
     X(opened, COUNTER, "router_connections_total", "connections to neighbours that were made") \
     X(lost, COUNTER, "router_connections_lost_total", "connections to neighbours that failed or ended") \
     X(admitted, COUNTER, "router_admitted_total", "connections of neighbours admitted by their key") \
+    X(ended, COUNTER, "router_admitted_ended_total", "of these, once heard, the ones that ended: by a message beyond 4 MiB, too") \
     X(refused, COUNTER, "router_refused_total", "connections refused: no neighbour has this key") \
     X(received, COUNTER, "router_received_total", "messages received from neighbours") \
     X(dropped, COUNTER, "router_dropped_total", "messages not sent: no connection, or a full one") \

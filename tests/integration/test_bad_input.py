@@ -126,11 +126,15 @@ def test_unknown_key(box):
 
 
 def test_huge(box):
-    """What is larger than four messages may be ends the connection before it is in memory: the engine sees nothing of it."""
+    """What is larger than four messages may be ends the connection before it is in memory: the engine sees nothing of it. The end is
+    counted and told in one line that names the neighbour."""
     bad = Bad(box)
-    bad.say(*ANSWER, "big 5000000", "silent 300")
-    assert bad.picture() == bad.state and bad.router.is_master()
+    said = bad.say(*QUIET, "big 5000000", "silent 300")
+    lines = wait_for("the end", lambda: bad.router.lines("router.ended"))
+    assert "BYE" not in said and bad.picture() == bad.state and bad.router.is_master()
     assert bad.counted("MALFORMED") == 0, "nothing was handed to the engine"
+    assert len(lines) == 1 and "neighbour=b " in lines[0] and "more than 4194304 bytes" in lines[0], lines
+    assert bad.router.metric("router_admitted_ended_total") == 1
     assert "HELLO" in bad.say(*ANSWER, instance=2)
 
 
