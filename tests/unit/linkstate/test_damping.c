@@ -114,6 +114,40 @@ static void test_damping__no_hour_has_more_than_its_number(void **state)
     }
 }
 
+/* At each moment all that is allowed, then straight to the next moment at which anything is. */
+static void test_damping__not_even_at_the_edges_of_an_hour(void **state)
+{
+    (void)state;
+    for (unsigned floods = 4; floods < 40; floods++) {
+        struct damping_options o = {0, MIN, (ms_t)24 * 60 * MIN, 1000, 2000, 750, 0, floods};
+        for (int others = 0; others < 2; others++) {
+            struct hour *h = calloc(1, sizeof *h);
+            struct damping d;
+            ms_t now = 0;
+            assert_non_null(h);
+            damping_init(&d);
+            for (int i = 0; i < 300; i++) {
+                for (;;) {
+                    if (others != 0 && damping_up(&d) && damping_room(&d, &o, now)) {
+                        damping_told(&d, &o, now);
+                        announced(h, now, floods);
+                    }
+                    if (damping_report(&d, &o, false, now))
+                        announced(h, now, floods);
+                    if (!damping_report(&d, &o, true, now))
+                        break;
+                    announced(h, now, floods);
+                }
+                assert_true(damping_held_until(&d, &o) > now);
+                now = damping_held_until(&d, &o);
+                if (damping_tick(&d, &o, now))
+                    announced(h, now, floods);
+            }
+            free(h);
+        }
+    }
+}
+
 static void test_damping__flapping_is_held_until_the_penalty_has_decayed(void **state)
 {
     (void)state;
@@ -178,6 +212,7 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_damping__goes_down_after_the_glitch_retries_and_up_at_once),
                      cmocka_unit_test(test_damping__a_success_within_the_glitch_is_never_announced),
                      cmocka_unit_test(test_damping__no_hour_has_more_than_its_number),
+                     cmocka_unit_test(test_damping__not_even_at_the_edges_of_an_hour),
                      cmocka_unit_test(test_damping__flapping_is_held_until_the_penalty_has_decayed),
                      cmocka_unit_test(test_damping__one_failure_after_a_hold_is_forgiven),
                      cmocka_unit_test(test_damping__a_clock_that_steps_back_changes_nothing));

@@ -254,12 +254,12 @@ static void test_engine__what_was_dropped_is_not_taken_back(void **state)
 }
 
 /* A record of a group outside the simulation, with so many connectors. */
-static void large_record(uint32_t i, size_t nconnectors, struct buf *header, struct buf *body)
+static void large_record(uint32_t i, uint64_t seq, size_t nconnectors, struct buf *header, struct buf *body)
 {
     static struct record_connector connectors[RECORD_CONNECTORS_MAX];
     static char names[RECORD_CONNECTORS_MAX][8];
     struct record r = {.master = SPAN("m"), .connectors = connectors, .nconnectors = nconnectors};
-    struct ls_version version = {1, 0, 0, 1};
+    struct ls_version version = {1, 0, 0, seq};
     struct ls_crypto crypto;
     struct buf cert;
     char name[16];
@@ -294,7 +294,7 @@ static void test_engine__connectors_of_all_groups_are_bounded(void **state)
     uint32_t room = LSDB_CONNECTORS_MAX - db->connectors, fit = room / EACH;
     for (uint32_t i = 0; i <= fit + 1; i++) {
         struct buf header, body;
-        large_record(i, i <= fit ? EACH : room - fit * EACH, &header, &body);
+        large_record(i, 1, i <= fit ? EACH : room - fit * EACH, &header, &body);
         advertise(s, 0, 1, buf_span(&header), buf_span(&body));
         assert_int_equal(counters(s, 0)[LS_C_TOO_MANY], i >= fit);
         buf_done(&header);
@@ -302,6 +302,13 @@ static void test_engine__connectors_of_all_groups_are_bounded(void **state)
     }
     assert_int_equal(db->connectors, LSDB_CONNECTORS_MAX);
     assert_int_equal(db->records, 3 + fit + 1);
+    struct buf header, body; /* one in the place of an older one needs no more room */
+    large_record(0, 2, EACH, &header, &body);
+    advertise(s, 0, 1, buf_span(&header), buf_span(&body));
+    assert_int_equal(lsdb_find(db, SPAN("large0"))->record->lsa.version.seq, 2);
+    assert_int_equal(db->connectors, LSDB_CONNECTORS_MAX);
+    buf_done(&header);
+    buf_done(&body);
     sim_free(s);
 }
 

@@ -608,7 +608,9 @@ static void test_flood__two_records_of_one_version_are_settled(void **state)
         buf_done(&body);
     }
     buf_done(&cert);
-    net_run(&n, 10000);
+    net_run(&n, 30000); /* each side knows its own by now */
+    assert_int_equal(ls_table(n.nodes[1].ls)->records, 5);
+    assert_int_equal(ls_table(n.nodes[2].ls)->records, 5);
     assert_false(ls_sum_eq(ls_table(n.nodes[0].ls)->sum, ls_table(n.nodes[3].ls)->sum));
     net_carrier(&n, 1, 2, true);
     net_run(&n, 20000);
