@@ -10,6 +10,9 @@
 /* behind check.h */
 #include "tests/unit/common/io/certs.h"
 
+#define ERR_STATE openssl_err_state
+#include <openssl/ssl.h>
+#undef ERR_STATE
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
@@ -23,6 +26,7 @@ enum {
     IDLE_MAX = 16 * 1024,
     LOOP_MAX = 2 * CHUNK_BYTES, /* of the loop: the chunk being packed, and the one just answered */
     LOOP_KEPT = 32 * 1024,      /* of its connections to Redis: buffers of replies */
+    BARE_30 = 8704,             /* of OpenSSL 3.0 for a session that has heard nothing */
 };
 
 static struct redis_server server;
@@ -36,6 +40,30 @@ static size_t allocated(void)
         return __sanitizer_get_current_allocated_bytes();
     struct mallinfo2 m = mallinfo2();
     return m.uordblks + m.hblkhd;
+}
+
+/* OpenSSL 3.2 and later have two record layers for each session, of 32 pipelines each that TLS does not use,
+ * and give nobody a way to go without them. What a session that has heard nothing takes beyond what it takes
+ * with OpenSSL 3.0 is not the node's, and moves the limits; all that the node can keep or let go stays within
+ * them. */
+static size_t grown_beyond_openssl_30(void)
+{
+    enum { SOME = 100 };
+    SSL *bare[SOME];
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    assert_non_null(ctx);
+    SSL_free(SSL_new(ctx)); /* what is made once is there then */
+    size_t before = allocated();
+    for (int i = 0; i < SOME; i++)
+        assert_non_null(bare[i] = SSL_new(ctx));
+    size_t each = (allocated() - before) / SOME;
+    for (int i = 0; i < SOME; i++)
+        SSL_free(bare[i]);
+    SSL_CTX_free(ctx);
+    size_t grown = each > BARE_30 ? each - BARE_30 : 0;
+    print_message("%s takes %zu octets for a session that has heard nothing: limits moved by %zu\n",
+                  OpenSSL_version(OPENSSL_VERSION), each, grown);
+    return grown;
 }
 
 /* --- the node ------------------------------------------------------------------------------------------- */
@@ -173,12 +201,13 @@ static void test_node_memory__of_an_idle_session(void **state)
     } cases[] = {
         {WAY_PLAIN, NULL}, {WAY_STARTTLS, NULL}, {WAY_TLS, NULL}, {WAY_TLS, "P-256"}, {WAY_TLS, "P-521"}};
     (void)state;
+    size_t grown = grown_beyond_openssl_30();
     CHECK_EACH (cases, c) {
         struct plan p = {.deed = IDLE, .way = c->way, .sessions = SESSIONS_MAX, .groups = c->groups};
         struct held h = measure(&p);
         size_t each = h.kept / (size_t)p.sessions;
         print_message("%d idle sessions %s hold %zu octets each\n", p.sessions, way_name[c->way], each);
-        assert_in_range(each, 500, IDLE_MAX);
+        assert_in_range(each, 500, IDLE_MAX + (c->way == WAY_PLAIN ? 0 : grown));
     }
 }
 
@@ -213,7 +242,9 @@ static void test_node_memory__of_a_session_whose_body_cannot_flow(void **state)
 static void test_node_memory__of_a_session_whose_body_flows(void **state)
 {
     (void)state;
+    size_t grown = grown_beyond_openssl_30();
     for (enum way way = 0; way < WAY__COUNT; way++) {
+        size_t idle_max = IDLE_MAX + (way == WAY_PLAIN ? 0 : grown);
         struct plan p = {.deed = FLOWING, .way = way, .sessions = 4, .record = 16384};
         p.first = p.record;
         p.body = (way == WAY_PLAIN ? 50 : 16) * MIB;
@@ -222,7 +253,7 @@ static void test_node_memory__of_a_session_whose_body_flows(void **state)
                       p.sessions, way_name[way], p.body, h.flowing, h.kept);
         assert_in_range(h.flowing, (size_t)p.sessions * CHUNK_BYTES,
                         (size_t)p.sessions * FLOWING_MAX + LOOP_MAX);
-        assert_in_range(h.kept, 0, (size_t)p.sessions * IDLE_MAX + LOOP_KEPT);
+        assert_in_range(h.kept, 0, (size_t)p.sessions * idle_max + LOOP_KEPT);
     }
 }
 
