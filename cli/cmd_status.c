@@ -136,10 +136,12 @@ static void print_queue(const struct watching *w)
 {
     const struct admin_status *s = &w->now.status;
     const struct admin_counters *c = &s->counters;
-    uint64_t frozen = s->partitions == 0 ? 0 : (c->frozen + s->partitions - 1) / s->partitions;
-    (void)printf("queue      %" PRIu64 " messages, %" PRIu64 " deliveries waiting, %" PRIu64
-                 " queues frozen, %" PRIu64 " badmail, %" PRIu64 " in quarantine\n",
-                 s->messages, s->waiting_jobs, frozen, c->badmail_now, c->quarantine_now);
+    (void)printf("queue      %" PRIu64 " messages with %" PRIu64 " deliveries left: %" PRIu64
+                 " in hand, %" PRIu64 " badmail, %" PRIu64 " in quarantine\n",
+                 s->messages, s->waiting_jobs, c->in_hand, c->badmail_now, c->quarantine_now);
+    if (c->frozen > 0 || c->frozen_jobs > 0)
+        (void)printf("frozen     %" PRIu64 " queues, and %" PRIu64 " deliveries one by one\n", c->frozen,
+                     c->frozen_jobs);
     (void)printf("ever       %" PRIu64 " accepted, %" PRIu64 " delivered, %" PRIu64 " bounced, %" PRIu64
                  " deferrals\n",
                  c->accepted, c->delivered, c->bounced, c->deferred);
@@ -243,7 +245,8 @@ static int print_json(const struct watching *w)
 {
     const struct admin_status *s = &w->now.status;
     json_t *counters = json_object();
-#define X(name) (void)json_object_set_new(counters, #name, json_integer((json_int_t)s->counters.name));
+#define X(name, kind, meaning)                                                                               \
+    (void)json_object_set_new(counters, #name, json_integer((json_int_t)s->counters.name));
     ADMIN_COUNTERS(X)
 #undef X
     json_t *j =

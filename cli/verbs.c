@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/remote.h"
+#include "queue/admin.h"
 
 /* clang-format off */
 static const char running[]  = "Running it";
@@ -83,6 +84,11 @@ static const struct cli_optdesc fsck_opts[] = {
     {NULL, 0, NULL, NULL},
 };
 
+/* Each counter of -o json, in the words of its declaration. */
+#define X(name, kind, meaning) "\n- " #name ": " meaning
+#define STATUS_LONG "With -o json, `messages` and `waiting` are what is not over (`accepted` less `gone`, `jobs` less `ended`), `slots` the\n" \
+    "connections that count against the caps, and `counters`, of all partitions together:\n" ADMIN_COUNTERS(X)
+
 const struct verb cli_verbs[] = {
     {"run", running, "", 0, 0, "everything on this machine: Redis, node, worker, router",
      "Starts what redis.url asks for (`embedded`: a redis-server child), the node, the worker, and the router when\n"
@@ -95,7 +101,7 @@ const struct verb cli_verbs[] = {
      "in a group: one is master, another takes over within seconds.", NULL, cmd_router},
     {"reload", running, "", 0, 0, "let `bridgehead run` read its configuration again; prints what needs a restart", NULL, NULL, cmd_reload},
 
-    {"status", watching, "", 0, 0, "one screen: queues, nodes and workers, connections, Redis", NULL, NULL, cmd_status},
+    {"status", watching, "", 0, 0, "one screen: queues, nodes and workers, connections, Redis", STATUS_LONG, NULL, cmd_status},
     {"top", watching, "", 0, 0, "the same, live; q quits", NULL, NULL, cmd_top},
 
     {"queue list", queues, "", 0, 0, "destination queues: state, next hop, messages, oldest, last error, next try", NULL, NULL, cmd_queue_list},

@@ -167,15 +167,35 @@ enum err admin_track(struct admin *a, const struct msgid *id, admin_event_fn *ea
 
 /* --- Status ---------------------------------------------------------------------------------------- */
 
-/* Counters of all partitions together; member, name as in queue/lua/README.md. */
+/* Counters of all partitions together; name as in queue/lua/README.md. SUM: each partition has its part.
+ * MOST: each has all of them, and the most is told, because whoever freezes goes through them one by one. */
 /* clang-format off */
 #define ADMIN_COUNTERS(X) \
-    X(accepted) X(bytes) X(jobs) X(ended) X(gone) X(delivered) X(bounced) X(deferred) X(badmail) X(interrupted) \
-    X(quarantined) X(canceled) X(deleted) X(ghosts) X(queues) X(frozen) X(badmail_now) X(quarantine_now) \
-    X(workers) X(events) X(spreading) X(in_hand)
+    X(accepted, SUM, "messages ever accepted") \
+    X(bytes, SUM, "octets of these") \
+    X(jobs, SUM, "deliveries ever queued: a message has one for each destination") \
+    X(ended, SUM, "deliveries that are over") \
+    X(gone, SUM, "messages that are over") \
+    X(delivered, SUM, "recipients delivered to") \
+    X(bounced, SUM, "recipients returned to the sender") \
+    X(deferred, SUM, "attempts that are to be repeated") \
+    X(badmail, SUM, "deliveries that ever became badmail") \
+    X(interrupted, SUM, "deliveries taken back from workers that died") \
+    X(quarantined, SUM, "deliveries that ever went into quarantine: three workers died with them") \
+    X(canceled, SUM, "messages taken back by their node before anybody had them") \
+    X(deleted, SUM, "deliveries deleted by command") \
+    X(ghosts, SUM, "queue entries without a message, dropped") \
+    X(frozen, MOST, "destination queues that are frozen") \
+    X(frozen_jobs, SUM, "deliveries that are frozen one by one") \
+    X(badmail_now, SUM, "deliveries that are badmail") \
+    X(quarantine_now, SUM, "deliveries in quarantine") \
+    X(workers, MOST, "workers that have a lease") \
+    X(events, SUM, "lines of history that are kept") \
+    X(spreading, SUM, "messages of very many recipients whose deliveries are still being queued") \
+    X(in_hand, SUM, "deliveries in the hands of workers")
 /* clang-format on */
 struct admin_counters {
-#define X(name) uint64_t name;
+#define X(name, kind, meaning) uint64_t name;
     ADMIN_COUNTERS(X)
 #undef X
 };

@@ -12,11 +12,13 @@ struct status {
     struct buf info; /* INFO and CONFIG, which status.redis points into */
 };
 
+enum together { SUM, MOST };
 static const struct {
     const char *name;
+    enum together together;
     size_t offset;
 } counters[] = {
-#define X(name) {#name, offsetof(struct admin_counters, name)},
+#define X(name, kind, meaning) {#name, kind, offsetof(struct admin_counters, name)},
     ADMIN_COUNTERS(X)
 #undef X
 };
@@ -156,10 +158,10 @@ static void status_stats(struct admin_op *op, const struct redisReply *reply)
         for (size_t i = 0; i < ARRAY_LEN(counters); i++) {
             if (!span_eq(name, span_cstr(counters[i].name)))
                 continue;
-            uint64_t n;
+            uint64_t n, more = reply_u64_at(reply, at + 1, 0);
             char *to = (char *)&s->status.counters + counters[i].offset;
             memcpy(&n, to, sizeof n);
-            n += reply_u64_at(reply, at + 1, 0);
+            n = counters[i].together == SUM ? n + more : more > n ? more : n;
             memcpy(to, &n, sizeof n);
         }
     }

@@ -27,6 +27,7 @@ static const struct kind kinds[] = {
     {SPAN_INIT("dom"), false, {NULL}, "ZSCAN", "dom"}, {SPAN_INIT("bad"), false, {NULL}, "ZSCAN", "bad"},
     {SPAN_INIT("qz"), false, {NULL}, "ZSCAN", "qz"},   {SPAN_INIT("sp"), false, {NULL}, "ZSCAN", "sp"},
     {SPAN_INIT("fz"), false, {NULL}, "HSCAN", "fz"},   {SPAN_INIT("hold"), false, {NULL}, "ZSCAN", "hold"},
+    {SPAN_INIT("ice"), false, {NULL}, "ZSCAN", "ice"},
 };
 static const struct kind other = {SPAN_INIT(""), false, {NULL}, NULL, NULL}; /* only its type is looked at */
 struct check {

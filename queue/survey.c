@@ -54,8 +54,9 @@ static void ask_page(struct survey *s);
 
 static void tell_nothing(struct survey *s)
 {
-    uint64_t *const figures[] = {&s->m.told,   &s->m.messages, &s->m.in_hand,    &s->m.oldest_s,
-                                 &s->m.frozen, &s->m.badmail,  &s->m.quarantine, &s->m.slots};
+    uint64_t *const figures[] = {&s->m.told,     &s->m.messages,   &s->m.in_hand,
+                                 &s->m.oldest_s, &s->m.frozen,     &s->m.frozen_jobs,
+                                 &s->m.badmail,  &s->m.quarantine, &s->m.slots};
     for (size_t i = 0; i < ARRAY_LEN(figures); i++)
         metric_set(figures[i], 0);
     for (size_t i = 0; i < STATES; i++)
@@ -193,7 +194,8 @@ static void on_counters(void *arg, enum err e, const struct admin_status *st, co
     metric_set(&s->m.told, 1);
     metric_set(&s->m.messages, st->messages);
     metric_set(&s->m.in_hand, c->in_hand);
-    metric_set(&s->m.frozen, st->partitions == 0 ? 0 : (c->frozen + st->partitions - 1) / st->partitions);
+    metric_set(&s->m.frozen, c->frozen);
+    metric_set(&s->m.frozen_jobs, c->frozen_jobs);
     metric_set(&s->m.badmail, c->badmail_now);
     metric_set(&s->m.quarantine, c->quarantine_now);
     metric_set(&s->m.slots, st->slots);

@@ -18,6 +18,7 @@
     X(in_hand, GAUGE, "queue_in_hand", "jobs in the hands of workers") \
     X(oldest_s, GAUGE, "queue_oldest_seconds", "age of the oldest job that waits; of a queue of 64 and more, up to 600 too many") \
     X(frozen, GAUGE, "queue_frozen", "destination queues that are frozen") \
+    X(frozen_jobs, GAUGE, "queue_frozen_jobs", "jobs that are frozen one by one, in queues that go on") \
     X(badmail, GAUGE, "queue_badmail", "jobs that could be neither delivered nor returned") \
     X(quarantine, GAUGE, "queue_quarantine", "jobs that three workers died with") \
     X(slots, GAUGE, "queue_slots", "connections of all workers, counted against the caps") \

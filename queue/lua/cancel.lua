@@ -36,6 +36,7 @@ end
 for k, home in ipairs(homes) do
   local bucket, q = home[1], home[2]
   call('ZREM', p .. 'q:' .. q, id .. '.' .. k)
+  thaw_job(id .. '.' .. k)
   rescore(q, now)
   if bucket ~= '0' then
     count_age(q, bucket, -1)

@@ -243,6 +243,25 @@ function parts.e(name)
     found('I8', job, 'is fresh but not in order of arrival', function()
       age('' .. p .. 'm:' .. id, k, q, bucket)
     end)
+  elseif tonumber(score) >= ICE and not call('ZSCORE', p .. 'ice', job) then
+    found('I13', job, 'is frozen, but not counted', function()
+      call('ZADD', p .. 'ice', now, job)
+    end)
+  end
+end
+
+-- The jobs that are frozen one by one.
+function parts.ice(job)
+  local id, k = split_job(job)
+  id_of(id)
+  if not call('ZSCORE', p .. 'ice', job) then
+    return
+  end
+  local _, q = split_home(call('HGET', p .. 'm:' .. id, 'q' .. k))
+  if tonumber(q and call('ZSCORE', p .. 'q:' .. q, job) or 0) < ICE then
+    found('I13', job, 'is counted as frozen, but is not', function()
+      thaw_job(job)
+    end)
   end
 end
 
@@ -407,7 +426,7 @@ end
 -- Keys by what they begin with; of the slots, too. A body of several chunks is a list.
 local TYPES = {
   ['m:'] = 'hash', ['b:'] = 'string', ['c:'] = 'hash', ['a:'] = 'hash', ['q:'] = 'zset', ['fin:'] = 'hash',
-  dom = 'zset', bad = 'zset', qz = 'zset', sp = 'zset', hold = 'zset', wk = 'zset', fz = 'hash', inf = 'hash', st = 'hash',
+  dom = 'zset', bad = 'zset', qz = 'zset', sp = 'zset', ice = 'zset', hold = 'zset', wk = 'zset', fz = 'hash', inf = 'hash', st = 'hash',
   tok = 'string', g = 'string', ev = 'stream',
   ['h:'] = 'hash', ['i:'] = 'string', ['l:'] = 'hash', w = 'zset', d = 'hash', t = 'string', ls = 'zset',
 }

@@ -20,6 +20,7 @@ local seen = {}  -- queues that are not to stay hidden
 local function out_of(place, q, job)
   if place == 'q' then
     call('ZREM', p .. 'q:' .. q, job)
+    thaw_job(job)
   else
     call('ZREM', p .. place, job)
   end
@@ -63,6 +64,7 @@ function verbs.bounce(id, k, place, _, q, score)
     return -2
   end
   call('HSET', p .. 'm:' .. id, 'f' .. k, 'b' .. text)
+  thaw_job(id .. '.' .. k)
   if tonumber(score) > now then
     call('ZADD', p .. 'q:' .. q, now, id .. '.' .. k)
   end
@@ -75,6 +77,7 @@ function verbs.freeze(id, k, place, bucket, q, score)
     return -2
   end
   age(p .. 'm:' .. id, k, q, bucket)
+  call('ZADD', p .. 'ice', now, id .. '.' .. k)
   call('ZADD', p .. 'q:' .. q, tonumber(score) + ICE, id .. '.' .. k)
   return 1
 end
@@ -84,6 +87,7 @@ function verbs.thaw(id, k, place, _, q, score)
     return -2
   end
   call('ZADD', p .. 'q:' .. q, tonumber(score) - ICE, id .. '.' .. k)
+  thaw_job(id .. '.' .. k)
   return 1
 end
 

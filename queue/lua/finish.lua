@@ -153,6 +153,7 @@ local function take(i, place, q)
     in_hand[q] = (in_hand[q] or 0) - 1
   elseif place == 'queue' then
     call('ZREM', p .. 'q:' .. q, job)
+    thaw_job(job)
     rescore(q, now)
   end
   if ARGV[i + 3] == 'd' or call('HEXISTS', p .. 'm:' .. ARGV[i], 'j' .. ARGV[i + 1]) == 1 then

@@ -29,6 +29,7 @@ local function retake(id, k, token)
     return 0
   end
   call('ZREM', p .. 'q:' .. q, job)
+  thaw_job(job)
   if tonumber(token) > (tonumber(call('GET', p .. 'tok')) or 0) then
     call('SET', p .. 'tok', token)
   end

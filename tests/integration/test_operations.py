@@ -332,6 +332,10 @@ def test_queue_freeze_messages(box):
     wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 10)
     queue, = wait_for("nothing but what is frozen", lambda: [q for q in bridgehead.json("queue", "list") if not q["in_hand"]])
     assert (queue["state"], queue["waiting"], queue["frozen"], queue["next_try_ms"]) == ("Frozen", 3, 3, None), queue
+    counters = bridgehead.json("status")["counters"]
+    assert (counters["frozen"], counters["frozen_jobs"]) == (0, 3), counters
+    assert "frozen     0 queues, and 3 deliveries one by one" in bridgehead.cli("status").stdout
+    wait_for("the survey to tell of them", lambda: bridgehead.metric("bridgehead_queue_frozen_jobs", "worker") == 3)
     assert "looks like spam" in [e["text"] for e in bridgehead.json("message", "track", spam[0]) if e["event"] == "frozen"]
     assert "frozen" in bridgehead.cli("queue", "show", spam[0]).stdout
     assert bridgehead.json("queue", "thaw", "far.example")["changed"] == 0  # the queue is not frozen
@@ -340,6 +344,8 @@ def test_queue_freeze_messages(box):
     assert bridgehead.json("queue", "thaw", "--all", "--messages")["changed"] == 1
     wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 12)
     wait_for("an empty queue", lambda: not bridgehead.json("queue", "list"))
+    assert bridgehead.json("status")["counters"]["frozen_jobs"] == 0
+    assert "frozen" not in bridgehead.cli("status").stdout
 
 
 def test_queue_freeze_all(box):
@@ -355,6 +361,7 @@ def test_queue_freeze_all(box):
     assert states() == {"one.example": "Frozen", "two.example": "Retry", "three.example": "Retry"}, states()
     assert bridgehead.json("queue", "freeze", "--all")["changed"] == 2
     assert set(states().values()) == {"Frozen"}, states()
+    assert bridgehead.json("status")["counters"]["frozen"] == 3  # and not three in each partition
     assert "their wish" in bridgehead.cli("queue", "list").stdout
     assert bridgehead.json("queue", "thaw", "--all", "--dry-run")["changed"] == 3
     assert bridgehead.json("queue", "thaw", "one.example")["changed"] == 1

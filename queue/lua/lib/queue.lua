@@ -58,6 +58,11 @@ local function end_hold(q)
   return true
 end
 
+-- A job that may be frozen leaves its queue, or is to go on (I13).
+local function thaw_job(job)
+  call('ZREM', p .. 'ice', job)
+end
+
 -- Makes at most `max` of the jobs with a score between the two due now; returns them.
 local function make_due(q, from, to, max, now)
   local jobs = call('ZRANGE', p .. 'q:' .. q, '(' .. from, to, 'BYSCORE', 'LIMIT', 0, max)

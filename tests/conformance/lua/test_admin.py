@@ -233,15 +233,29 @@ class Editing(StoreTest):
     def test_a_frozen_message_is_returned_deleted_or_taken_back(self):
         ids = [self.put("a.example") for _ in range(4)]
         self.edit("freeze", *[(mid, 1) for mid in ids])
+        self.assertEqual(self.p.stats()["frozen_jobs"], 4)
         self.assertEqual(self.edit("bounce", (ids[0], 1), text="no"), [1])
+        self.assertEqual(self.p.stats()["frozen_jobs"], 3)
         job, = self.p.claim("a.example")
         self.assertEqual((job["id"], job["flags"]), (ids[0], "bno"))
         self.assertEqual(self.edit("delete", (ids[1], 0)), [1])
+        self.assertEqual(self.p.stats()["frozen_jobs"], 2)
         self.assertEqual(self.p.call("cancel", ids[2]), 1)
+        self.assertEqual(self.p.stats()["frozen_jobs"], 1)
         token = str(int(self.p.cmd("GET", "tok")) + 5)
         self.assertEqual(self.p.call("reassert", "w1", ids[3], 1, token), [2])  # a failover lost that it was claimed
+        self.assertEqual(self.p.stats()["frozen_jobs"], 0)
         self.assertEqual(self.p.call("release", "w1", ids[3], 1, token, 0), [1])
         self.assertEqual([j["id"] for j in self.p.claim("a.example")], [ids[3]])
+
+    def test_a_frozen_message_that_was_delivered_all_the_same(self):
+        mid = self.put("a.example")
+        job, = self.p.claim("a.example")
+        self.assertEqual(self.p.call("bye", "w1"), 0)
+        self.edit("freeze", (mid, 1))
+        self.p.hello("w2")
+        self.assertEqual(self.p.finish(self.p.record(job), worker="w2", redo=2), [1])
+        self.assertEqual(self.p.stats()["frozen_jobs"], 0)
 
     def test_a_queue_of_frozen_messages_is_seen(self):
         before = self.now()

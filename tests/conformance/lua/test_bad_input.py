@@ -176,7 +176,7 @@ class Arguments(StoreTest):
 class WrongTypes(StoreTest):
     """Somebody else's values under our keys: an error, and no message without a job."""
 
-    KEYS = ("m:" + ID, "q:a.example", "dom", "hold", "wake", "fz", "c:w1", "wk", "inf", "a:a.example", "bad", "qz", "sp", "tok", "st", "ev")
+    KEYS = ("m:" + ID, "q:a.example", "dom", "hold", "wake", "fz", "ice", "c:w1", "wk", "inf", "a:a.example", "bad", "qz", "sp", "tok", "st", "ev")
 
     def spoil(self, key):
         self.p.cmd("DEL", key)

@@ -210,6 +210,15 @@ class Planted(StoreTest):
         self.p.cmd("HDEL", "fz", "a.example")
         self.seen("I10")
 
+    def test_I13_counted_as_frozen(self):
+        self.p.call("edit", 0, "freeze", "", self.late, 1)
+        self.p.cmd("ZREM", "ice", self.late + ".1")
+        self.seen("I13")
+        self.assertEqual(self.p.stats()["frozen_jobs"], 1)
+        self.p.call("edit", 0, "thaw", "", self.late, 1)
+        self.p.cmd("ZADD", "ice", 1, self.late + ".1")
+        self.seen("I13")
+
     def test_large_messages_are_checked_in_parts(self):
         mid = self.mid()
         self.p.body(mid)

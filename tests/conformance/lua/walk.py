@@ -3,6 +3,7 @@ independently of check.lua; and drives check.lua over the same store."""
 from collections import Counter, defaultdict
 
 BAND = 2 ** 43
+ICE = 2 ** 44
 FROZEN = float("inf")
 
 
@@ -38,7 +39,7 @@ class Walk:
         self.bodies = {i: tag.cmd("PTTL", "b:" + i) for i in scan(tag, "b:")}
         self.queues = {q: zall(tag, "q:" + q) for q in scan(tag, "q:")}
         self.hands = {w: hgetall(tag, "c:" + w) for w in scan(tag, "c:")}
-        self.bad, self.qz, self.sp = zall(tag, "bad"), zall(tag, "qz"), zall(tag, "sp")
+        self.bad, self.qz, self.sp, self.ice = zall(tag, "bad"), zall(tag, "qz"), zall(tag, "sp"), zall(tag, "ice")
         self.dom, self.wk = zall(tag, "dom"), zall(tag, "wk")
         self.hold, self.fz, self.inf = zall(tag, "hold"), hgetall(tag, "fz"), hgetall(tag, "inf")
         self.counters = {k: int(v) for k, v in hgetall(tag, "st").items()}
@@ -120,6 +121,8 @@ class Walk:
                 due = min(s - BAND if s >= BAND else s for s in jobs.values())
                 limit = max(due, self.hold.get(q, 0), self.now)
                 self.bad_if(self.dom[q] > limit, "I5", "%s is looked at at %d, due %d" % (q, self.dom[q], limit))
+        iced = {job for jobs in self.queues.values() for job, score in jobs.items() if score >= ICE}
+        self.bad_if(iced != set(self.ice), "I13", "frozen are %s, counted %s" % (iced, set(self.ice)))
         for q in self.fz:
             self.bad_if(self.hold.get(q) != FROZEN, "I10", "%s is frozen, not held" % q)
         for q, until in self.hold.items():
@@ -202,7 +205,7 @@ def check(tag, repair=0):
     for q in scan(tag, "q:"):
         run("e", ["%s %s" % (job, q) for job in zall(tag, "q:" + q)])
     run("q", queues)
-    for part in ("bad", "qz", "sp"):
+    for part in ("bad", "qz", "sp", "ice"):
         run(part, zall(tag, part))
     run("hold", zall(tag, "hold"))
     run("fz", hgetall(tag, "fz"))
