@@ -165,6 +165,8 @@ static int setup(void **state)
     r->root = config_root(world->conf);
     r->loop = loop_new();
     r->health = health_new();
+    r->sources = sources_new();
+    assert_true(r->health != NULL && r->sources != NULL);
     (void)snprintf(r->name, sizeof r->name, "r1");
     r->state = ROUTER_MASTER;
     r->lease_until_ms = UINT64_MAX;
@@ -189,6 +191,7 @@ static int teardown(void **state)
     deferred_disarm(&world->r.depose);
     speaker_stop(&world->r);
     health_free(world->r.health);
+    sources_free(world->r.sources);
     timer_free(world->turn);
     timer_free(world->limit);
     loop_free(world->r.loop);
