@@ -263,9 +263,7 @@ static void expire(struct ls *ls)
         if (ls->now_ms >= ms_after(born_ms, ls->opts.lifetime_ms) &&
             !span_eq(lsdb_group(s), span_cstr(ls->group))) {
             ls_notice(ls, LS_C_EXPIRED, UINT32_MAX, lsdb_group(s), "not refreshed in time");
-            ls->nomem =
-                lsdb_drop(&ls->db, i, 0, ms_after(ls->now_ms, ls->opts.lifetime_ms)) != ERR_OK || ls->nomem;
-            ls->result.table_changed = true;
+            ls->nomem = floor_drop(ls, i, false) != ERR_OK || ls->nomem;
         }
         if (lsdb_at(&ls->db, i)->record != NULL && born_ms < oldest_ms)
             oldest_ms = born_ms;
@@ -289,6 +287,7 @@ static void tick(struct ls *ls)
     }
     expire(ls);
     lsdb_forget(&ls->db, ls->now_ms);
+    floor_tick(ls);
     for (uint32_t p = 0; p < ls->nadj; p++) {
         adj_tick(ls, p);
         flood_tick(ls, p);
@@ -302,24 +301,14 @@ static ms_t wake_at(const struct ls *ls)
         at = ms_after(ls->refreshed_ms, ls->opts.refresh_ms);
     if (ls->rival.seq != 0 && ls->outbid_ms < at)
         at = ls->outbid_ms;
+    if (floor_wake(ls) < at)
+        at = floor_wake(ls);
     for (size_t i = 0; i < ls->nadj; i++) {
         ms_t w = adj_wake(ls, &ls->adj[i]);
         if (w < at)
             at = w;
     }
     return at > ls->now_ms ? at : ms_after(ls->now_ms, 1);
-}
-
-static enum err purge(struct ls *ls, struct span group)
-{
-    const struct lsdb_slot *slot = lsdb_find(&ls->db, group);
-    if (slot == NULL || slot->record == NULL)
-        return ERR_NOTFOUND;
-    if (span_eq(group, span_cstr(ls->group)))
-        return ERR_STATE;
-    enum err e = lsdb_drop(&ls->db, slot->number, 0, ms_after(ls->now_ms, ls->opts.lifetime_ms));
-    ls->result.table_changed = e == ERR_OK;
-    return e;
 }
 
 static enum err finish_step(struct ls *ls, enum err e, struct ls_output *ret)
@@ -379,7 +368,7 @@ enum err ls_step(struct ls *ls, const struct ls_event *ev, struct ls_output *ret
             sync_verify(ls, p);
         break;
     case LS_PURGE:
-        e = purge(ls, ev->bytes);
+        e = floor_purge(ls, ev->bytes);
         break;
     }
     return finish_step(ls, e, ret);
@@ -442,5 +431,6 @@ enum err ls_adopt(struct ls *ls, const struct lsdb *table, ms_t now_ms)
     const struct lsdb_slot *own = lsdb_find(&ls->db, span_cstr(ls->group));
     if (own != NULL && own->record != NULL)
         ls->own = own->record->lsa.version;
+    floor_watch(ls);
     return ERR_OK;
 }

@@ -87,7 +87,9 @@ enum adj_event {
 const char *adj_state_name(enum adj_state s);
 
 enum ls_level { LS_LEVEL_REFRESH, LS_LEVEL_USER, LS_LEVEL_MINOR, LS_LEVEL_MAJOR };
-/* LS_VERIFY asks every open neighbour where our tables differ; what it answers stands in ls_peer_info(). */
+/* LS_PURGE drops a group's record here; if the group lives it comes back: neighbours are asked for something
+ * newer, the question goes from router to router, and the group itself signs anew when it hears it.
+ * LS_VERIFY asks every open neighbour where our tables differ; what it answers stands in ls_peer_info(). */
 enum ls_event_type { LS_TICK, LS_CARRIER_UP, LS_CARRIER_DOWN, LS_RECV, LS_ORIGINATE, LS_PURGE, LS_VERIFY };
 struct ls_event {
     enum ls_event_type type;

@@ -68,6 +68,15 @@ static void pending_settle(const struct ls *ls, struct adjacency *a, struct span
     }
 }
 
+bool flood_is_pending(const struct ls *ls, uint32_t peer, const struct flood_item *item)
+{
+    const struct adjacency *a = &ls->adj[peer];
+    struct ls_version held = lsdb_version(lsdb_at(&ls->db, item->slot));
+    size_t at = pending_at(a, item->slot);
+    return at < a->npending && a->pending[at].slot == item->slot &&
+           ls_version_cmp(&a->pending[at].version, &held) == 0;
+}
+
 /* --- sending ------------------------------------------------------------------------------------------ */
 
 static void say_list(struct ls *ls, uint32_t peer, enum ls_message_type type, struct buf *list)
@@ -175,13 +184,9 @@ static void acknowledge(struct intake *in, struct span group, const struct ls_ve
 /* Unless it is on its way: the sender may have heard an older one by another way before it. */
 static void send_back(struct intake *in, const struct lsdb_slot *slot)
 {
-    const struct adjacency *a = &in->ls->adj[in->peer];
-    struct ls_version held = lsdb_version(slot);
-    size_t at = pending_at(a, slot->number);
-    if (at < a->npending && a->pending[at].slot == slot->number &&
-        ls_version_cmp(&a->pending[at].version, &held) == 0)
-        return;
-    in->back[in->nback++] = (struct flood_item){slot->number, true};
+    struct flood_item item = {slot->number, true};
+    if (!flood_is_pending(in->ls, in->peer, &item))
+        in->back[in->nback++] = item;
 }
 
 static bool trusted(struct intake *in, const struct lsa *lsa, const struct lsdb_slot *slot)
@@ -282,6 +287,8 @@ static void take_in(struct intake *in, const struct ls_advert *ad)
         acknowledge(in, lsa.group, &lsa.version);
         if (held && newer < 0)
             send_back(in, slot);
+        else if (slot != NULL && newer < 0)
+            floor_show(ls, in->peer, slot);
     } else if (own && ls->own.seq != 0) {
         if (held && trusted(in, &lsa, slot))
             meet_rival(in, &lsa);
@@ -344,7 +351,10 @@ void flood_recv_request(struct ls *ls, uint32_t peer, const struct ls_message *m
         const struct lsdb_slot *slot = lsdb_find(&ls->db, item.group);
         if (slot != NULL && slot->record != NULL)
             items[n++] = (struct flood_item){slot->number, true};
+        else if (slot != NULL)
+            floor_show(ls, peer, slot);
     }
     flood_send(ls, peer, items, n);
     free(items);
+    floor_recv_wishes(ls, peer, m->beyond);
 }

@@ -3,12 +3,22 @@
  *   engine.c            life, events, time
  *   engine_adjacency.c  the state machine of a neighbour
  *   engine_flood.c      taking records in, passing them on, acknowledgements
- *   engine_sync.c       comparing tables */
+ *   engine_sync.c       comparing tables
+ *   engine_floor.c      what was dropped, and asking for something newer */
 #pragma once
 #include "linkstate/engine.h"
 
 enum { ADVERTISE_BYTES = 65536 }; /* a batch; a single record may be larger */
 
+/* After a purge mail for the group waits for two refreshes: one that lives has refreshed by then, whether the
+ * question for it has arrived or not. Questions go out after 1, 2, 4 and then every 8 retransmit_ms; each is
+ * passed on once, and so many different ones at a time. */
+enum { FLOOR_HOLD_PARTS = 2, FLOOR_ASK_MOST = 8, FLOOR_WISHES = 64 };
+struct wish { /* passed on, and not again until then */
+    char group[RECORD_NAME_MAX + 1];
+    struct ls_version version;
+    ms_t until_ms;
+};
 struct pending { /* a record on its way to a neighbour */
     uint32_t slot;
     bool with_body;
@@ -48,6 +58,9 @@ struct ls {
     ms_t now_ms, refreshed_ms;
     struct ls_version rival; /* newest record of our own group that others hold; zero: none is beyond ours */
     ms_t outbid_ms, outbid_wait_ms; /* when to go beyond it at the earliest, and the pause after that */
+    ms_t floor_ms, floor_wait_ms;   /* when neighbours are asked for what was purged; wait 0: nothing was */
+    ms_t shown_ms;                  /* no floor is shown to a neighbour before */
+    struct wish wishes[FLOOR_WISHES];
     struct adjacency *adj;
     size_t nadj;
     uint64_t counters[LS_C__COUNT];
@@ -84,6 +97,16 @@ void flood_recv_advertise(struct ls *ls, uint32_t peer, const struct ls_message 
 void flood_recv_ack(struct ls *ls, uint32_t peer, const struct ls_message *m);
 void flood_recv_request(struct ls *ls, uint32_t peer, const struct ls_message *m);
 void flood_tick(struct ls *ls, uint32_t peer);
+bool flood_is_pending(const struct ls *ls, uint32_t peer,
+                      const struct flood_item *item); /* what is held is on its way */
+/* engine_floor.c */
+enum err floor_drop(struct ls *ls, size_t number, bool hold) MUST_USE;
+enum err floor_purge(struct ls *ls, struct span group) MUST_USE;
+void floor_watch(struct ls *ls); /* something was purged: begins to ask for it at the next tick */
+void floor_tick(struct ls *ls);
+ms_t floor_wake(const struct ls *ls);
+void floor_show(struct ls *ls, uint32_t peer, const struct lsdb_slot *slot);
+void floor_recv_wishes(struct ls *ls, uint32_t peer, struct span beyond);
 /* engine_sync.c */
 void sync_start(struct ls *ls, uint32_t peer);
 void sync_verify(struct ls *ls, uint32_t peer);

@@ -95,11 +95,13 @@ static void summarize(struct ls *ls, struct buf *items, unsigned bucket)
 {
     for (size_t i = 0; i < ls->db.nslots; i++) {
         const struct lsdb_slot *slot = lsdb_at(&ls->db, i);
-        struct ls_item item = {.group = lsdb_group(slot)};
-        if (slot->record == NULL || slot->record->bucket != bucket)
+        struct ls_item item = {.group = lsdb_group(slot), .version = lsdb_version(slot)};
+        const struct lsdb_record *r = slot->record != NULL    ? slot->record
+                                      : slot->dropped != NULL ? slot->dropped->record
+                                                              : NULL;
+        if (r == NULL || r->bucket != bucket)
             continue;
-        item.version = slot->record->lsa.version;
-        item.check = slot->record->sum.lo;
+        item.check = slot->record != NULL ? r->sum.lo : 0; /* 0: not to be sent at or below that version */
         if (ls_item_add(items, &item) != ERR_OK)
             ls->nomem = true;
     }
@@ -162,9 +164,11 @@ void sync_recv_summary(struct ls *ls, uint32_t peer, const struct ls_message *m)
         if (slot != NULL && theirs >= 0)
             theirs_enough[slot->number] = true;
         struct ls_item want = {.group = item.group};
-        bool differs = theirs == 0 && held != NULL && held->sum.lo != item.check;
-        if (theirs > 0 || held == NULL || differs)
+        bool barred = item.check == 0, differs = theirs == 0 && held != NULL && held->sum.lo != item.check;
+        if (barred ? held != NULL : theirs > 0 || held == NULL || differs)
             name_difference(&ls->adj[peer], item.group);
+        if (barred && (held == NULL || theirs == 0))
+            continue;
         if ((theirs > 0 || differs) && ls_item_add(&requests, &want) != ERR_OK)
             ls->nomem = true;
     }

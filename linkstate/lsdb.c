@@ -501,6 +501,16 @@ enum err lsdb_bar(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t
     return ERR_OK;
 }
 
+enum err lsdb_release(struct lsdb *db, size_t number)
+{
+    struct lsdb_slot *slot = writable(db, number);
+    if (slot == NULL)
+        return ERR_NOMEM;
+    if (slot->dropped != NULL)
+        slot->dropped->hold_ms = 0;
+    return ERR_OK;
+}
+
 void lsdb_forget(struct lsdb *db, ms_t now_ms)
 {
     ms_t next_ms = UINT64_MAX;

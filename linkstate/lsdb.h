@@ -89,6 +89,8 @@ enum err lsdb_drop(struct lsdb *db, size_t number, ms_t hold_ms, ms_t forget_ms)
  * mail is held. ERR_STATE: something of that group is known; otherwise as lsdb_put(). */
 enum err lsdb_bar(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t hold_ms, ms_t forget_ms,
                   const struct ls_crypto *crypto) MUST_USE;
+/* Mail for what was dropped does not wait any longer. ERR_NOMEM: it still does. */
+enum err lsdb_release(struct lsdb *db, size_t number) MUST_USE;
 /* Frees slots whose memory has run out; their numbers may be used again. */
 void lsdb_forget(struct lsdb *db, ms_t now_ms);
 

@@ -14,6 +14,7 @@ enum part {
     PART_ITEMS     = MUST | 6,
     PART_ADVERTS   = MUST | 7,
     PART_REASON    = MUST | 8,
+    PART_BEYOND    = 9,         /* REQUEST, once, after the others; who does not know it skips it */
 };
 /* Which parts make a message; each exactly once, in this order. */
 static const uint8_t parts_of[LS_MSG__COUNT][4] = {
@@ -135,6 +136,16 @@ static bool adverts_whole(struct span list)
     return !r.bad;
 }
 
+static bool headers_whole(struct span list)
+{
+    struct rd r = rd_open(list);
+    struct ls_advert advert;
+    while (ls_advert_next(&r, &advert))
+        if (advert.body.len != 0 || advert.header.len == 0)
+            return false;
+    return !r.bad;
+}
+
 static bool adverts_fit(struct span list)
 {
     struct rd r = rd_open(list);
@@ -182,6 +193,9 @@ static bool part_parse(enum part tag, struct span v, struct ls_message *m)
         m->code = rd_u8(&r);
         m->text = rd_short(&r, 255);
         return !r.bad && rd_left(&r) == 0;
+    case PART_BEYOND:
+        m->beyond = v;
+        return v.len > 0 && headers_whole(v);
     }
     return false;
 }
@@ -219,7 +233,15 @@ static void part_emit(enum part tag, const struct ls_message *m, struct wr *w)
         wr_u8(w, m->code);
         wr_short(w, m->text);
         break;
+    case PART_BEYOND:
+        wr_bytes(w, m->beyond);
+        break;
     }
+}
+
+static bool is_optional(const struct ls_message *m, uint8_t tag, const uint8_t *want)
+{
+    return tag == PART_BEYOND && m->type == LS_MSG_REQUEST && *want == 0 && m->beyond.len == 0;
 }
 
 static enum err parse_parts(struct rd *r, struct ls_message *m, struct errctx *ec)
@@ -231,8 +253,9 @@ static enum err parse_parts(struct rd *r, struct ls_message *m, struct errctx *e
         struct span value = rd_bytes(r, len);
         if (r->bad)
             return err_set(ec, ERR_PARSE, "%s: part %u is cut short", ls_message_name(m->type), tag);
-        if (tag == *want) {
-            want++;
+        bool optional = is_optional(m, tag, want);
+        if (optional || tag == *want) {
+            want += !optional;
             if (!part_parse((enum part)tag, value, m))
                 return err_set(ec, ERR_PARSE, "%s: part %u is malformed", ls_message_name(m->type), tag);
         } else if ((tag & MUST) != 0) {
@@ -241,7 +264,7 @@ static enum err parse_parts(struct rd *r, struct ls_message *m, struct errctx *e
     }
     if (*want != 0)
         return err_set(ec, ERR_PARSE, "%s: part %u is missing", ls_message_name(m->type), *want);
-    if (m->type == LS_MSG_ADVERTISE && !adverts_fit(m->list))
+    if ((m->type == LS_MSG_ADVERTISE && !adverts_fit(m->list)) || !adverts_fit(m->beyond))
         return err_set(ec, ERR_TOOBIG, "%s of more than %d records", ls_message_name(m->type),
                        LS_ADVERTS_MAX);
     return ERR_OK;
@@ -252,7 +275,7 @@ enum err ls_message_parse(struct span bytes, struct ls_message *ret, struct errc
     if (bytes.len > LS_MESSAGE_MAX)
         return err_set(ec, ERR_TOOBIG, "message of %zu bytes; at most %d", bytes.len, LS_MESSAGE_MAX);
     struct rd r = rd_open(bytes);
-    struct ls_message m = {.type = LS_MSG_NONE};
+    struct ls_message m = {.type = LS_MSG_NONE, .beyond = SPAN("")};
     uint16_t magic = rd_u16(&r);
     m.version = rd_u8(&r);
     uint8_t type = rd_u8(&r);
@@ -273,6 +296,18 @@ enum err ls_message_parse(struct span bytes, struct ls_message *ret, struct errc
     return e;
 }
 
+/* With its head. */
+static void emit_part(enum part tag, const struct ls_message *m, struct wr *w)
+{
+    size_t at = w->b->len;
+    wr_u8(w, (uint8_t)tag);
+    wr_u32(w, 0);
+    part_emit(tag, m, w);
+    uint32_t len = (uint32_t)(w->b->len - at - 5);
+    for (int i = 0; i < 4 && !w->bad; i++)
+        w->b->ptr[at + 1 + (size_t)i] = (char)(len >> (24 - 8 * i));
+}
+
 enum err ls_message_emit(const struct ls_message *m, struct buf *out)
 {
     size_t start = out->len;
@@ -281,15 +316,10 @@ enum err ls_message_emit(const struct ls_message *m, struct buf *out)
     wr_u8(&w, LS_PROTOCOL_MAX);
     wr_u8(&w, (uint8_t)m->type);
     wr_u32(&w, 0);
-    for (const uint8_t *tag = parts_of[m->type]; *tag != 0 && !w.bad; tag++) {
-        size_t at = out->len;
-        wr_u8(&w, *tag);
-        wr_u32(&w, 0);
-        part_emit((enum part) * tag, m, &w);
-        uint32_t len = (uint32_t)(out->len - at - 5);
-        for (int i = 0; i < 4 && !w.bad; i++)
-            out->ptr[at + 1 + (size_t)i] = (char)(len >> (24 - 8 * i));
-    }
+    for (const uint8_t *tag = parts_of[m->type]; *tag != 0; tag++)
+        emit_part((enum part) * tag, m, &w);
+    if (m->beyond.len > 0)
+        emit_part(PART_BEYOND, m, &w);
     if (w.bad || out->len - start > LS_MESSAGE_MAX) {
         out->len = start;
         buf_wrote(out, 0);

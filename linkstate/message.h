@@ -24,7 +24,7 @@ enum {
     X(DIGEST,    "the digest of my table: are we still equal?") \
     X(BUCKETS,   "digests of the 256 parts of my table: where do we differ?") \
     X(SUMMARY,   "group and version of every record in these parts") \
-    X(REQUEST,   "send me these records") \
+    X(REQUEST,   "send me these records, and newer ones than those") \
     X(ADVERTISE, "records: headers, with their bodies where needed") \
     X(ACK,       "I hold these versions or newer ones") \
     X(BYE,       "the adjacency ends, and why")
@@ -59,6 +59,8 @@ struct ls_message {
     struct span bitmap;
     /* SUMMARY, REQUEST, ACK, ADVERTISE: walked with the functions below */
     struct span list;
+    /* REQUEST: adverts without bodies; records of these groups are wanted beyond these versions */
+    struct span beyond;
     /* BYE */
     uint8_t code;
     struct span text;
@@ -71,7 +73,9 @@ enum err ls_message_emit(const struct ls_message *m, struct buf *out) MUST_USE; 
 struct ls_item { /* SUMMARY, ACK: group and version; REQUEST: group alone */
     struct span group;
     struct ls_version version;
-    uint64_t check; /* SUMMARY: of the record's bytes, so that two records with one version are found */
+    /* SUMMARY: of the record's bytes, so that two records with one version are found; 0: dropped there, and
+     * not taken back at or below the version */
+    uint64_t check;
 };
 bool ls_item_next(struct rd *r, struct ls_item *ret);
 struct ls_advert {      /* ADVERTISE */

@@ -85,7 +85,7 @@ static void body_of(uint8_t kind, struct buf *out)
 }
 
 /* A record of some group, signed by some key under some certificate: mostly honest, sometimes not. */
-static void advert(struct span *in, struct buf *list)
+static void advert(struct span *in, struct buf *list, bool bare)
 {
     uint8_t who = next(in) % GROUPS, how = next(in), kind = next(in);
     uint32_t signer = how % 8 == 0 ? (who + 1u) % GROUPS : who,
@@ -101,7 +101,8 @@ static void advert(struct span *in, struct buf *list)
     body_of(kind, &body);
     require(lsa_seal(span_cstr(names[who]), &v, buf_span(&body), buf_span(&cert), &crypto, &header) ==
             ERR_OK);
-    struct ls_advert ad = {next(in) * 20u, buf_span(&header), (how & 16) != 0 ? SPAN("") : buf_span(&body)};
+    struct ls_advert ad = {next(in) * 20u, buf_span(&header),
+                           bare || (how & 16) != 0 ? SPAN("") : buf_span(&body)};
     require(ls_advert_add(list, &ad) == ERR_OK);
     buf_done(&header);
     buf_done(&body);
@@ -111,12 +112,13 @@ static void advert(struct span *in, struct buf *list)
 static void compose(struct span *in, struct buf *out)
 {
     char blob[LS_BUCKETS * 8] = {0};
-    struct buf list;
+    struct buf list, beyond;
     struct ls_message m = {.type = (enum ls_message_type)(1 + next(in) % (LS_MSG__COUNT - 1)),
                            .min_version = 1,
                            .max_version = 1};
     uint8_t b = next(in);
     buf_init(&list, LS_MESSAGE_MAX);
+    buf_init(&beyond, LS_MESSAGE_MAX);
     m.organization = b % 16 == 0 ? SPAN("other") : SPAN("sim");
     m.group = span_cstr(names[b % GROUPS]);
     m.router = SPAN("r");
@@ -132,13 +134,17 @@ static void compose(struct span *in, struct buf *out)
                                .version = {next(in) % 4, 0, 0, next(in) % 8},
                                .check = next(in)};
         if (m.type == LS_MSG_ADVERTISE)
-            advert(in, &list);
+            advert(in, &list, false);
+        else if (m.type == LS_MSG_REQUEST && (b & 4) != 0)
+            advert(in, &beyond, true);
         else
             require(ls_item_add(&list, &item) == ERR_OK);
     }
     m.list = buf_span(&list);
+    m.beyond = buf_span(&beyond);
     require(ls_message_emit(&m, out) == ERR_OK);
     buf_done(&list);
+    buf_done(&beyond);
 }
 
 static void one_event(struct ls *ls, struct span *in, ms_t *now_ms, struct ls_version seen[GROUPS])

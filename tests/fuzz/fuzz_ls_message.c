@@ -31,6 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (m.list.len > 0)
         walk(&m);
+    if (m.beyond.len > 0 && m.type != LS_MSG_REQUEST)
+        abort();
     buf_init(&once, LS_MESSAGE_MAX);
     buf_init(&twice, LS_MESSAGE_MAX);
     if (ls_message_emit(&m, &once) != ERR_OK || ls_message_parse(buf_span(&once), &again, &ec) != ERR_OK ||

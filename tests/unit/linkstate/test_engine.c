@@ -192,10 +192,60 @@ static void test_engine__a_purged_group_that_lives_comes_back(void **state)
     assert_int_equal(ls_step(sim_engine(s, 0), &purge, &out), ERR_NOTFOUND);
     purge.bytes = SPAN("g00");
     assert_int_equal(ls_step(sim_engine(s, 0), &purge, &out), ERR_STATE);
-    sim_run(s, 60000);
+    struct ls_version before = *ls_own_version(sim_engine(s, 2));
     assert_int_equal(ls_table(sim_engine(s, 0))->records, 3);
-    sim_run(s, 11u * 60 * 1000);
+    sim_run(s, 5000);
     assert_int_equal(ls_table(sim_engine(s, 0))->records, 4);
+    /* It signed once: two routers ask, and each way asks twice. */
+    assert_int_equal(ls_own_version(sim_engine(s, 2))->seq, before.seq + 1);
+    assert_int_equal(counters(s, 2)[LS_C_CONFLICT], 0);
+    sim_run(s, 60000);
+    assert_int_equal(ls_own_version(sim_engine(s, 2))->seq, before.seq + 1);
+    sim_free(s);
+}
+
+/* Far away, with losses, and purged by two: the question arrives, and the group comes back everywhere. */
+static void test_engine__a_purged_group_far_away_comes_back_over_lossy_links(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct sim *s = ring(9, seed, 200, false);
+        struct ls_output out;
+        ms_t took;
+        assert_int_equal(sim_start(s), ERR_OK);
+        assert_true(sim_converge(s, 300000, &took));
+        struct ls_event purge = {.type = LS_PURGE, .now_ms = sim_now(s), .bytes = SPAN("g04")};
+        assert_int_equal(ls_step(sim_engine(s, 0), &purge, &out), ERR_OK);
+        assert_int_equal(ls_step(sim_engine(s, 8), &purge, &out), ERR_OK);
+        sim_run(s, 60000);
+        assert_int_equal(ls_table(sim_engine(s, 0))->records, 9);
+        assert_int_equal(ls_table(sim_engine(s, 8))->records, 9);
+        sim_free(s);
+    }
+}
+
+/* Who asks for a group that is dead gives up; what is passed on meanwhile is bounded, and its neighbour does
+ * not offer the ghost again and again. */
+static void test_engine__asking_for_a_dead_group_ends(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(6, 9);
+    struct ls_output out;
+    uint64_t stale = counters(s, 0)[LS_C_STALE];
+    assert_int_equal(sim_stop(s, 3), ERR_OK);
+    sim_run(s, 60000);
+    struct ls_event purge = {.type = LS_PURGE, .now_ms = sim_now(s), .bytes = SPAN("g03")};
+    assert_int_equal(ls_step(sim_engine(s, 0), &purge, &out), ERR_OK);
+    const struct lsdb_slot *slot = lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g03"));
+    assert_int_equal(slot->dropped->hold_ms, sim_now(s) + 20u * 60 * 1000); /* two refreshes */
+    sim_run(s, 19u * 60 * 1000);
+    assert_true(slot->dropped->hold_ms > sim_now(s));
+    uint64_t sent = counters(s, 0)[LS_C_SENT];
+    sim_run(s, 5u * 60 * 1000);
+    assert_int_equal(lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g03"))->dropped->hold_ms, 0);
+    assert_null(lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g03"))->record);
+    assert_true(counters(s, 0)[LS_C_SENT] > sent); /* comparisons go on */
+    assert_in_range(counters(s, 0)[LS_C_STALE] - stale, 0, 2);
     sim_free(s);
 }
 
@@ -547,6 +597,8 @@ int main(void)
                      cmocka_unit_test(test_engine__a_restarted_router_goes_beyond_its_former_self),
                      cmocka_unit_test(test_engine__a_silent_group_is_dropped_everywhere_and_may_return),
                      cmocka_unit_test(test_engine__a_purged_group_that_lives_comes_back),
+                     cmocka_unit_test(test_engine__a_purged_group_far_away_comes_back_over_lossy_links),
+                     cmocka_unit_test(test_engine__asking_for_a_dead_group_ends),
                      cmocka_unit_test(test_engine__a_purged_ghost_stays_away_from_the_next_engine),
                      cmocka_unit_test(test_engine__what_was_dropped_is_not_taken_back),
                      cmocka_unit_test(test_engine__connectors_of_all_groups_are_bounded),

@@ -31,6 +31,8 @@ static const char *const golden[] = {
     "4c53 01 02 00000019  83 00000014 0000000000000001 0000000000000002 00000003",
     /* REQUEST of group "g" */
     "4c53 01 05 00000023  86 0000001e 01 67 00000000 00000000 00000000 0000000000000000 0000000000000000",
+    /* REQUEST of nothing, but of what is beyond the header "hh" */
+    "4c53 01 05 00000016  86 00000000  09 0000000c 00000000 0002 00000000 6868",
     /* ACK of "g" 1.2.3#4 */
     "4c53 01 07 00000023  86 0000001e 01 67 00000001 00000002 00000003 0000000000000004 0000000000000000",
     /* ADVERTISE: age 9, header "hh", body "b" */
@@ -86,6 +88,12 @@ static void test_message__refusals_say_what_is_wrong(void **state)
         {"4c53 01 02 00000005 83 00000001", "DIGEST: part 131 is cut short"},
         {"4c53 01 05 00000006 86 00000001 05", "REQUEST: part 134 is malformed"},
         {"4c53 01 01 00000007 81 00000002 02 01", "HELLO: part 129 is malformed"},
+        /* what is wanted has a header, no body, and stands once, at the end */
+        {"4c53 01 05 0000000a 86 00000000 09 00000000", "REQUEST: part 9 is malformed"},
+        {"4c53 01 05 00000014 86 00000000 09 0000000a 00000000 0000 00000000",
+         "REQUEST: part 9 is malformed"},
+        {"4c53 01 05 00000016 86 00000000 09 0000000c 00000000 0001 00000001 6862",
+         "REQUEST: part 9 is malformed"},
     };
     (void)state;
     CHECK_EACH (cases, c) {
