@@ -9,6 +9,7 @@
 /* What is read before the table is made of it; freed when it stands. */
 struct source { /* a group's record, or what stands in its place */
     uint32_t group;
+    bool purged; /* it may come back: nothing of it is UP */
     struct record record;
 };
 struct making {
@@ -44,26 +45,26 @@ static enum err group_number(struct route_table *t, struct span name, uint32_t *
 }
 
 /* A record that is damaged, or of a group whose name differs from another's in case alone, is left out. */
-static enum err read_record(struct making *m, const struct ls_snapshot_entry *entry)
+static enum err read_record(struct making *m, struct span name, struct span body, bool purged)
 {
     struct record r;
     struct route_table *t = m->t;
     uint32_t group;
     bool fresh;
-    enum err e = record_parse(entry->body, &r, NULL);
+    enum err e = record_parse(body, &r, NULL);
     if (e == ERR_NOMEM)
         return e;
     if (e != ERR_OK) {
         t->damaged++;
         return ERR_OK;
     }
-    e = group_number(t, entry->lsa.group, &group, &fresh);
-    if (e != ERR_OK || (!fresh && (group != 0 || m->own != NULL))) {
+    e = group_number(t, name, &group, &fresh);
+    if (e != ERR_OK || (!fresh && (group != 0 || m->own != NULL || purged))) {
         record_done(&r);
         t->damaged += e == ERR_OK;
         return e;
     }
-    m->sources[m->nsources] = (struct source){group, r};
+    m->sources[m->nsources] = (struct source){group, purged, r};
     if (group == 0)
         m->own = &m->sources[m->nsources].record;
     m->nsources++;
@@ -75,24 +76,32 @@ static enum err read_published(struct making *m, struct span published, struct e
     struct route_table *t = m->t;
     struct ls_snapshot s = {.bytes = SPAN("")};
     struct ls_snapshot_entry entry;
+    struct ls_snapshot_floor floor;
     enum err e = ls_snapshot_parse(published, &s, ec);
     if (e != ERR_OK)
         return e;
     t->generation = s.generation;
-    t->bytes = malloc(s.bytes.len + 1);
-    m->sources = calloc((size_t)s.records + 1, sizeof *m->sources);
-    t->groups = calloc((size_t)s.records + 1, sizeof *t->groups);
+    size_t groups = (size_t)s.records + s.floors;
+    t->bytes = malloc(s.bytes.len + s.barred.len + 1);
+    m->sources = calloc(groups + 1, sizeof *m->sources);
+    t->groups = calloc(groups + 1, sizeof *t->groups);
     if (t->bytes == NULL || m->sources == NULL || t->groups == NULL)
         return ERR_NOMEM;
     if (s.bytes.len > 0)
         memcpy(t->bytes, s.bytes.ptr, s.bytes.len);
+    if (s.barred.len > 0)
+        memcpy(t->bytes + s.bytes.len, s.barred.ptr, s.barred.len);
     uint32_t group;
     bool fresh;
     const char *name = t->root->routing_group.name;
     e = group_number(t, span_cstr(name == NULL ? "" : name), &group, &fresh);
     struct rd r = rd_open(span_of(t->bytes, s.bytes.len));
     while (e == ERR_OK && ls_snapshot_next(&r, &entry))
-        e = read_record(m, &entry);
+        e = read_record(m, entry.lsa.group, entry.body, false);
+    r = rd_open(span_of(t->bytes + s.bytes.len, s.barred.len));
+    while (e == ERR_OK && ls_snapshot_next_floor(&r, &floor))
+        if (floor.body.len > 0)
+            e = read_record(m, floor.lsa.group, floor.body, true);
     return e;
 }
 
@@ -236,7 +245,8 @@ static uint8_t content_of(enum record_content content)
                                                   : CONF_CONTENT_ALL;
 }
 
-static void add_foreign(struct making *m, uint32_t group, const struct record_connector *k, uint32_t *targets)
+static void add_foreign(struct making *m, const struct source *from, const struct record_connector *k,
+                        uint32_t *targets)
 {
     struct route_table *t = m->t;
     bool leads = k->type == RECORD_ROUTING_GROUP;
@@ -255,13 +265,13 @@ static void add_foreign(struct making *m, uint32_t group, const struct record_co
     struct rt_connector *c = &t->connectors[t->nconnectors++];
     *c = (struct rt_connector){
         .name = k->name,
-        .group = group,
+        .group = from->group,
         .to = RT_NOBODY,
         .cost = leads ? edge_cost(k->cost) : 0,
         .edge = SPF_NONE,
         .targets_at = *targets,
         .weight = k->weight < 1 ? 1 : k->weight,
-        .up = k->up || k->dns,
+        .up = (k->up || k->dns) && !from->purged,
         .dns = k->dns,
         .relay_open = k->relay_open,
         .own_scope = k->scope == RECORD_SCOPE_GROUP,
@@ -323,7 +333,7 @@ static enum err add_all_foreign(struct making *m, uint32_t *targets)
             sorted[k] = &r->connectors[k];
         qsort(sorted, r->nconnectors, sizeof *sorted, by_record_name);
         for (size_t k = 0; k < r->nconnectors; k++)
-            add_foreign(m, m->sources[i].group, sorted[k], targets);
+            add_foreign(m, &m->sources[i], sorted[k], targets);
         free(sorted);
     }
     return ERR_OK;

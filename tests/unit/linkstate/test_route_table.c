@@ -171,6 +171,18 @@ static void test_route_table__a_way_over_an_unheard_group_is_waited_for(void **s
     }
 }
 
+/* Mail for what was purged waits as long as the group may come back; other mail takes other ways. */
+static void test_route_table__mail_for_a_purged_group_waits(void **state)
+{
+    (void)state;
+    play("group a\nedge to-b b 1\nedge to-c c 9\n"
+         "group b purged\nlocal b.example\nsmtp lab lab.org 1 dns\nsmtp both both.net 1\nedge to-d d 1\n"
+         "group c\nedge to-d d 1\nsmtp both both.net 1\n"
+         "group d\nlocal d.example\n"
+         "? b.example = wait\n? lab.org = wait\n? x.net = none\n"
+         "? both.net = to-c 10\n? d.example = to-c 11\n");
+}
+
 static void test_route_table__falls_back_to_more_general_spaces_or_waits(void **state)
 {
     (void)state;
@@ -354,7 +366,6 @@ static void test_route_table__damage_costs_the_damaged_record_alone(void **state
     w_line(&w, SPAN("edge"), SPAN("to-b b 5"));
     w_line(&w, SPAN("group"), SPAN("b"));
     w_line(&w, SPAN("local"), SPAN("b.example"));
-    buf_init(&b, LS_SNAPSHOT_MAX);
     w_publish(&w, &b);
     w_conf_of(&w, 0, &conf);
     b.ptr[b.len - 1] = (char)0xff; /* the last field of b's record */
@@ -867,6 +878,7 @@ static void test_route_table__equal_ways_get_shares_by_weight(void **state)
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_route_table__takes_the_cheapest_path_that_is_up),
+                     cmocka_unit_test(test_route_table__mail_for_a_purged_group_waits),
                      cmocka_unit_test(test_route_table__falls_back_to_more_general_spaces_or_waits),
                      cmocka_unit_test(test_route_table__a_way_over_an_unheard_group_is_waited_for),
                      cmocka_unit_test(test_route_table__ties_go_to_the_local_group_then_to_the_names),

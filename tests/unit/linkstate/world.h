@@ -33,6 +33,7 @@ struct w_group {
     unsigned n;
     unsigned minor;
     bool silent; /* has published no record */
+    bool purged; /* its record is held for the time that mail waits */
 };
 struct world {
     struct w_group g[GROUPS];
@@ -169,6 +170,9 @@ static int w_by_group(const void *a, const void *b)
 
 static void w_publish(const struct world *w, struct buf *out)
 {
+    struct buf barred;
+    buf_init(&barred, LS_SNAPSHOT_MAX);
+    buf_init(out, LS_SNAPSHOT_MAX);
     struct world sorted = *w;
     qsort(sorted.g, sorted.n, sizeof sorted.g[0], w_by_group);
     for (uint32_t i = 0; i < sorted.n; i++) {
@@ -189,11 +193,26 @@ static void w_publish(const struct world *w, struct buf *out)
             lsa_seal(span_cstr(g->name), &version, buf_span(&body), buf_span(&cert), &crypto, &header),
             ERR_OK);
         struct ls_advert ad = {1, buf_span(&header), buf_span(&body)};
-        assert_int_equal(ls_advert_add(out, &ad), ERR_OK);
+        struct wr floor = wr_open(&barred);
+        if (g->purged) /* seconds left, seconds to wait, then as in an advertisement */
+            wr_u32(&floor, 9);
+        assert_int_equal(ls_advert_add(g->purged ? &barred : out, &ad), ERR_OK);
         buf_done(&body);
         buf_done(&cert);
         buf_done(&header);
     }
+    if (barred.len > 0) {
+        struct buf records = *out;
+        buf_init(out, LS_SNAPSHOT_MAX);
+        struct wr head = wr_open(out);
+        wr_u32(&head, 0x4c535402);
+        wr_u32(&head, (uint32_t)barred.len);
+        wr_bytes(&head, buf_span(&barred));
+        wr_bytes(&head, buf_span(&records));
+        assert_false(head.bad);
+        buf_done(&records);
+    }
+    buf_done(&barred);
 }
 
 /* conf must live as long as the table. */
@@ -202,7 +221,6 @@ static struct route_table *w_table(struct world *w, unsigned group, struct w_con
     struct route_table *t = NULL;
     struct errctx ec = {""};
     struct buf published;
-    buf_init(&published, LS_SNAPSHOT_MAX);
     w_publish(w, &published);
     w_conf_of(w, group, conf);
     if (route_table_build(&conf->root, buf_span(&published), NULL, NULL, &t, &ec) != ERR_OK)
@@ -297,7 +315,8 @@ static void w_line(struct world *w, struct span verb, struct span line)
     assert_true(w_next(&line, &word));
     if (span_eq(verb, SPAN("group"))) {
         assert_true(w->n < GROUPS);
-        w_word(w->g[w->n++].name, word);
+        w_word(w->g[w->n].name, word);
+        w->g[w->n++].purged = w_next(&line, &more) && span_eq(more, SPAN("purged"));
     } else if (span_eq(verb, SPAN("local"))) {
         c = w_connector_of(g, SPAN(RECORD_LOCAL_CONNECTOR));
         c->local = true;
