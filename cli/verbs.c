@@ -142,7 +142,9 @@ const struct verb cli_verbs[] = {
      "The drawing has the costs of all connectors between groups; what is DOWN is red and dashed.", show_opts, cmd_linkstate_show},
     {"linkstate verify", routing, "", 0, 0, "ask every neighbour for its table, and name what differs",
      "Exits with 1 when a neighbour's table differs or a neighbour does not answer.", NULL, cmd_linkstate_verify},
-    {"linkstate purge", routing, "GROUP", 1, 1, "drop a group's record; one that is alive comes back by itself", NULL, NULL, cmd_linkstate_purge},
+    {"linkstate purge", routing, "GROUP", 1, 1, "drop a group's record; one that is alive comes back by itself",
+     "Its mail waits for twice router.refresh, in case it does, and is returned then. What was purged stays away, over restarts, for one\n"
+     "router.lifetime; in other groups it stays until it is purged there, or ends by its age.", NULL, cmd_linkstate_purge},
     {"linkstate history", routing, "", 0, 0, "what went UP or DOWN, came or went, when and why; the newest first",
      "The last 10000 events are kept, over restarts and changes of the master.", history_opts, cmd_linkstate_history},
     {"simulate", routing, "[FILE...]", 0, CLI_ARGS_MAX - 1, "how link state spreads over a topology: time, messages, bytes",

@@ -541,15 +541,18 @@ def test_no_ghosts(box):
 
 
 def test_purge(box):
-    """A group that is purged by hand goes, and comes back by itself when it lives."""
-    a, b, ra, rb = pair(box)
+    """A group that is purged by hand goes, and comes back by itself when it lives, long before its next refresh."""
+    seldom = {"router": {"refresh": "10m", "lifetime": "1h"}}
+    a, b, ra, rb = pair(box, seldom, seldom)
     box.add(ra)
     box.add(rb)
     wait_full(ra, rb)
     wait_for("both", lambda: a.groups() == {"a", "b"})
+    version = b.own_version()
     assert a.purge("b", "q1") == "0"
     assert any(e["w"] == "GONE" and e["g"] == "b" for e in a.history())
-    wait_for("b to come back", lambda: a.groups() == {"a", "b"})
+    wait_for("b to come back", lambda: a.groups() == {"a", "b"}, 10)
+    assert b.own_version()[:3] == version[:3] and b.own_version()[3] > version[3]
     assert "no such group" in a.purge("nosuch", "q2")
     assert "this group itself" in a.purge("a", "q3")
 

@@ -228,8 +228,8 @@ def silent(cli):
 
 
 def test_purge(box):
-    """A purged group goes, and comes back by itself when it lives."""
-    a, b, ra, rb = pair(box)
+    """A purged group goes, and comes back by itself when it lives; mail for one that does not waits for a while."""
+    a, b, ra, rb = pair(box, None, {"local_domains": [{"domain": "b.example", "deliver": f"maildir:{box.path('mail-b')}"}]})
     cli = Cli(ra)
     assert "b: dropped here" in cli.run("linkstate", "purge", "b")
     assert any(e["what"] == "GONE" and e["group"] == "b" for e in cli.json("linkstate", "history"))
@@ -239,6 +239,12 @@ def test_purge(box):
     only = cli.json("linkstate", "history", "--group", "b", "--max", "1")
     assert len(only) == 1 and only[0]["group"] == "b", only
     assert "--max takes" in cli.run("linkstate", "history", "--max", "0", code=2)
+    way = lambda: [cli.json("route", "explain", "x@b.example").get(key) for key in ("result", "connector")]
+    assert way() == ["next hop", "to-b"]
+    rb.kill()
+    cli.run("linkstate", "purge", "b")
+    assert a.groups() == {"a"} and way()[0] == "unreachable"
+    wait_for("b's domain to be unknown", lambda: way() == ["next hop", "out"])
 
 
 def test_without_a_router(box):
