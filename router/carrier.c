@@ -98,22 +98,30 @@ static const struct neighbour *owner_of(const struct carrier *c, const char *key
     return NULL;
 }
 
-/* One line for a refusal; of a flood of them one a second, with the number of the others. */
+/* One line for a refusal; of a flood of them one a second, then their number. */
 static void log_refusal(struct carrier *c, const char *address, const char *key, size_t len)
 {
-    ms_t now = loop_now(c->loop);
     char print[KEY_PRINT_LEN + 1] = "none";
     struct log_scratch scratch;
-    if (c->refusal_logged_ms != 0 && now < c->refusal_logged_ms + REFUSAL_LOG_MS) {
+    if (c->refusals_paused) {
         c->refusals_unlogged++;
         return;
     }
     if (len == SIGN_KEY_LEN)
         key_print((const uint8_t *)key, print);
-    log_warn("router.refused", "key=%s more=%u peer=%s text='no neighbour has this key'", print,
-             c->refusals_unlogged, log_text(&scratch, span_cstr(address)));
-    c->refusal_logged_ms = now == 0 ? 1 : now;
+    log_warn("router.refused", "key=%s peer=%s text='no neighbour has this key'", print,
+             log_text(&scratch, span_cstr(address)));
+    c->refusals_paused = true;
+    timer_set(c->refusals, REFUSAL_LOG_MS);
+}
+
+static void tell_refusals(void *arg)
+{
+    struct carrier *c = arg;
+    if (c->refusals_unlogged > 0)
+        log_warn("router.refused", "more=%u text='no neighbour has these keys'", c->refusals_unlogged);
     c->refusals_unlogged = 0;
+    c->refusals_paused = false;
 }
 
 static void answer_zap(struct carrier *c, char frames[ZAP_FRAMES][FRAME_MAX], const size_t *lens)
@@ -423,9 +431,10 @@ static enum err open_server(struct carrier *c, const struct conf_strs *listen, s
     c->binds = calloc(listen->count + 1, sizeof *c->binds);
     c->bind_timer = timer_new(c->loop, try_bind, c);
     c->more = timer_new(c->loop, read_more, c);
+    c->refusals = timer_new(c->loop, tell_refusals, c);
     c->server.s = carrier_socket(c, ZMQ_ROUTER);
-    if (c->binds == NULL || c->bind_timer == NULL || c->more == NULL || c->server.s == NULL ||
-        zmq_setsockopt(c->server.s, ZMQ_CURVE_SERVER, &one, sizeof one) != 0 ||
+    if (c->binds == NULL || c->bind_timer == NULL || c->more == NULL || c->refusals == NULL ||
+        c->server.s == NULL || zmq_setsockopt(c->server.s, ZMQ_CURVE_SERVER, &one, sizeof one) != 0 ||
         zmq_setsockopt(c->server.s, ZMQ_ROUTER_MANDATORY, &one, sizeof one) != 0 ||
         zmq_setsockopt(c->server.s, ZMQ_ZAP_DOMAIN, "routers", 7) != 0 ||
         zsock_watch(&c->server, c->loop, pump_server, c) != ERR_OK || open_monitor(c) != ERR_OK)
@@ -510,6 +519,8 @@ void carrier_free(struct carrier *c)
     zsock_close(&c->zap);
     timer_free(c->bind_timer);
     timer_free(c->more);
+    tell_refusals(c);
+    timer_free(c->refusals);
     if (c->zmq != NULL)
         (void)zmq_ctx_term(c->zmq);
     for (size_t i = 0; i < c->nneighbours; i++)

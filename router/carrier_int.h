@@ -77,7 +77,9 @@ struct carrier {
     struct timer *bind_timer;
     char (*binds)[64]; /* "tcp://..." not bound yet; "" : done */
     size_t nbinds;
-    ms_t refusal_logged_ms;
+    struct timer
+        *refusals; /* runs after a line about one: those that came meanwhile are told when it fires */
+    bool refusals_paused;
     unsigned refusals_unlogged;
     bool bind_logged, no_callbacks;
 };

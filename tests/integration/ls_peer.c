@@ -198,6 +198,8 @@ static void obey(struct peer *p, char *line)
         send_raw(p, line + 4);
     } else if (strncmp(line, "repeat ", 7) == 0) {
         char *hex;
+        int linger = 10000; /* all of it arrives */
+        (void)zmq_setsockopt(p->s, ZMQ_LINGER, &linger, sizeof linger);
         for (unsigned long n = strtoul(line + 7, &hex, 10); n > 0; n--)
             send_raw(p, hex + 1);
     } else if (strcmp(line, "parts") == 0) {
@@ -233,7 +235,7 @@ int main(int argc, char **argv)
     struct errctx ec = {""};
     uint8_t server[SIGN_KEY_LEN];
     char line[9000];
-    int linger = 10000; /* what was said arrives, also when it is much */
+    int linger = 200;
     if (argc != 7 || !key_text_parse(span_cstr(argv[2]), server) ||
         key_file_read(argv[1], &key, &ec) != ERR_OK) {
         (void)fprintf(stderr, "ls_peer KEYFILE SERVER_KEY URL ORGANIZATION GROUP INSTANCE: %s\n", ec.msg);

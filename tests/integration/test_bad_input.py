@@ -113,16 +113,21 @@ def test_a_flood(box):
 
 
 def test_unknown_key(box):
-    """A router with a key that the configuration does not name is not admitted; one line names it."""
+    """A router with a key that the configuration does not name is not admitted; one line names it and its address, and however often it
+    comes each time is counted, in the log too."""
     bad = Bad(box)
     key = box.path("stranger.key")
     bad.organization.make("transport", key)
-    assert bad.say("hello", "silent 500", key=key) == []
-    wait_for("the refusal", lambda: bad.router.metric("router_refused_total") >= 1)
+    for times in range(1, 9):
+        assert bad.say("hello", "silent 100", key=key) == []
+        wait_for("the refusal", lambda: bad.router.metric("router_refused_total") == times)
+    assert bad.router.metric("router_received_total") == 0 and bad.router.metric("router_admitted_total") == 0
+    assert bad.picture() == bad.state and bad.refused() == dict.fromkeys(REFUSALS, 0)
+    bad.router.stop()
     lines = bad.router.lines("router.refused")
-    assert lines and "127.0.0.1'" in lines[0] and "key=" in lines[0], lines
-    assert bad.router.metric("router_received_total") == 0
-    assert bad.picture() == bad.state
+    named = [line for line in lines if re.search(r" key=\w{4}-\S+ peer='\S*127\.\S+' ", line)]
+    counted = [int(n) for line in lines for n in re.findall(r" more=(\d+) ", line)]
+    assert len(named) + len(counted) == len(lines) and named and len(named) + sum(counted) == times, lines
 
 
 def test_huge(box):
