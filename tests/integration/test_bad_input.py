@@ -2,8 +2,10 @@
 the neighbour; no state changes, and the router goes on."""
 import hashlib
 import json
+import os
 import re
 import signal
+import struct
 
 from peers.bridgehead import executable
 from peers.group import Group, Organization, wait_full
@@ -220,6 +222,48 @@ def test_two_groups_with_one_key(box):
     wait_for("both to notice", lambda: all(r.metric("router_linkstate_conflict_total") >= 1 for r in (ra, rtwin)))
     assert "two groups with one name?" in ra.lines("what=CONFLICT")[0]
     assert ra.is_master() and rb.is_master() and rtwin.is_master()
+
+
+def test_the_clocks_of_a_router_jump(box):
+    """Its wall clock leaps by a year, ahead and back: nothing happens, for it is asked by nothing but the log. Its monotonic clock leaps
+    ahead by an hour, as after a long sleep: the lease may be over, so it begins anew, with the same record and the same table."""
+    organization = Organization(box)
+    slow = {"router": {"refresh": "10m", "lifetime": "2d"}}
+    a, b = (box.add(Group(organization, name, number, {**slow, "connectors": [SMART]})) for number, name in enumerate("ab"))
+    a.knows(b)
+    b.knows(a)
+    ra, rb = a.router(), b.router()
+    clock = box.path("clock")
+    clock.write_bytes(bytes(16))
+
+    def jump(wall, mono):
+        with open(clock, "r+b", buffering=0) as file:  # in place: it is mapped
+            file.write(struct.pack("=qq", wall, mono))
+
+    module = executable().parent / "tests" / "integration" / "jump_clock.so"
+    ra.env = {**os.environ, "LD_PRELOAD": str(module), "JUMP_CLOCK": str(clock),
+              "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+    wait_for("both tables", lambda: a.groups() == b.groups() == {"a", "b"})
+    wait_full(ra, rb)
+    state = lambda: (a.table(), b.table(), a.own_version(), ra.lines("to=DOWN"), ra.metric("router_takeovers_total"))
+    before, year = state(), 365 * 86400 * 1000
+    for wall in (year, -year, 0):
+        jump(wall, 0)
+        received = ra.metric("router_received_total")
+        wait_for("keep-alives", lambda: ra.metric("router_received_total") >= received + 5)
+        assert state() == before and ra.is_master(), wall
+    jump(year, 3600 * 1000)
+    line = wait_for("it to step down", lambda: [line for line in ra.lines("router.state") if "could not be renewed in time" in line])[0]
+    assert int(line[:4]) > int(ra.lines("router.state")[0][:4]), "the test moves its clocks"
+    ra.wait_master()
+    wait_full(ra, rb)
+    wait_for("both tables", lambda: a.groups() == b.groups() == {"a", "b"})
+    version = a.own_version()
+    assert version[:2] == before[2][:2] and version > before[2], "the same record, announced anew"
+    assert not any(e["w"] == "GONE" for group in (a, b) for e in group.history())
 
 
 def test_clocks_that_jump(box):
