@@ -115,101 +115,6 @@ static bool hidden(struct bench *b)
     return metric_get(&worker_counters(b->worker)->released) >= b->goal;
 }
 
-static void test_worker__tries_the_next_target(void **state)
-{
-    static const struct {
-        const char *verb, *answer;
-    } cases[] = {
-        {"CONNECT", "close"}, {"CONNECT", "421 busy"}, {"CONNECT", "554 no"}, {"CONNECT", "hang"},
-        {"EHLO", "close"},    {"EHLO", "421 no"},      {"MAIL", "421 no"},    {"MAIL", "close"},
-        {"MAIL", "hang"},     {"RCPT", "close"},       {"DATA", "close"},     {"DATA", "421 bye"},
-        {"CONNECT", "drip"},  {"EHLO", "drip"},        {"MAIL", "drip"},      {"RCPT", "drip"},
-    };
-    (void)state;
-    CHECK_EACH (cases, c) {
-        struct bench *b = bench_new(COMMON DELIVERY("") LAB("\"@a@\", \"@b@\""));
-
-        peer_add_rule(b->peer[0], c->verb, NULL, c->answer, 0);
-        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
-        b->goal = 1;
-        bench_until(b, got_goal_and_empty);
-        assert_int_equal(b->peer[1]->mails, 1);
-        bench_end(b);
-    }
-}
-
-static void test_worker__waits_and_tries_again(void **state)
-{
-    static const struct {
-        const char *verb, *answer;
-        bool retried; /* by a job of its own, else by its link */
-    } cases[] = {
-        {"CONNECT", "421 busy", false}, {"CONNECT", "close", false}, {"EHLO", "hang", false},
-        {"MAIL", "450 later", true},    {"RCPT", "450 later", true}, {"DATA", "451 later", true},
-        {"END", "451 later", true},     {"END", "drop", true},       {"END", "421 bye", true},
-        {"END", "hang", true},          {"END", "drip", true},
-    };
-    (void)state;
-    CHECK_EACH (cases, c) {
-        struct bench *b = bench_new(ONE_HOST);
-
-        peer_add_rule(b->peer[0], c->verb, NULL, c->answer, 1);
-        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
-        b->goal = 1;
-        bench_until(b, got_goal_and_empty);
-        assert_int_equal(b->peer[0]->mails, 1);
-        if (c->retried)
-            assert_int_equal(fake_store_counts(b->db)->retried, 1);
-        assert_int_equal(fake_store_counts(b->db)->delivered, 1);
-        assert_int_equal(fake_store_counts(b->db)->bounced, 0);
-        bench_end(b);
-    }
-}
-
-/* Whatever a server says: the message arrives by the next one, nobody is told that it did not, and only an
- * answer to the final dot is one. At END nobody knows what became of it, so it waits instead (RFC 1047). */
-static void test_worker__no_nonsense_loses_or_delivers_anything(void **state)
-{
-    static char long_line[3000], many_lines[8 * 300 + 8];
-    static const char *const verbs[] = {"CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END"};
-    static const char *const answers[] = {
-        "hello, who is there",
-        "",
-        "25",
-        "2500 what",
-        "199 too low",
-        "600 too high",
-        "250-one\r\n251 another",
-        "\x80\xff\x01\x02",
-        long_line,
-        many_lines,
-        "250-never ends\r\nleft",
-        "354 go on\r\n354 go on\r\n354 go on\r\n354 go on\r\n250 taken",
-    };
-    (void)state;
-    memset(long_line, 'x', sizeof long_line - 1);
-    memcpy(long_line, "250 ", 4);
-    for (size_t i = 0; i < 300; i++)
-        memcpy(many_lines + 8 * i, "250-ab\r\n", 8);
-    memcpy(many_lines + 8 * 300, "250 ok", 6);
-    for (size_t i = 0; i < ARRAY_LEN(verbs) * ARRAY_LEN(answers); i++) {
-        const char *verb = verbs[i / ARRAY_LEN(answers)], *answer = answers[i % ARRAY_LEN(answers)];
-        struct bench *b = bench_new(COMMON DELIVERY("") LAB("\"@a@\", \"@b@\""));
-        bool end = strcmp(verb, "END") == 0, data = strcmp(verb, "DATA") == 0 && answer[0] == '3';
-
-        peer_add_rule(b->peer[0], verb, NULL, answer, 1);
-        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
-        b->goal = 1;
-        bench_until(b, queue_empty);
-        assert_int_equal(fake_store_counts(b->db)->delivered, 1);
-        assert_int_equal(fake_store_counts(b->db)->bounced, 0);
-        assert_int_equal(fake_store_counts(b->db)->retried, end ? 1 : 0);
-        if (!end && !data)
-            assert_int_equal(b->peer[1]->mails, 1);
-        bench_end(b);
-    }
-}
-
 /* What `bridgehead queue retry` does: the store forgets the failures of the link, and its queue is shown
  * again. */
 static void test_worker__tries_a_held_link_when_an_operator_says_so(void **state)
@@ -812,11 +717,8 @@ int main(void)
                      cmocka_unit_test(test_worker__passes_slots_on_while_there_is_mail),
                      cmocka_unit_test(test_worker__a_busy_link_gives_way_to_what_another_worker_found),
                      cmocka_unit_test(test_worker__claims_nothing_for_a_link_that_does_not_work),
-                     cmocka_unit_test(test_worker__no_nonsense_loses_or_delivers_anything),
                      cmocka_unit_test(test_worker__tries_a_held_link_when_an_operator_says_so),
                      cmocka_unit_test(test_worker__a_wish_is_not_undone_by_a_sweep),
-                     cmocka_unit_test(test_worker__tries_the_next_target),
-                     cmocka_unit_test(test_worker__waits_and_tries_again),
                      cmocka_unit_test(test_worker__returns_what_is_refused_for_good),
                      cmocka_unit_test(test_worker__never_reports_about_a_report),
                      cmocka_unit_test(test_worker__settles_each_recipient_alone),

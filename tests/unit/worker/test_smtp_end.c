@@ -1,0 +1,138 @@
+/* mirrors worker/smtp_end.c: what follows a session that ended as it should not */
+#include "tests/unit/check.h"
+
+#include "tests/unit/worker/bench.h"
+
+#define COMMON                                                                                               \
+    "organization: test\n"                                                                                   \
+    "virtual_servers: [{name: default, listen: [\"127.0.0.1:2525\"], hostname: mx.own.example}]\n"           \
+    "worker: {poll: 20ms}\n"
+#define DELIVERY(more)                                                                                       \
+    "delivery:\n"                                                                                            \
+    "  idle_timeout: 100ms\n"                                                                                \
+    "  retry: {glitch: [300ms, 300ms], schedule: [1s], jitter_percent: 0}\n"                                 \
+    "  timeouts: {connect: 500ms, greeting: 500ms, helo: 500ms, mail: 500ms, rcpt: 500ms, data: 500ms, "     \
+    "end_of_data: 2s}\n" more
+#define LAB(hosts)                                                                                           \
+    "connectors: [{name: lab, type: smtp, address_spaces: [{space: \"*\"}], smart_hosts: [" hosts "]}]\n"
+#define ONE_HOST COMMON DELIVERY("") LAB("\"@a@\"")
+
+static const struct bench_mail plain = {
+    .from = "s@src.example", .domain = "x.example", .rcpts = {"a@x.example"}};
+
+static bool queue_empty(struct bench *b)
+{
+    return fake_store_messages(b->db) == 0;
+}
+
+static bool got_goal(struct bench *b)
+{
+    return b->peer[0]->mails + b->peer[1]->mails >= b->goal;
+}
+
+static bool got_goal_and_empty(struct bench *b)
+{
+    return got_goal(b) && queue_empty(b);
+}
+
+static void test_smtp_end__tries_the_next_target(void **state)
+{
+    static const struct {
+        const char *verb, *answer;
+    } cases[] = {
+        {"CONNECT", "close"}, {"CONNECT", "421 busy"}, {"CONNECT", "554 no"}, {"CONNECT", "hang"},
+        {"EHLO", "close"},    {"EHLO", "421 no"},      {"MAIL", "421 no"},    {"MAIL", "close"},
+        {"MAIL", "hang"},     {"RCPT", "close"},       {"DATA", "close"},     {"DATA", "421 bye"},
+        {"CONNECT", "drip"},  {"EHLO", "drip"},        {"MAIL", "drip"},      {"RCPT", "drip"},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b = bench_new(COMMON DELIVERY("") LAB("\"@a@\", \"@b@\""));
+
+        peer_add_rule(b->peer[0], c->verb, NULL, c->answer, 0);
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        b->goal = 1;
+        bench_until(b, got_goal_and_empty);
+        assert_int_equal(b->peer[1]->mails, 1);
+        bench_end(b);
+    }
+}
+
+static void test_smtp_end__waits_and_tries_again(void **state)
+{
+    static const struct {
+        const char *verb, *answer;
+        bool retried; /* by a job of its own, else by its link */
+    } cases[] = {
+        {"CONNECT", "421 busy", false}, {"CONNECT", "close", false}, {"EHLO", "hang", false},
+        {"MAIL", "450 later", true},    {"RCPT", "450 later", true}, {"DATA", "451 later", true},
+        {"END", "451 later", true},     {"END", "drop", true},       {"END", "421 bye", true},
+        {"END", "hang", true},          {"END", "drip", true},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b = bench_new(ONE_HOST);
+
+        peer_add_rule(b->peer[0], c->verb, NULL, c->answer, 1);
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        b->goal = 1;
+        bench_until(b, got_goal_and_empty);
+        assert_int_equal(b->peer[0]->mails, 1);
+        if (c->retried)
+            assert_int_equal(fake_store_counts(b->db)->retried, 1);
+        assert_int_equal(fake_store_counts(b->db)->delivered, 1);
+        assert_int_equal(fake_store_counts(b->db)->bounced, 0);
+        bench_end(b);
+    }
+}
+
+/* Whatever a server says: the message arrives by the next one, nobody is told that it did not, and only an
+ * answer to the final dot is one. At END nobody knows what became of it, so it waits instead (RFC 1047). */
+static void test_smtp_end__no_nonsense_loses_or_delivers_anything(void **state)
+{
+    static char long_line[3000], many_lines[8 * 300 + 8];
+    static const char *const verbs[] = {"CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END"};
+    static const char *const answers[] = {
+        "hello, who is there",
+        "",
+        "25",
+        "2500 what",
+        "199 too low",
+        "600 too high",
+        "250-one\r\n251 another",
+        "\x80\xff\x01\x02",
+        long_line,
+        many_lines,
+        "250-never ends\r\nleft",
+        "354 go on\r\n354 go on\r\n354 go on\r\n354 go on\r\n250 taken",
+    };
+    (void)state;
+    memset(long_line, 'x', sizeof long_line - 1);
+    memcpy(long_line, "250 ", 4);
+    for (size_t i = 0; i < 300; i++)
+        memcpy(many_lines + 8 * i, "250-ab\r\n", 8);
+    memcpy(many_lines + 8 * 300, "250 ok", 6);
+    for (size_t i = 0; i < ARRAY_LEN(verbs) * ARRAY_LEN(answers); i++) {
+        const char *verb = verbs[i / ARRAY_LEN(answers)], *answer = answers[i % ARRAY_LEN(answers)];
+        struct bench *b = bench_new(COMMON DELIVERY("") LAB("\"@a@\", \"@b@\""));
+        bool end = strcmp(verb, "END") == 0, data = strcmp(verb, "DATA") == 0 && answer[0] == '3';
+
+        peer_add_rule(b->peer[0], verb, NULL, answer, 1);
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        b->goal = 1;
+        bench_until(b, queue_empty);
+        assert_int_equal(fake_store_counts(b->db)->delivered, 1);
+        assert_int_equal(fake_store_counts(b->db)->bounced, 0);
+        assert_int_equal(fake_store_counts(b->db)->retried, end ? 1 : 0);
+        if (!end && !data)
+            assert_int_equal(b->peer[1]->mails, 1);
+        bench_end(b);
+    }
+}
+
+int main(void)
+{
+    return CHECK_RUN(cmocka_unit_test(test_smtp_end__tries_the_next_target),
+                     cmocka_unit_test(test_smtp_end__waits_and_tries_again),
+                     cmocka_unit_test(test_smtp_end__no_nonsense_loses_or_delivers_anything));
+}
