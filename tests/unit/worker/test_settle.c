@@ -160,6 +160,8 @@ static void test_settle__keeps_who_waits_and_says_why(void **state)
     (void)state;
     begin(&f, "s@y", 3, 0);
     f.rcpts[1].address = SPAN("slow@x.example");
+    f.rcpts[2].orcpt = SPAN("rfc822;old@y.example");
+    f.rcpts[2].notify = NOTIFY_FAILURE;
     assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
     record(&f, 0, 'd');
     record(&f, 1, 'r');
@@ -177,9 +179,42 @@ static void test_settle__keeps_who_waits_and_says_why(void **state)
     assert_int_equal(s.job.next_ms, NOW + 60000);
     check_span(s.dsn[0].diagnostic, SPAN("550 x.1.1 text"));
     check_span(s.dsn[0].remote, SPAN("mx.example"));
+    check_span(s.dsn[0].orcpt, SPAN("rfc822;old@y.example"));
+    assert_int_equal(s.dsn[0].notify, NOTIFY_FAILURE);
+    assert_int_equal(s.dsn[0].last_attempt_ms, NOW);
     check_span(s.dsn[0].status, SPAN("5.1.1"));
     settlement_done(&s);
     attempt_done(&f.attempt);
+}
+
+/* One target that may recover keeps the message waiting, in whatever order they were asked; an answer about
+ * the recipient is final. */
+static void test_settle__weighs_one_target_against_another(void **state)
+{
+    static const struct {
+        const char *said, *want;
+    } cases[] = {
+        {"np", "retry deferred 0/0/1 "}, {"pn", "retry deferred 0/0/1 "},   {"pp", "done bounced 0/1/0 f"},
+        {"nd", "done delivered 1/0/0 "}, {"pd", "done delivered 1/0/0 "},   {"nb", "done bounced 0/1/0 f"},
+        {"pr", "retry deferred 0/0/1 "}, {"ppnp", "retry deferred 0/0/1 "}, {"db", "done delivered 1/0/0 "},
+        {"rb", "retry deferred 0/0/1 "}, {"bd", "done bounced 0/1/0 f"},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct fixture f;
+        struct settlement s;
+        char text[128];
+
+        begin(&f, "s@y", 1, 0);
+        assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+        for (const char *how = c->said; *how != '\0'; how++)
+            record(&f, 0, *how);
+        attempt_exhausted(&f.attempt);
+        assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+        check_span(span_cstr(describe(&s, text, sizeof text)), span_cstr(c->want));
+        settlement_done(&s);
+        attempt_done(&f.attempt);
+    }
 }
 
 static void test_settle__a_failing_link_is_no_fault_of_the_message(void **state)
@@ -385,6 +420,7 @@ int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_settle__decides_for_the_job),
                      cmocka_unit_test(test_settle__keeps_who_waits_and_says_why),
+                     cmocka_unit_test(test_settle__weighs_one_target_against_another),
                      cmocka_unit_test(test_settle__a_failing_link_is_no_fault_of_the_message),
                      cmocka_unit_test(test_settle__carries_the_returned_of_a_null_sender),
                      cmocka_unit_test(test_settle__a_5xx_of_who_waits_returns_nobody),

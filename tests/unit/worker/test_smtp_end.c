@@ -64,6 +64,8 @@ static void test_smtp_end__waits_and_tries_again(void **state)
         const char *verb, *answer;
         bool retried; /* by a job of its own, else by its link */
     } cases[] = {
+        {"CONNECT", "554 no", false}, /* of a smart host: somebody's mistake, mended sooner than the mail
+                                         expires */
         {"CONNECT", "421 busy", false}, {"CONNECT", "close", false}, {"EHLO", "hang", false},
         {"MAIL", "450 later", true},    {"RCPT", "450 later", true}, {"DATA", "451 later", true},
         {"END", "451 later", true},     {"END", "drop", true},       {"END", "421 bye", true},
