@@ -102,7 +102,11 @@ static void test_smtp_lane__judges_certificates(void **state)
     const struct {
         const char *file;
         bool good;
-    } servers[] = {{certs.mx, true}, {certs.old, false}, {certs.self, false}, {certs.other, false}};
+    } servers[] = {{certs.mx, true},
+                   {certs.address, true},
+                   {certs.old, false},
+                   {certs.self, false},
+                   {certs.other, false}};
     static const char *const policies[] = {LAB("verified"), LAB("required"), LAB("opportunistic")};
     (void)state;
     CHECK_EACH (servers, server) {

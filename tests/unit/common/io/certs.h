@@ -1,6 +1,7 @@
 /* tests/unit/common/io/certs.h — certificates for one run of a test, in a directory of its own:
  * ca.pem, mx.pem + mx.key (mx.example.org, *.wild.example.org, 127.0.0.1), old.pem (expired, same key),
- * self.pem (signed by nobody), other.pem (other.example.org alone, same key). */
+ * self.pem (signed by nobody), other.pem (other.example.org alone, same key), address.pem (127.0.0.1 alone).
+ */
 #pragma once
 #include "tests/unit/check.h"
 
@@ -13,7 +14,7 @@
 #include <unistd.h>
 
 struct certs {
-    char dir[64], ca[96], mx[96], mx_key[96], old[96], self[96], other[96];
+    char dir[64], ca[96], mx[96], mx_key[96], old[96], self[96], other[96], address[96];
 };
 
 static inline void certs_extension(X509 *x, int nid, const char *value)
@@ -67,17 +68,20 @@ static inline void certs_init(struct certs *c)
     X509 *old = certs_make("mx.example.org", mx_key, ca, ca_key, names, -60);
     X509 *self = certs_make("mx.example.org", mx_key, NULL, mx_key, names, 86400);
     X509 *other = certs_make("other.example.org", mx_key, ca, ca_key, "DNS:other.example.org", 86400);
+    X509 *address = certs_make("no name", mx_key, ca, ca_key, "IP:127.0.0.1", 86400);
     certs_save(c->ca, sizeof c->ca, c->dir, "ca.pem", ca, NULL);
     certs_save(c->mx, sizeof c->mx, c->dir, "mx.pem", mx, NULL);
     certs_save(c->mx_key, sizeof c->mx_key, c->dir, "mx.key", NULL, mx_key);
     certs_save(c->old, sizeof c->old, c->dir, "old.pem", old, NULL);
     certs_save(c->self, sizeof c->self, c->dir, "self.pem", self, NULL);
+    certs_save(c->address, sizeof c->address, c->dir, "address.pem", address, NULL);
     certs_save(c->other, sizeof c->other, c->dir, "other.pem", other, NULL);
     X509_free(ca);
     X509_free(mx);
     X509_free(old);
     X509_free(self);
     X509_free(other);
+    X509_free(address);
     EVP_PKEY_free(ca_key);
     EVP_PKEY_free(mx_key);
 }
@@ -90,5 +94,6 @@ static inline void certs_done(struct certs *c)
     unlink(c->old);
     unlink(c->self);
     unlink(c->other);
+    unlink(c->address);
     rmdir(c->dir);
 }
