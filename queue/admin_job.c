@@ -59,6 +59,7 @@ void admin_job_read(const struct admin_raw *raw, struct admin_job *ret)
         ret->job = (struct job){.rcpts = NULL};
         ret->reason = SPAN("the stored job is damaged");
     }
+    job_committed_at(&ret->job, raw->arrival_ms);
     if (body_read_descriptor(raw->descriptor, &ret->body) != ERR_OK) {
         ret->body = (struct body_desc){.chunks = 0};
         ret->reason = SPAN("the descriptor of the body is damaged");

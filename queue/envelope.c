@@ -162,6 +162,22 @@ enum err job_decode(struct span bytes, struct job *ret)
     return e;
 }
 
+static ms_t shifted(ms_t at_ms, ms_t from_ms, ms_t to_ms)
+{
+    if (at_ms == 0)
+        return 0; /* not set */
+    return at_ms > from_ms ? ms_after(to_ms, at_ms - from_ms) : to_ms;
+}
+
+void job_committed_at(struct job *job, ms_t committed_ms)
+{
+    if (committed_ms == 0)
+        return;
+    job->next_ms = shifted(job->next_ms, job->first_ms, committed_ms);
+    job->expire_ms = shifted(job->expire_ms, job->first_ms, committed_ms);
+    job->first_ms = committed_ms;
+}
+
 void job_done(struct job *job)
 {
     free(job->rcpts);

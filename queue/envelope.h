@@ -61,7 +61,8 @@ struct job {
     uint32_t klass;                    /* message class of linkstate/route.h */
     uint32_t attempts;                 /* connections and transactions tried */
     uint32_t failures;                 /* 4xx of this message's own (not of its link): problem message */
-    ms_t first_ms, next_ms, expire_ms; /* wall clock of Redis */
+    /* Read from a store: Redis's clock. Before that the writer's own: only how far they are apart counts. */
+    ms_t first_ms, next_ms, expire_ms;
     bool delay_noticed;
     struct span last_error;  /* of the last attempt, for people */
     struct recipient *rcpts; /* still to be delivered */
@@ -75,4 +76,7 @@ enum err envelope_decode(struct span bytes, struct envelope *ret) MUST_USE; /* E
 enum err job_encode(const struct job *job, struct buf *out) MUST_USE;
 /* ret->rcpts is allocated; job_done() frees it. Spans borrow from bytes. ERR_PARSE, ERR_TOOBIG, ERR_NOMEM. */
 enum err job_decode(struct span bytes, struct job *ret) MUST_USE;
+/* Shifts the times of a decoded job to the clock that its commit was timed by: a writer whose clock is wrong
+ * makes nothing expire early, or never. A second time changes nothing. 0: unknown, left alone. */
+void job_committed_at(struct job *job, ms_t committed_ms);
 void job_done(struct job *job); /* idempotent */

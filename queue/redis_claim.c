@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLAIM_MAX = 100, CLAIM_BYTES = 1 << 20, CLAIM_FIELDS = 8, CLAIM_HEAD = 3 };
+enum { CLAIM_MAX = 100, CLAIM_BYTES = 1 << 20, CLAIM_FIELDS = 9, CLAIM_HEAD = 3 };
 
 struct ask {
     struct redis_store *st;
@@ -254,8 +254,10 @@ static struct redis_claim *claim_new(struct ask *a, const struct redisReply *rep
                       : job_decode(job, &c->claim.job) != ERR_OK          ? "the stored job is damaged"
                       : body_read_descriptor(z, &c->claim.body) != ERR_OK ? "the body's descriptor is damaged"
                                                                           : NULL;
-    if (bad == NULL)
+    if (bad == NULL) {
+        job_committed_at(&c->claim.job, reply_u64_at(reply, at + 8, 0));
         return c;
+    }
     redis_bury(a->st, c, span_cstr(bad)); /* kept for an operator: nobody could deliver it */
     return NULL;
 }

@@ -5,7 +5,8 @@
  * copied before the call returns. Callbacks are called exactly once, never before the call that
  * registered them returns; store_free() completes what is pending with ERR_CANCELED. When a call
  * returns an error its callback is never called.
- * Time: due times and leases are Redis's clock; callers pass delays, never points in time.
+ * Time: due times and leases are Redis's clock; callers pass delays, never points in time. Of the times in a
+ * job only the distance from first_ms counts: claimed, first_ms is when Redis took the message.
  * Errors: ERR_AGAIN (unreachable, loading, failing over: try later), ERR_FULL (memory or disk: 452),
  * ERR_UNKNOWN (the reply was lost), ERR_BACKEND (refused for a reason that an operator must mend),
  * ERR_STALE (the lease is somebody else's). The life cycle and the invariants I1.. are drawn in

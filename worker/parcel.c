@@ -125,7 +125,7 @@ static void log_outcomes(const struct parcel *p)
 {
     const struct job *job = &p->claim->job;
     char id[MSGID_TEXT_MAX];
-    ms_t now = parcel_now(p), since = p->claim->env.arrival_ms;
+    ms_t now = parcel_now(p), since = p->claim->job.first_ms;
 
     if (!log_enabled(LOG_LEVEL_INFO))
         return;
@@ -204,7 +204,7 @@ static void count(const struct parcel *p)
 {
     struct worker_metrics *m = &p->link->w->m;
     const struct settlement *s = &p->settlement;
-    ms_t now = parcel_now(p), since = p->claim->env.arrival_ms;
+    ms_t now = parcel_now(p), since = p->claim->job.first_ms;
 
     metric_add(&m->delivered, s->delivered);
     metric_add(&m->bounced, s->bounced);

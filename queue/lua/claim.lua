@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- queue/lua/claim.lua: QUEUED -> IN HAND (keeps I2, I4, I5, I6)
 -- ARGV: 3 worker, 4 Q, 5 max, 6 max_bytes (0: 1 MiB)
--- Returns now, more, woken, {id, k, token, x, flags, envelope, z, job}*
+-- Returns now, more, woken, {id, k, token, x, flags, envelope, z, job, t}*
 -- include "lib/head.lua"
 -- include "lib/names.lua"
 -- include "lib/queue.lua"
 
+local FIELDS = 9  -- of a job in the reply
 local worker, q = worker_of(ARGV[3]), queue_of(ARGV[4])
 local max, budget = int(ARGV[5], 100, 'max'), int(ARGV[6], 2 ^ 40, 'max_bytes')
 if budget == 0 then
@@ -33,7 +34,7 @@ local taken, ghosts, reply, bytes = {}, {}, {now, 0, woken_at(q)}, 0
 for i = 1, #jobs, 2 do
   local job = jobs[i]
   local id, k = split_job(job)
-  local got = call('HMGET', p .. 'm:' .. id, 'j' .. k, 'q' .. k, 'e', 'z', 'x' .. k, 'f' .. k)
+  local got = call('HMGET', p .. 'm:' .. id, 'j' .. k, 'q' .. k, 'e', 'z', 'x' .. k, 'f' .. k, 't')
   local blob, home, envelope, x = got[1], got[2], got[3], got[5]
   local bucket, mine = split_home(home)
   if not blob or not envelope or mine ~= q then
@@ -48,8 +49,9 @@ for i = 1, #jobs, 2 do
     taken[#taken + 1] = job
     taken[#taken + 1] = jobs[i + 1] .. ':' .. bucket .. ':' .. q
     local r = #reply
-    reply[r + 1], reply[r + 2], reply[r + 4] = id, k, x or '0'
+    reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = id, k, '', x or '0'  -- no hole: #reply would not see it
     reply[r + 5], reply[r + 6], reply[r + 7], reply[r + 8] = got[6] or '', envelope, got[4] or '', blob
+    reply[r + 9] = got[7] or '0'
     if x then
       break
     end
@@ -64,7 +66,7 @@ if n > 0 then
   local out = {}
   for i = 1, n do
     local t = string.format('%.0f', token + i)
-    reply[3 + (i - 1) * 8 + 3] = t
+    reply[3 + (i - 1) * FIELDS + 3] = t
     out[i] = taken[2 * i - 1]
     taken[2 * i] = t .. ':' .. taken[2 * i]
   end

@@ -21,7 +21,7 @@ static void a_message_goes_through(void **state)
     check_span(c->env.sender, SPAN("sender@example.org"));
     check_span(c->env.client, SPAN("192.0.2.1"));
     check_span(c->job.domain, SPAN("example.net"));
-    assert_int_equal(c->job.expire_ms, 99999);
+    assert_int_equal(c->job.expire_ms - c->job.first_ms, 99999);
     assert_int_equal(c->job.nrcpts, 1);
     check_span(c->job.rcpts[0].address, SPAN("user@example.net"));
     assert_true(c->now_ms > 0);
@@ -106,6 +106,46 @@ static void retry_comes_back_later_with_its_new_state(void **state)
     check_span(c->job.rcpts[0].address, SPAN("user@example.net"));
     check_body(w, 1, c, SPAN("x"));
     assert_int_equal(finish_done(w, 1, c), ERR_OK);
+    answer_done(&expired);
+}
+
+/* The clock of whoever took a message makes it expire neither early nor late: the store's does, over every retry. */
+static void the_clock_of_the_store_decides(void **state)
+{
+    static const ms_t hour_ms = 3600000, clocks[] = {0, 1, 946684800000, 4102444800000, UINT64_MAX - hour_ms};
+    static const char *const domain[] = {"example.net"};
+    struct world *w = *state;
+    struct answer expired, ready, a;
+    answer_init(&expired);
+    answer_init(&ready);
+    work(w, 1, &expired);
+    CHECK_EACH (clocks, wrong) {
+        struct mail m;
+        mail_to(&m, domain, 1);
+        m.job[0].first_ms = *wrong;
+        m.job[0].next_ms = *wrong;
+        m.job[0].expire_ms = *wrong + hour_ms;
+        struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+        write_all(w, u, SPAN("x"), &ready);
+        answer_init(&a);
+        assert_int_equal(upload_commit(u, &m.env, m.jobs, 1, on_commit, &a), ERR_OK);
+        until(w, &a, 1);
+        struct msgid id = a.id;
+        answer_done(&a);
+        ms_t first_ms = 0;
+        for (int attempt = 0; attempt < 3; attempt++) {
+            struct claim *c = claim_one(w, 1, id.partition, "example.net");
+            if (attempt == 0)
+                first_ms = c->job.first_ms;
+            assert_true(first_ms <= c->now_ms && c->now_ms - first_ms < hour_ms);
+            assert_int_equal(c->job.first_ms, first_ms);
+            assert_int_equal(c->job.expire_ms, first_ms + hour_ms);
+            struct finish again = {
+                .claim = c, .verb = FINISH_RETRY, .job = &c->job, .delay_ms = 20, .event = SPAN("deferred")};
+            struct finish over = {.claim = c, .event = SPAN("delivered"), .delivered = 1};
+            assert_int_equal(finish(w, 1, attempt < 2 ? &again : &over), ERR_OK);
+        }
+    }
     answer_done(&expired);
 }
 
@@ -689,7 +729,8 @@ int suite_run(const struct backend *backend)
     running = backend;
     return CHECK_RUN(
         T(a_message_goes_through), T(bodies_come_back_byte_for_byte), T(every_domain_has_its_job),
-        T(retry_comes_back_later_with_its_new_state), T(problem_messages_wait_behind_healthy_ones),
+        T(retry_comes_back_later_with_its_new_state), T(the_clock_of_the_store_decides),
+        T(problem_messages_wait_behind_healthy_ones),
         T(released_jobs_come_back), T(one_job_has_one_holder), T(a_closed_worker_gives_its_jobs_back),
         T(a_frozen_worker_loses_its_jobs), T(a_late_word_ends_what_waits_again), T(discover_names_due_queues),
         T(held_queues_are_found_and_roused), T(what_is_known_before_a_wish_delays_nothing),

@@ -437,12 +437,16 @@ const struct fake_store_counts *fake_store_counts(const struct fake_store *f)
 }
 
 void fake_store_put(struct fake_store *f, const struct envelope *env, const struct commit_job *jobs,
-                    size_t njobs, struct span body, struct msgid *ret)
+                    size_t njobs, struct span body, ms_t age_ms, struct msgid *ret)
 {
     struct msgid id;
     fake_new_id(f, NULL, &id);
     if (fake_message_add(f, &id, env, jobs, njobs, body) != ERR_OK)
         abort();
+    struct fake_message *m = f->messages;
+    while (m->next != NULL)
+        m = m->next;
+    m->committed_ms -= age_ms;
     if (ret != NULL)
         *ret = id;
 }

@@ -82,6 +82,6 @@ bool fake_store_bounce(struct fake_store *f, const struct msgid *id, uint32_t in
 /* What `bridgehead queue retry --all` does to the queues: what waits is due, what is in hand comes back due.
  */
 void fake_store_retry(struct fake_store *f);
-/* Puts a message straight into the queue, as a commit would. */
+/* Puts a message straight into the queue, as a commit age_ms ago would have. */
 void fake_store_put(struct fake_store *f, const struct envelope *env, const struct commit_job *jobs,
-                    size_t njobs, struct span body, struct msgid *ret);
+                    size_t njobs, struct span body, ms_t age_ms, struct msgid *ret);

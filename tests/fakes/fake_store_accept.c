@@ -96,6 +96,7 @@ enum err fake_message_add(struct fake_store *f, const struct msgid *id, const st
 {
     struct fake_message *m = fake_alloc(sizeof(*m));
     m->id = *id;
+    m->committed_ms = clock_wall(f->clock);
     buf_init(&m->env, ENVELOPE_MAX);
     fake_text(&m->body, body);
     enum err e = envelope_encode(env, &m->env);

@@ -28,6 +28,7 @@ struct fake_message {
     struct fake_message *next;
     struct msgid id;
     struct buf env, body;
+    ms_t committed_ms; /* wall clock */
     struct fake_job *jobs;
 };
 struct fake_slot { /* what one worker holds of one link */

@@ -389,6 +389,7 @@ static struct fake_claim *claim_new(struct fake_client *c, struct fake_message *
     if (envelope_decode(buf_span(&cl->env), &cl->claim.env) != ERR_OK ||
         job_decode(buf_span(&cl->blob), &cl->claim.job) != ERR_OK)
         abort();
+    job_committed_at(&cl->claim.job, m->committed_ms);
     cl->next = c->claims;
     c->claims = cl;
     return cl;

@@ -105,8 +105,8 @@ class Partition(Tag):
     def claim(self, queue, worker="w1", limit=10, max_bytes=0):
         """The jobs as dicts."""
         reply = self.call("claim", worker, queue, limit, max_bytes)
-        names = ("id", "k", "token", "x", "flags", "env", "z", "job")
-        return [dict(zip(names, (v.decode() for v in reply[i:i + 8]))) for i in range(3, len(reply), 8)]
+        names = ("id", "k", "token", "x", "flags", "env", "z", "job", "t")
+        return [dict(zip(names, (v.decode() for v in reply[i:i + 9]))) for i in range(3, len(reply), 9)]
 
     @staticmethod
     def record(job, verb="d", delay=0, problem=0, delivered=1, bounced=0, event="delivered", text="", blob="", report=None):

@@ -231,6 +231,30 @@ static void job_round_trips(void **state)
     }
 }
 
+static void a_job_goes_by_the_clock_of_its_commit(void **state)
+{
+    static const struct {
+        ms_t first_ms, next_ms, expire_ms, committed_ms, next, expire;
+    } cases[] = {
+        {1000, 1500, 5000, 9000, 9500, 13000},
+        {9000, 9500, 13000, 9000, 9500, 13000},   /* a second time */
+        {90000, 90500, 95000, 9000, 9500, 14000}, /* the writer was ahead */
+        {1000, 0, 0, 9000, 0, 0},                 /* not set */
+        {0, 0, 5000, 9000, 0, 14000},
+        {5000, 100, 100, 9000, 9000, 9000}, /* nonsense */
+        {1000, 1000, UINT64_MAX, 9000, 9000, UINT64_MAX},
+        {1000, 1500, 5000, 0, 1500, 5000}, /* unknown when */
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct job job = {.first_ms = c->first_ms, .next_ms = c->next_ms, .expire_ms = c->expire_ms};
+        job_committed_at(&job, c->committed_ms);
+        assert_int_equal(job.first_ms, c->committed_ms == 0 ? c->first_ms : c->committed_ms);
+        assert_true(job.next_ms == c->next);
+        assert_true(job.expire_ms == c->expire);
+    }
+}
+
 static void largest_job_fits(void **state)
 {
     (void)state;
@@ -327,6 +351,7 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(envelope_round_trips), cmocka_unit_test(null_sender_costs_one_byte),
                      cmocka_unit_test(newer_fields_survive_an_older_program),
                      cmocka_unit_test(corrupt_envelopes_are_refused), cmocka_unit_test(limits_hold),
-                     cmocka_unit_test(job_round_trips), cmocka_unit_test(largest_job_fits),
+                     cmocka_unit_test(job_round_trips),
+                     cmocka_unit_test(a_job_goes_by_the_clock_of_its_commit), cmocka_unit_test(largest_job_fits),
                      cmocka_unit_test(corrupt_jobs_are_refused), cmocka_unit_test(damage_is_survived));
 }

@@ -144,12 +144,12 @@ static inline struct msgid bench_put(struct bench *b, const struct bench_mail *m
     ms_t now = clock_wall(loop_clock(b->loop));
     struct envelope env = {.sender = span_cstr(m->from), .arrival_ms = now - m->age_ms};
     struct recipient rcpts[8] = {0};
-    struct job job = {.domain = span_cstr(m->domain), .first_ms = now - m->age_ms, .rcpts = rcpts};
+    struct job job = {.domain = span_cstr(m->domain), .rcpts = rcpts};
     struct commit_job commit = {.job = &job};
     struct msgid id;
 
     for (size_t i = 0; i < 8 && m->rcpts[i] != NULL; i++)
         rcpts[job.nrcpts++] = (struct recipient){.address = span_cstr(m->rcpts[i]), .notify = m->notify};
-    fake_store_put(b->db, &env, &commit, 1, body, &id);
+    fake_store_put(b->db, &env, &commit, 1, body, m->age_ms, &id);
     return id;
 }

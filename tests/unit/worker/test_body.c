@@ -64,7 +64,7 @@ static void begin(struct fixture *f, size_t bytes)
     buf_init(&f->body, 1u << 20);
     for (size_t i = 0; i < bytes; i++)
         assert_int_equal(buf_addc(&f->body, (char)('a' + i % 23)), ERR_OK);
-    fake_store_put(f->db, &env, &commit, 1, buf_span(&f->body), &id);
+    fake_store_put(f->db, &env, &commit, 1, buf_span(&f->body), 0, &id);
     assert_int_equal(store_claim(f->store, 0, SPAN("x"), 0, 1, on_claim, f), ERR_OK);
     settle_down(f);
     assert_non_null(f->claim);
