@@ -10,7 +10,12 @@
 #include <unistd.h>
 
 static atomic_int log_threshold = LOG_LEVEL_INFO;
-enum { LINE_MAX_BYTES = 8192, HELD_MAX = 4096 /* PIPE_BUF: what a pipe takes in one piece */ };
+enum {
+    VALUE_MAX = 3072, /* of all pairs of a line */
+    JSON_CHAR = 8,    /* what a character may become, and a zero */
+    LINE_MAX_BYTES = 8192,
+    HELD_MAX = 4096 /* PIPE_BUF: what a pipe takes in one piece */
+};
 
 /* Lines of the thread that are not written yet: see log_hold(). */
 static _Thread_local struct {
@@ -45,27 +50,75 @@ static const char *level_name(enum log_level lvl)
     return names[lvl];
 }
 
-static struct span json_string(struct span s, char *out, size_t size)
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "\xNN" as log_text() writes it: the octet, or -1 */
+static int escaped_octet(struct span s)
+{
+    if (s.len < 4 || s.ptr[0] != '\\' || s.ptr[1] != 'x')
+        return -1;
+    int high = hex_digit(s.ptr[2]), low = hex_digit(s.ptr[3]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/* What log_text() escaped, as it was. */
+static size_t unescape(struct span s, char out[VALUE_MAX])
 {
     size_t n = 0;
-    for (size_t i = 0; i < s.len && n + 7 < size; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        size_t utf8 = span_utf8(span_from(s, i));
-        if (utf8 > 0) {
-            memcpy(out + n, s.ptr + i, utf8);
-            n += utf8;
-            i += utf8 - 1;
-        } else if (c >= 0x80) { /* no character: U+FFFD, as readers of UTF-8 show it */
-            memcpy(out + n, "\xef\xbf\xbd", 3);
-            n += 3;
-        } else if (c == '"' || c == '\\') {
-            out[n++] = '\\';
-            out[n++] = (char)c;
-        } else if (c < 0x20 || c == 0x7f) {
-            n += (size_t)snprintf(out + n, size - n, "\\u%04x", c);
-        } else {
-            out[n++] = (char)c;
-        }
+    while (s.len > 0 && n < VALUE_MAX) {
+        int octet = escaped_octet(s);
+        out[n++] = octet >= 0 ? (char)octet : s.ptr[0];
+        s = span_from(s, octet >= 0 ? 4 : 1);
+    }
+    return n;
+}
+
+/* Characters that nobody sees and that change how others are shown: what is written here is read by people.
+ */
+static bool is_invisible(uint32_t c)
+{
+    return (c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) ||
+           c == 0x061c || c == 0xfeff;
+}
+
+static uint32_t code_point(const char *utf8, size_t len)
+{
+    uint32_t c = (unsigned char)utf8[0] & (0xffU >> (len + 1));
+    for (size_t i = 1; i < len; i++)
+        c = c << 6 | ((unsigned char)utf8[i] & 0x3f);
+    return c;
+}
+
+/* The character at the start of s, or the octet that begins none. Returns its width there. */
+static size_t json_char(struct span s, char out[JSON_CHAR])
+{
+    size_t width = span_utf8(s);
+    unsigned char c = (unsigned char)s.ptr[0];
+    uint32_t wide = width > 0 ? code_point(s.ptr, width) : 0;
+    if (is_invisible(wide))
+        (void)snprintf(out, JSON_CHAR, "\\u%04x", (unsigned)wide);
+    else if (width > 0)
+        (void)snprintf(out, JSON_CHAR, "%.*s", (int)width, s.ptr);
+    else if (c >= 0x80 || escaped_octet(s) >= 0)
+        (void)snprintf(out, JSON_CHAR, "\\\\x%02x", c);
+    else if (c < 0x20 || c == 0x7f)
+        (void)snprintf(out, JSON_CHAR, "\\u%04x", c);
+    else
+        (void)snprintf(out, JSON_CHAR, "%s%c", c == '"' || c == '\\' ? "\\" : "", c);
+    return width > 0 ? width : 1;
+}
+
+/* As log.h tells. */
+static struct span json_string(struct span s, char *out, size_t size)
+{
+    char octets[VALUE_MAX];
+    size_t n = 0;
+    for (struct span rest = span_of(octets, unescape(s, octets)); rest.len > 0 && n + JSON_CHAR <= size;) {
+        rest = span_from(rest, json_char(rest, out + n));
+        n += strlen(out + n);
     }
     return span_of(out, n);
 }
@@ -130,7 +183,7 @@ static void put_line(struct span line, bool at_once)
 
 void log_write(enum log_level lvl, const char *event, const char *fmt, ...)
 {
-    char pairs[3072];
+    char pairs[VALUE_MAX];
     va_list ap;
     va_start(ap, fmt);
     int n = vsnprintf(pairs, sizeof pairs, fmt, ap);
@@ -156,9 +209,13 @@ const char *log_text(struct log_scratch *scratch, struct span foreign)
 {
     struct buf b;
     buf_init(&b, sizeof scratch->text - 3);
-    size_t take = foreign.len;
-    while (buf_add_escaped(&b, span_first(foreign, take)) == ERR_TOOBIG)
-        take = take / 2;
+    bool fits = buf_add_escaped(&b, foreign) == ERR_OK;
+    for (bool more = !fits; more;) { /* characters are cut off whole */
+        size_t width = span_utf8(foreign);
+        struct span next = span_first(foreign, width > 0 ? width : 1);
+        more = next.len > 0 && buf_add_escaped(&b, next) == ERR_OK;
+        foreign = span_from(foreign, next.len);
+    }
     (void)snprintf(scratch->text, sizeof scratch->text, "'%s'", buf_cstr(&b));
     buf_done(&b);
     return scratch->text;

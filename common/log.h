@@ -2,7 +2,13 @@
  *
  * Functions below node/, worker/, router/ and cli/ return errors, they do not log. Text that came
  * from the network goes last, in single quotes, through LOG_TEXT/log_text: it can forge neither a
- * field nor a line. Threads: log_write may be called from any thread; a line is part of one
+ * field nor a line: what is not printable ASCII, and ' and \, is "\xNN" there, octet by octet.
+ *
+ * JSON lines are ASCII and UTF-8, and a value holds the text itself. JSON's \uNNNN stands for control
+ * characters and for those that change the direction or the lines of a text (U+061C, U+200E/F, U+2028-202E,
+ * U+2066-2069, U+FEFF); the four characters \xNN, after JSON's own escapes, for an octet that is not of UTF-8
+ * (RFC 3629: nothing overlong, no surrogates) or of a C1 control, and \x5c for a \ that might be taken for
+ * the beginning of one. Threads: log_write may be called from any thread; a line is part of one
  * write(2). */
 #pragma once
 #include "common/attr.h"

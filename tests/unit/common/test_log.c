@@ -122,11 +122,6 @@ static void test_log__json_lines(void **state)
         {"a='b c' d=e", ",\"a\":\"b c\",\"d\":\"e\""},
         {"a='' b=", ",\"a\":\"\",\"b\":\"\""},
         {"a='open", ",\"a\":\"open\""},
-        {"a='\\x27\"'", ",\"a\":\"\\\\x27\\\"\""},
-        {"a=\xc3\xa4", ",\"a\":\"\xc3\xa4\""},
-        {"a=1\xf0\x9f\x93\xa8", ",\"a\":\"1\xf0\x9f\x93\xa8\""},
-        {"a=\xc3 b=\xed\xa0\x80x", ",\"a\":\"\xef\xbf\xbd\",\"b\":\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdx\""},
-        {"a=\xc2\x9b", ",\"a\":\"\xef\xbf\xbd\xef\xbf\xbd\""}, /* C1: a terminal would obey it */
         {"", ""},
         {"nonsense", ""},
     };
@@ -141,6 +136,50 @@ static void test_log__json_lines(void **state)
         (void)snprintf(want, sizeof want, "\",\"level\":\"info\",\"program\":\"node\",\"event\":\"e.v\"%s}\n",
                        c->json);
         assert_string_equal(after_time(text + 9), want);
+    }
+}
+
+/* Foreign text in a JSON line: the text itself, and nothing that could be taken for anything else. */
+static void test_log__foreign_text_in_json(void **state)
+{
+    static const struct {
+        struct span text;
+        const char *json;
+    } cases[] = {
+        {SPAN_INIT("it's \"so\" a=b"), "it's \\\"so\\\" a=b"},
+        {SPAN_INIT("a\\b"), "a\\\\b"},
+        {SPAN_INIT("\xc3\xa4 \xd0\x96 \xe4\xb8\xad \xf0\x9f\x93\xa7"),
+         "\xc3\xa4 \xd0\x96 \xe4\xb8\xad \xf0\x9f\x93\xa7"},
+        {SPAN_INIT("\0\t\r\n\x1b[2J\x7f"), "\\u0000\\u0009\\u000d\\u000a\\u001b[2J\\u007f"},
+        {SPAN_INIT("\xc2\x9b"), "\\\\xc2\\\\x9b"},                                  /* C1: a terminal's CSI */
+        {SPAN_INIT("\xe4\xf6\xfc"), "\\\\xe4\\\\xf6\\\\xfc"},                       /* Latin-1 */
+        {SPAN_INIT("\xc3"), "\\\\xc3"},                                             /* cut off */
+        {SPAN_INIT("\xc3x\xa4"), "\\\\xc3x\\\\xa4"},                                /* apart */
+        {SPAN_INIT("\xc0\xaf\xe0\x80\xaf"), "\\\\xc0\\\\xaf\\\\xe0\\\\x80\\\\xaf"}, /* overlong */
+        {SPAN_INIT("\xed\xa0\x80"), "\\\\xed\\\\xa0\\\\x80"},                       /* surrogate */
+        {SPAN_INIT("\xf4\x90\x80\x80"), "\\\\xf4\\\\x90\\\\x80\\\\x80"},            /* beyond U+10FFFF */
+        {SPAN_INIT("\xf4\x8f\xbf\xbf"), "\xf4\x8f\xbf\xbf"},
+        {SPAN_INIT("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9"), "\xe2\x80\xa7\\u2028\\u2029"},
+        {SPAN_INIT("\xe2\x80\xaa\xe2\x80\xae\xe2\x80\xaf"), "\\u202a\\u202e\xe2\x80\xaf"},
+        {SPAN_INIT("\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa"),
+         "\xe2\x81\xa5\\u2066\\u2069\xe2\x81\xaa"},
+        {SPAN_INIT("\xe2\x80\x8d\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\x90"),
+         "\xe2\x80\x8d\\u200e\\u200f\xe2\x80\x90"},
+        {SPAN_INIT("\xd8\x9c\xef\xbb\xbf"), "\\u061c\\ufeff"},
+        {SPAN_INIT("\\xff \\xg \\x5"), "\\\\x5cxff \\\\xg \\\\x5"}, /* no octet 255 was there */
+        {SPAN_INIT("\\\xff"), "\\\\\\\\xff"},
+    };
+    (void)state;
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_JSON, "node");
+    CHECK_EACH (cases, c) {
+        struct log_scratch t;
+        char want[256];
+        capture();
+        log_info("e.v", "text=%s n=1", log_text(&t, c->text));
+        (void)snprintf(want, sizeof want, ",\"text\":\"%s\",\"n\":\"1\"}\n", c->json);
+        const char *text = strstr(written(), ",\"text\"");
+        assert_non_null(text);
+        assert_string_equal(text, want);
     }
 }
 
@@ -178,6 +217,15 @@ static void test_log__foreign_text_is_cut(void **state)
     assert_true(len > 100 && len < sizeof t.text);
     assert_true(text[0] == '\'' && text[len - 1] == '\'');
     assert_string_equal(log_text(&t, SPAN("")), "''");
+    for (size_t i = 0; i + 1 < sizeof big; i += 2)
+        memcpy(big + i, "\xd0\x96", 2);
+    for (size_t before = 0; before < 8; before++) { /* wherever the end is, it is between two characters */
+        memset(big, 'x', before);
+        text = log_text(&t, span_of(big + before % 2, sizeof big - 8));
+        len = strlen(text);
+        assert_true(len > sizeof t.text - 16 && len < sizeof t.text);
+        assert_memory_equal(text + len - 5, "\\x96'", 5);
+    }
 }
 
 int main(void)
@@ -185,6 +233,6 @@ int main(void)
     return CHECK_RUN(
         cmocka_unit_test(test_log__text_lines), cmocka_unit_test(test_log__held_lines),
         cmocka_unit_test(test_log__thresholds), cmocka_unit_test(test_log__unescaped_text_stays_on_its_line),
-        cmocka_unit_test(test_log__json_lines), cmocka_unit_test(test_log__long_lines_stay_whole),
-        cmocka_unit_test(test_log__foreign_text_is_cut));
+        cmocka_unit_test(test_log__json_lines), cmocka_unit_test(test_log__foreign_text_in_json),
+        cmocka_unit_test(test_log__long_lines_stay_whole), cmocka_unit_test(test_log__foreign_text_is_cut));
 }
