@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS_MAX = 8, INDEX_MAX = 100000, NAMES_MAX = 1024, NAME_MAX_BYTES = 128 };
+enum { STEPS_MAX = 8, INDEX_MAX = 100000 };
 #define ENV_PREFIX "BRIDGEHEAD_"
 
 struct step {
@@ -165,50 +165,72 @@ static bool is_service_link(struct span name, struct span value)
            (span_has_isuffix(name, SPAN("PORT")) && memmem(value.ptr, value.len, "://", 3) != NULL);
 }
 
+/* --- the nearest name ---------------------------------------------------------------------------- */
+
+enum { NAMES_MAX = 1024, NAME_BYTES = 160 };
+
+/* Variables of all settings. Lists have the numbers of the name that was typed, in their order; else 0. */
 struct names {
-    struct arena *arena;
-    const char *all[NAMES_MAX];
+    struct arena mem;
+    size_t numbers[STEPS_MAX];
     size_t n;
+    const char *words[NAMES_MAX];
 };
 
-/* All names behind prefix, lists by their first item. */
-static void list_names(struct names *names, const struct conf_section *s, const char *prefix, size_t depth)
+static void take_numbers(struct span typed, size_t numbers[STEPS_MAX])
 {
-    size_t nrows;
-    const struct conf_row *rows = s->rows(&nrows);
-    for (size_t i = 0; depth < STEPS_MAX && i < nrows; i++) {
-        char name[NAME_MAX_BYTES];
-        bool value = rows[i].kind == ROW_VALUE || rows[i].kind == ROW_ENUM;
-        (void)snprintf(name, sizeof name, "%s%s%s", prefix, rows[i].key,
-                       value                      ? ""
-                       : rows[i].kind == ROW_LIST ? "_0_"
-                                                  : "_");
-        for (char *c = name; *c != '\0'; c++)
-            *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
-        if (!value)
-            list_names(names, rows[i].sub, name, depth + 1);
-        else if (names->n < NAMES_MAX &&
-                 (names->all[names->n] = arena_dup(names->arena, span_cstr(name))) != NULL)
-            names->n++;
+    struct span part;
+    for (size_t n = 0; n < STEPS_MAX && typed.len > 0;) {
+        uint64_t number;
+        (void)span_cut(typed, '_', &part, &typed);
+        if (span_to_u64(part, INDEX_MAX, &number))
+            numbers[n++] = (size_t)number;
     }
 }
 
-static void names_nothing(struct loader *l, const char *env, struct span name)
+static void add_names(struct names *all, const struct conf_section *s, const char *before, size_t lists,
+                      size_t depth)
+{
+    size_t nrows;
+    const struct conf_row *rows = s->rows(&nrows);
+    for (size_t i = 0; i < nrows && depth < STEPS_MAX; i++) {
+        const struct conf_row *row = &rows[i];
+        char name[NAME_BYTES];
+        bool list = row->kind == ROW_LIST, leaf = row->kind == ROW_VALUE || row->kind == ROW_ENUM;
+        int n = list ? snprintf(name, sizeof name, "%s%s_%zu_", before, row->key, all->numbers[lists])
+                     : snprintf(name, sizeof name, "%s%s%s", before, row->key, leaf ? "" : "_");
+        if (n < 0 || (size_t)n >= sizeof name)
+            continue;
+        if (!leaf) {
+            add_names(all, row->sub, name, lists + list, depth + 1);
+            continue;
+        }
+        for (char *c = name; *c != '\0'; c++)
+            *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
+        char *word = all->n < NAMES_MAX ? arena_dup(&all->mem, span_cstr(name)) : NULL;
+        if (word != NULL)
+            all->words[all->n++] = word;
+    }
+}
+
+static void unknown_name(struct loader *l, const char *env, struct span name)
 {
     struct mark at = {.env = env};
-    struct names *names = calloc(1, sizeof *names);
-    if (names == NULL) {
-        l->out_of_memory = true;
-        return;
+    struct names *all = calloc(1, sizeof *all);
+    const char *near = NULL;
+    if (all != NULL) {
+        arena_init(&all->mem, NAMES_MAX * NAME_BYTES);
+        take_numbers(name, all->numbers);
+        add_names(all, &conf_section_root, "", 0, 0);
+        near = nearest_of(name, all->words, all->n);
     }
-    names->arena = &l->tree;
-    list_names(names, &conf_section_root, "", 0);
-    const char *near = nearest_of(name, names->all, names->n);
     if (near != NULL)
-        conf_problem(l, &at, "", "names no setting; did you mean %s%s?", ENV_PREFIX, near);
+        conf_problem(l, &at, "", "names no setting; did you mean " ENV_PREFIX "%s?", near);
     else
         conf_problem(l, &at, "", "names no setting; unset it, or look the name up in docs/settings.md");
-    free(names);
+    if (all != NULL)
+        arena_done(&all->mem);
+    free(all);
 }
 
 static void apply(struct loader *l, const char *variable, struct yaml_node **root)
@@ -227,7 +249,7 @@ static void apply(struct loader *l, const char *variable, struct yaml_node **roo
         return;
     size_t n = find_steps(&conf_section_root, name, steps, 0);
     if (n == 0)
-        names_nothing(l, env, name);
+        unknown_name(l, env, name);
     else
         put(l, root, steps, n, env, text);
 }
