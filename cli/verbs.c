@@ -144,7 +144,7 @@ const struct verb cli_verbs[] = {
      "Exits with 1 when a neighbour's table differs or a neighbour does not answer.", NULL, cmd_linkstate_verify},
     {"linkstate purge", routing, "GROUP", 1, 1, "drop a group's record; one that is alive comes back by itself",
      "Its mail waits for twice router.refresh, in case it does, and is returned then. What was purged stays away, over restarts, for one\n"
-     "router.lifetime; in other groups it stays until it is purged there, or ends by its age.", NULL, cmd_linkstate_purge},
+     "router.lifetime and a day; in other groups it stays until it is purged there, or ends by its age.", NULL, cmd_linkstate_purge},
     {"linkstate history", routing, "", 0, 0, "what went UP or DOWN, came or went, when and why; the newest first",
      "The last 10000 events are kept, over restarts and changes of the master.", history_opts, cmd_linkstate_history},
     {"simulate", routing, "[FILE...]", 0, CLI_ARGS_MAX - 1, "how link state spreads over a topology: time, messages, bytes",

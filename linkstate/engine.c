@@ -166,6 +166,8 @@ static void raise_version(struct ls *ls, enum ls_level level, const struct ls_ve
         break;
     }
     v.seq++;
+    if (v.seq < date_own(ls))
+        v.seq = date_own(ls);
     ls->own = v;
 }
 
@@ -253,14 +255,16 @@ static void receive(struct ls *ls, uint32_t peer, struct span bytes)
 static void expire(struct ls *ls)
 {
     ms_t oldest_ms = UINT64_MAX;
-    if (ls->now_ms < ms_after(ls->db.oldest_ms, ls->opts.lifetime_ms))
+    if (ls->now_ms < ms_after(ls->db.oldest_ms, ls->opts.lifetime_ms) && !ls->date_moved)
         return;
+    ls->date_moved = false;
     for (size_t i = 0; i < ls->db.nslots; i++) {
         const struct lsdb_slot *s = lsdb_at(&ls->db, i);
         ms_t born_ms = s->born_ms;
         if (s->record == NULL)
             continue;
-        if (ls->now_ms >= ms_after(born_ms, ls->opts.lifetime_ms) &&
+        if ((ls->now_ms >= ms_after(born_ms, ls->opts.lifetime_ms) ||
+             date_age_ms(ls, &s->record->lsa.version) >= ls->opts.lifetime_ms) &&
             !span_eq(lsdb_group(s), span_cstr(ls->group))) {
             ls_notice(ls, LS_C_EXPIRED, UINT32_MAX, lsdb_group(s), "not refreshed in time");
             ls->nomem = floor_drop(ls, i, false) != ERR_OK || ls->nomem;
@@ -273,12 +277,13 @@ static void expire(struct ls *ls)
 
 static void tick(struct ls *ls)
 {
+    date_tick(ls);
     ls_outbid(ls);
     if (ls->outbid_wait_ms > 0 && ls->now_ms >= ms_after(ls->outbid_ms, ls->outbid_wait_ms))
         ls->outbid_wait_ms = 0; /* the other one is gone */
     const struct lsdb_slot *own = lsdb_find(&ls->db, span_cstr(ls->group));
-    if (own != NULL && own->record != NULL && ls->now_ms - ls->refreshed_ms >= ls->opts.refresh_ms &&
-        ls->own.seq != 0) {
+    bool due = ls->now_ms - ls->refreshed_ms >= ls->opts.refresh_ms || date_behind(ls);
+    if (own != NULL && own->record != NULL && due && ls->own.seq != 0) {
         /* Keeps the bytes alive: lsdb_put frees the record that the body lives in. */
         struct lsdb_record *r = lsdb_record_ref(own->record);
         if (ls_originate(ls, r->body, LS_LEVEL_REFRESH, NULL) != ERR_OK)
@@ -342,6 +347,10 @@ enum err ls_step(struct ls *ls, const struct ls_event *ev, struct ls_output *ret
     ls->result = (struct ls_output){0};
     if (ev->now_ms > ls->now_ms)
         ls->now_ms = ev->now_ms;
+    if (ev->wall_s != 0) {
+        ls->wall_s = ev->wall_s;
+        ls->wall_ms = ls->now_ms;
+    }
     bool of_peer = ev->type == LS_RECV || ev->type == LS_CARRIER_UP || ev->type == LS_CARRIER_DOWN;
     if (of_peer && ev->peer >= ls->nadj)
         return finish_step(ls, ERR_NOTFOUND, ret);

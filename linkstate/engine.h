@@ -94,6 +94,7 @@ enum ls_event_type { LS_TICK, LS_CARRIER_UP, LS_CARRIER_DOWN, LS_RECV, LS_ORIGIN
 struct ls_event {
     enum ls_event_type type;
     ms_t now_ms;             /* monotonic; a step back is taken as no step */
+    uint64_t wall_s;         /* seconds since 1970; may be wrong, may jump; 0: not known */
     uint32_t peer;           /* CARRIER_*, RECV: the number that ls_peer_add() gave */
     struct span bytes;       /* RECV: a message; ORIGINATE: a record body; PURGE: a group */
     enum ls_level level;     /* ORIGINATE: which number of the version rises */

@@ -269,11 +269,12 @@ static void take_in(struct intake *in, const struct ls_advert *ad)
         ls_notice(ls, LS_C_MALFORMED, in->peer, SPAN(""), "malformed record header");
         return;
     }
-    ms_t age_ms = (ms_t)ad->age_s * 1000;
+    bool own = span_eq(lsa.group, span_cstr(ls->group));
+    ms_t age_ms = (ms_t)ad->age_s * 1000, signed_ms = own ? 0 : date_age_ms(ls, &lsa.version);
+    age_ms = signed_ms > age_ms ? signed_ms : age_ms;
     ms_t born_ms = ls->now_ms > age_ms ? ls->now_ms - age_ms : 0;
     const struct lsdb_slot *slot = lsdb_find(&ls->db, lsa.group);
     bool held = slot != NULL && slot->record != NULL;
-    bool own = span_eq(lsa.group, span_cstr(ls->group));
     struct ls_version ours = slot != NULL ? lsdb_version(slot) : (struct ls_version){0, 0, 0, 0};
     int newer = slot == NULL ? 1 : ls_version_cmp(&lsa.version, &ours);
     pending_settle(ls, &ls->adj[in->peer], lsa.group, &lsa.version);

@@ -4,11 +4,13 @@
 
 /* --- What was dropped --------------------------------------------------------------------------------- */
 
-/* No honest copy is younger than the one that is dropped: after one lifetime none is left anywhere. */
+/* No honest copy is younger than the one that is dropped: after one lifetime none is left anywhere. A copy
+ * whose age is a lie is refused by its date from then on, or as much later as clocks may differ. */
 enum err floor_drop(struct ls *ls, size_t number, bool hold)
 {
     ms_t hold_ms = hold ? ms_after(ls->now_ms, FLOOR_HOLD_PARTS * ls->opts.refresh_ms) : 0;
-    enum err e = lsdb_drop(&ls->db, number, hold_ms, ms_after(ls->now_ms, ls->opts.lifetime_ms));
+    ms_t forget_ms = ms_after(ls->now_ms, ls->opts.lifetime_ms + (ms_t)DATE_SKEW_S * 1000);
+    enum err e = lsdb_drop(&ls->db, number, hold_ms, forget_ms);
     ls->result.table_changed = ls->result.table_changed || e == ERR_OK;
     if (e == ERR_OK && hold)
         floor_watch(ls);

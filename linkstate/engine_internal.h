@@ -4,6 +4,7 @@
  *   engine_adjacency.c  the state machine of a neighbour
  *   engine_flood.c      taking records in, passing them on, acknowledgements
  *   engine_sync.c       comparing tables
+ *   engine_date.c       how old a record is by what its group has signed
  *   engine_floor.c      what was dropped, and asking for something newer */
 #pragma once
 #include "linkstate/engine.h"
@@ -14,6 +15,8 @@ enum { ADVERTISE_BYTES = 65536 }; /* a batch; a single record may be larger */
  * question for it has arrived or not. Questions go out after 1, 2, 4 and then every 8 retransmit_ms; each is
  * passed on once, and so many different ones at a time. */
 enum { FLOOR_HOLD_PARTS = 2, FLOOR_ASK_MOST = 8, FLOOR_WISHES = 64 };
+/* Seconds since 1970. Smaller sequences are no dates; what clocks may differ by, without any effect. */
+enum { DATE_MIN_S = 1000000000, DATE_SKEW_S = 86400 };
 struct wish { /* passed on, and not again until then */
     char group[RECORD_NAME_MAX + 1];
     struct ls_version version;
@@ -58,8 +61,11 @@ struct ls {
     ms_t now_ms, refreshed_ms;
     struct ls_version rival; /* newest record of our own group that others hold; zero: none is beyond ours */
     ms_t outbid_ms, outbid_wait_ms; /* when to go beyond it at the earliest, and the pause after that */
-    ms_t floor_ms, floor_wait_ms;   /* when neighbours are asked for what was purged; wait 0: nothing was */
-    ms_t shown_ms;                  /* no floor is shown to a neighbour before */
+    uint64_t wall_s, date_s;        /* our clock, and the date of the others at date_ms; 0: not known */
+    ms_t wall_ms, date_ms, date_due_ms;
+    bool date_moved;              /* what is held is to be looked at again: expire() */
+    ms_t floor_ms, floor_wait_ms; /* when neighbours are asked for what was purged; wait 0: nothing was */
+    ms_t shown_ms;                /* no floor is shown to a neighbour before */
     struct wish wishes[FLOOR_WISHES];
     struct adjacency *adj;
     size_t nadj;
@@ -99,6 +105,12 @@ void flood_recv_request(struct ls *ls, uint32_t peer, const struct ls_message *m
 void flood_tick(struct ls *ls, uint32_t peer);
 bool flood_is_pending(const struct ls *ls, uint32_t peer,
                       const struct flood_item *item); /* what is held is on its way */
+/* engine_date.c */
+void date_tick(struct ls *ls);
+uint64_t date_own(const struct ls *ls); /* to be signed now; 0: not known */
+bool date_behind(const struct ls *ls);  /* others would take our record for one of long ago */
+/* How old the record is at least, less what clocks may differ by; 0: its sequence does not tell. */
+ms_t date_age_ms(const struct ls *ls, const struct ls_version *v);
 /* engine_floor.c */
 enum err floor_drop(struct ls *ls, size_t number, bool hold) MUST_USE;
 enum err floor_purge(struct ls *ls, struct span group) MUST_USE;

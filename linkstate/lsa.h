@@ -18,7 +18,9 @@ struct ls_version {
     uint32_t major; /* configuration or topology */
     uint32_t minor; /* UP and DOWN */
     uint32_t user;  /* members, master */
-    uint64_t seq;   /* refreshes; rises with every header that the group signs */
+    /* Rises with every header that the group signs. Its date in seconds since 1970, or, where that would not
+     * rise, one more than before: the signature tells by it how old the record is. */
+    uint64_t seq;
 };
 /* <0, 0, >0: major, minor, user, then seq. */
 int ls_version_cmp(const struct ls_version *a, const struct ls_version *b);

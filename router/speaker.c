@@ -169,6 +169,7 @@ static unsigned step(struct router *r, const struct ls_event *ev)
     if (r->ls == NULL || !router_may_act(r))
         return 0;
     now.now_ms = loop_now(r->loop);
+    now.wall_s = router_wall(r) / 1000;
     enum err e = ls_step(r->ls, &now, &out);
     notices_log(r, &out, ev->type == LS_RECV ? ev->peer : UINT32_MAX);
     if (e == ERR_NOMEM) {

@@ -29,6 +29,7 @@ struct net_node {
     bool connector_up;
     unsigned cost, members;
     ms_t wake_ms;
+    int64_t off_s; /* by how much its clock is wrong */
 };
 struct net;
 typedef void net_seen_fn(struct net *n, uint32_t from, uint32_t to, const struct ls_message *m);
@@ -43,6 +44,7 @@ struct net {
     bool (*lost)(struct net *n, uint32_t from, uint32_t to, const struct ls_message *m);
     void *arg;
     unsigned notices;
+    uint64_t wall_s; /* the date when now_ms was 0; 0: nobody has a clock */
 };
 
 static inline void net_post(struct net *n, uint32_t from, uint32_t to, struct span bytes)
@@ -86,6 +88,8 @@ static inline struct ls_output net_step(struct net *n, uint32_t node, struct ls_
     struct net_node *at = &n->nodes[node];
     struct ls_output out;
     ev.now_ms = n->now_ms;
+    if (n->wall_s != 0)
+        ev.wall_s = (uint64_t)((int64_t)(n->wall_s + n->now_ms / 1000) + at->off_s);
     assert_int_equal(ls_step(at->ls, &ev, &out), ERR_OK);
     if (out.own_changed)
         at->persisted = *ls_own_version(at->ls);
