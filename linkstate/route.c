@@ -105,6 +105,8 @@ static bool wins_tie(const struct rt_view *v, const struct rt_candidate *a, cons
     if ((x->group == v->from) != (y->group == v->from))
         return x->group == v->from;
     int order = span_cmp(x->name, y->name);
+    if (order == 0) /* numbers go by the group, too, but for the one that the table is of */
+        order = span_cmp(v->t->groups[x->group], v->t->groups[y->group]);
     return order != 0 ? order < 0 : a->connector < b->connector;
 }
 

@@ -390,6 +390,13 @@ static enum err add_connectors(struct making *m, const struct room *n, struct er
         e = add_all_foreign(m, &targets);
     if (e == ERR_OK)
         e = class_table_init(&t->classes, m->limits, t->nconnectors, m->rules, ec);
+    t->connectors[t->nconnectors] = (struct rt_connector){.name = SPAN(RECORD_LOCAL_CONNECTOR),
+                                                          .to = RT_NOBODY,
+                                                          .edge = SPF_NONE,
+                                                          .weight = 1,
+                                                          .up = true,
+                                                          .local = true,
+                                                          .rule = {.sizes_exceeded = CLASS_SIZES_MAX}};
     for (uint32_t i = 0; e == ERR_OK && i < t->nconnectors; i++) {
         t->connectors[i].rule = m->rules[i];
         t->unnumbered += m->rules[i].never;

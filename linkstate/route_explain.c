@@ -18,6 +18,7 @@ const char *route_fate_text(enum route_fate fate)
 
 struct explaining {
     struct rt_view v, open; /* open: the same without a trace */
+    struct span domain;
     struct rt_chain chain;
     struct rt_pick pick;
     struct route_explanation *x;
@@ -29,7 +30,7 @@ static void describe(const struct explaining *e, const struct rt_candidate *c, s
     const struct rt_connector *k = &t->connectors[c->connector];
     uint32_t path_cost;
     enum route_fate fate = rt_judge(&e->v, c, &path_cost);
-    *ret = (struct route_candidate){.space = c->space,
+    *ret = (struct route_candidate){.space = k->local && k->group == 0 ? e->domain : c->space,
                                     .group = t->groups[k->group],
                                     .connector = k->name,
                                     .up = rt_is_up(&e->v, k),
@@ -199,7 +200,8 @@ enum err route_explain(const struct route_table *t, const struct route_ask *ask,
                        struct route_explanation *ret)
 {
     struct route_explanation x = {.kind = ROUTE_NONE};
-    struct explaining e = {.v = {.t = t, .down = ask->down, .ndown = ask->ndown}, .x = &x};
+    struct explaining e = {
+        .v = {.t = t, .down = ask->down, .ndown = ask->ndown}, .domain = ask->domain, .x = &x};
     if (!find_group(t, ask->from_group, &e.v.from))
         return ERR_NOTFOUND;
     x.klass = route_class(t, &ask->message);
@@ -214,6 +216,12 @@ enum err route_explain(const struct route_table *t, const struct route_ask *ask,
         x.local = e.chain.row->local;
         *ret = x;
         return ERR_OK;
+    }
+    if (e.chain.row != NULL &&
+        e.chain.row->local != NULL) { /* asked for another group: delivered in this one */
+        memmove(&e.chain.levels[1], &e.chain.levels[0], e.chain.n * sizeof e.chain.levels[0]);
+        e.chain.levels[0] = &t->own_local;
+        e.chain.n++;
     }
     enum err err = rt_view_open(&e.v);
     if (err != ERR_OK)

@@ -25,13 +25,13 @@
 #include <stdatomic.h>
 
 enum {
-    RT_LABELS_MAX = 128, /* of a domain of 255 octets */
-    RT_CHAIN_MAX = RT_LABELS_MAX + 2,
-    RT_PATHS_MAX = 64,        /* shortest paths remembered; more are computed anew each time */
-    RT_RULES_MAX = 64,        /* different restrictions of edges that a key has bits for */
-    RT_RESULTS_MAX = 1 << 17, /* slots */
-    RT_PROBES = 16,           /* slots looked at for one result */
-    RT_SHARES_MAX = 64,       /* connectors that spread one space */
+    RT_LABELS_MAX = 128,              /* of a domain of 255 octets */
+    RT_CHAIN_MAX = RT_LABELS_MAX + 3, /* with that of own local domains */
+    RT_PATHS_MAX = 64,                /* shortest paths remembered; more are computed anew each time */
+    RT_RULES_MAX = 64,                /* different restrictions of edges that a key has bits for */
+    RT_RESULTS_MAX = 1 << 17,         /* slots */
+    RT_PROBES = 16,                   /* slots looked at for one result */
+    RT_SHARES_MAX = 64,               /* connectors that spread one space */
 };
 #define RT_NOBODY UINT32_MAX
 
@@ -94,16 +94,17 @@ struct route_table {
     uint32_t ngroups, nheard;     /* those from nheard on have no record: connectors lead there */
     struct namemap group_numbers; /* -> number + 1 */
     struct rt_connector *connectors;
-    uint32_t nconnectors, nown; /* this group's come first */
+    uint32_t nconnectors, nown; /* this group's come first; behind the last one stands its @local */
     struct route_target *targets, *sources;
     char **own_targets; /* this group's, in step with targets */
     struct class_table classes;
     struct namemap names; /* -> row number + 1 */
     struct rt_row *rows;
     size_t nrows;
-    struct rt_candidate *candidates;
+    struct rt_candidate *candidates; /* behind the last one: this group's local domains, as others see them */
     uint32_t ncandidates;
-    unsigned deepest; /* most labels of any name in the table */
+    struct rt_level own_local; /* of that one alone */
+    unsigned deepest;          /* most labels of any name in the table */
     struct spf_edge *edges;
     uint32_t *edge_connectors;
     uint32_t nedges, nrules;

@@ -121,6 +121,8 @@ static enum err fill_rows(struct route_table *t, const struct entry *entries, si
             level->at = (uint32_t)i;
     }
     t->ncandidates = (uint32_t)n;
+    t->own_local = (struct rt_level){t->ncandidates, 1};
+    t->candidates[n] = (struct rt_candidate){.connector = t->nconnectors, .cost = 1};
     for (size_t i = 0; i < t->root->local_domains.count && e == ERR_OK; i++) {
         const struct conf_local_domain *local = &t->root->local_domains.items[i];
         e = row_of(t, without_final_dot(span_cstr(local->domain)), &row);
