@@ -452,6 +452,24 @@ enum err speaker_rebuild(struct router *r, struct errctx *ec)
     return e;
 }
 
+/* Others take another key for a group only with a later certificate (docs/protocol.md). */
+static void warn_of_serial(const struct router *r)
+{
+    const struct lsdb_slot *slot = lsdb_find(ls_table(r->ls), span_cstr(r->root->routing_group.name));
+    const struct ls_cert *before = slot != NULL && slot->record != NULL ? &slot->record->lsa.cert : NULL;
+    uint64_t serial = key_serial(&r->group_key);
+    if (before == NULL || serial > before->serial ||
+        memcmp(before->key, r->group_key.public_, sizeof r->group_key.public_) == 0)
+        return;
+    log_warn(
+        "router.key",
+        "serial=%" PRIu64 " before=%" PRIu64 " text='the certificate of the new group key is not later than "
+        "that of the key before: other groups refuse "
+        "what it signs until they have dropped the record that they hold (router.lifetime); certify it with "
+        "--serial %" PRIu64 " or higher (bridgehead keys certify), and reload'",
+        serial, before->serial, before->serial + 1);
+}
+
 void speaker_configured(struct router *r)
 {
     char digest[sizeof r->config_digest];
@@ -463,6 +481,7 @@ void speaker_configured(struct router *r)
         log_error("config.reload", "text=%s", log_text(&scratch, span_cstr(ec.msg)));
         return;
     }
+    warn_of_serial(r);
     bool same = strcmp(digest, r->config_digest) == 0;
     memcpy(r->config_digest, digest, sizeof digest);
     speaker_originate(r, same ? LS_LEVEL_REFRESH : LS_LEVEL_MAJOR);
@@ -481,6 +500,8 @@ enum err speaker_start(struct router *r, const struct lsdb *table, struct errctx
         e = speaker_digest(r, r->config_digest, ec);
     if (e == ERR_OK && (e = ls_adopt(r->ls, table, loop_now(r->loop))) != ERR_OK)
         (void)err_set(ec, e, "the table cannot be taken over: %s", err_text(e));
+    if (e == ERR_OK)
+        warn_of_serial(r);
     if (e == ERR_OK && lsdb_copy(ls_table(r->ls), &r->seen) != ERR_OK)
         e = err_set(ec, ERR_NOMEM, "out of memory");
     return e == ERR_OK ? open_carrier(r, ec) : e;

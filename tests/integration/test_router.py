@@ -247,6 +247,33 @@ def test_keys_are_rotated(box):
     assert len(rb.lines("router.carrier")) == full, "the connection stayed"
 
 
+def test_a_key_whose_certificate_is_not_later(box):
+    """Another key with a serial that is no higher is said to be of no use elsewhere, with what to do; and so it is."""
+    a, b, ra, rb = pair(box)
+    box.add(ra)
+    box.add(rb)
+    wait_full(ra, rb)
+
+    def key(serial):
+        file = box.path("a", f"serial{serial}.key")
+        a.organization.make("group", file, "--group", "a", "--organization-key", a.organization.key, "--serial", str(serial))
+        return file
+
+    conflicts = lambda: rb.metric("router_linkstate_conflict_total")
+    assert not ra.lines("router.key") and conflicts() == 0
+    a.key = key(1)
+    ra.reload()
+    line = wait_for("the warning", lambda: ra.lines("router.key"))[0]
+    assert "serial=1 before=1" in line and "certify it with --serial 2 or higher" in line and "warn" in line, line
+    wait_for("the refusal", conflicts)
+    a.key = key(2)
+    accepted = lambda: rb.metric("router_linkstate_accepted_total") + rb.metric("router_linkstate_refreshed_total")
+    before = accepted()
+    ra.reload()
+    wait_for("the next one to be taken", lambda: accepted() > before)
+    assert len(ra.lines("router.key")) == 1, ra.lines("router.key")
+
+
 def test_keys_and_names_are_reloaded(box):
     """Another key file is signed with; another organization, key of it or name of the group begins anew, without a restart,
     and believes only what the organization signed that is configured now."""
