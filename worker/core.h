@@ -317,7 +317,7 @@ struct worker {
     struct buf published; /* link state that set->routes was made of */
     struct kept *kept;    /* queues with jobs that are kept back: reroute.c */
     size_t nkept;
-    struct route_table *before; /* what held queues are being compared with; NULL: they are not */
+    struct route_table *before, *between; /* what held queues are being compared with; NULL: they are not */
     struct rng rng;
     struct worker_metrics m;
     struct partition *partitions;

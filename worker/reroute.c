@@ -10,7 +10,8 @@
  *   unknown       is looked up when it is found.
  *
  * `before` is the table that held queues were last compared with; it stays the same while pages are still
- * being read, so no change between two tables is overlooked. */
+ * being read, so no change between two tables is overlooked. Nor is one that was taken back meanwhile:
+ * `between` is the last table that came and went since; what was hidden under it is roused, too. */
 #include "common/log.h"
 #include "worker/core.h"
 
@@ -23,14 +24,26 @@ static bool same_connector(const struct conf_connector *a, const struct conf_con
 
 /* --- Held queues ------------------------------------------------------------------------------------- */
 
-static bool way_changed(const struct worker *w, const struct dmq *q)
+static bool way_differs(const struct worker *w, const struct route_table *before, const struct dmq *q)
 {
     struct route old, new;
 
-    route_lookup(w->before, q->domain, q->klass, &old);
+    route_lookup(before, q->domain, q->klass, &old);
     route_lookup(w->set->routes, q->domain, q->klass, &new);
     return old.kind != new.kind || !same_connector(old.connector, new.connector) ||
            (new.kind == ROUTE_LOCAL &&strcmp(old.local->deliver, new.local->deliver) != 0);
+}
+
+static bool way_changed(const struct worker *w, const struct dmq *q)
+{
+    return way_differs(w, w->before, q) || (w->between != NULL && way_differs(w, w->between, q));
+}
+
+static void forget(struct worker *w)
+{
+    route_table_unref(w->before);
+    route_table_unref(w->between);
+    w->before = w->between = NULL;
 }
 
 static void scan_ended(struct worker *w)
@@ -38,8 +51,7 @@ static void scan_ended(struct worker *w)
     for (unsigned i = 0; i < w->npartitions; i++)
         if (w->partitions[i].scan)
             return;
-    route_table_unref(w->before);
-    w->before = NULL;
+    forget(w);
 }
 
 static void on_held(void *arg, enum err e, const struct dmq *list, size_t n, uint64_t next)
@@ -84,8 +96,10 @@ void reroute_tick(struct worker *w)
 
 static void scan(struct worker *w, struct route_table *old)
 {
-    if (w->before == NULL)
-        w->before = route_table_ref(old);
+    struct route_table **keep = w->before == NULL ? &w->before : &w->between;
+
+    route_table_unref(*keep);
+    *keep = route_table_ref(old);
     for (unsigned i = 0; i < w->npartitions; i++) {
         struct partition *p = &w->partitions[i];
 
@@ -295,8 +309,7 @@ void reroute_stop(struct worker *w)
 {
     if (w->routing != NULL)
         routing_watch(w->routing, NULL, NULL);
-    route_table_unref(w->before);
-    w->before = NULL;
+    forget(w);
     let_kept_go(w, false);
     buf_done(&w->published);
 }
