@@ -146,7 +146,28 @@ static void check_crossed(const struct net *n, const struct view *v, unsigned ch
             }
 }
 
-enum change { UP_DOWN, CONFIGURATION, MEMBERS, REFRESH, TWO_GROUPS, TWICE, CHANGES };
+enum change { UP_DOWN, CONFIGURATION, MEMBERS, REFRESH, ROTATION, TWO_GROUPS, TWICE, CHANGES };
+
+/* Another key for the group, in a certificate with a higher serial. */
+static void rotate(struct net_node *at)
+{
+    uint32_t organization = INT32_MAX;
+    struct ls_crypto crypto;
+    struct ls_cert old, next;
+    struct buf other;
+    assert_int_equal(cert_parse(buf_span(&at->cert), &old), ERR_OK);
+    uint64_t serial = old.serial + 1;
+    at->key += 1000;
+    buf_init(&other, CERT_MAX);
+    sim_cert(at->key, span_cstr(at->name), &other);
+    assert_int_equal(cert_parse(buf_span(&other), &next), ERR_OK);
+    sim_crypto(&crypto, &organization);
+    buf_clear(&at->cert);
+    assert_int_equal(cert_seal(SPAN("sim"), span_cstr(at->name), next.key, serial, &crypto, &at->cert),
+                     ERR_OK);
+    assert_int_equal(ls_set_cert(at->ls, buf_span(&at->cert)), ERR_OK);
+    buf_done(&other);
+}
 
 static void one_change(struct net *n, uint32_t node, enum change what)
 {
@@ -165,6 +186,10 @@ static void one_change(struct net *n, uint32_t node, enum change what)
     case MEMBERS:
         at->members = at->members % 4 + 1;
         net_originate(n, node, LS_LEVEL_USER);
+        break;
+    case ROTATION:
+        rotate(at);
+        net_originate(n, node, LS_LEVEL_REFRESH);
         break;
     case REFRESH:
     case CHANGES:
@@ -191,13 +216,33 @@ static void check_change(struct net *n, enum change what)
     net_run(n, 800); /* before anything is said again */
     check_crossed(n, v, what == TWO_GROUPS || what == TWICE ? 2 : 1);
     assert_int_equal(v->requests, 0);
-    assert_true(what == REFRESH ? v->bodies == 0 : v->bodies == v->ncrossed);
+    assert_true(what == REFRESH || what == ROTATION ? v->bodies == 0 : v->bodies == v->ncrossed);
     for (uint32_t i = 0; i < n->size && what != TWICE; i++)
         assert_true(i == node || (v->heard_ms[i][node] > begin &&
                                   v->heard_ms[i][node] <= begin + (ms_t)hops[i] * LATENCY_MAX));
     check_settled(n, false);
     assert_true(n->notices == 0 || what == TWICE); /* the older of two changes may come late */
     n->notices = 0;
+}
+
+/* A router forgets all and begins anew: each of its neighbours brings it what it lacks, once. */
+static void check_restart(struct net *n)
+{
+    struct view *v = n->arg;
+    uint32_t node = (uint32_t)rng_below(&n->rng, n->size);
+    struct net_node *at = &n->nodes[node];
+    count_anew(v);
+    for (uint32_t i = 0; i < n->size; i++) {
+        memset(v->shown[i][node], 0, sizeof v->shown[i][node]);
+        memset(v->shown[node][i], 0, sizeof v->shown[node][i]);
+    }
+    ls_free(at->ls);
+    at->ls = NULL;
+    net_run(n, LATENCY_MAX); /* what was on its way to it is gone */
+    net_node_start(n, node);
+    net_run(n, 20000);
+    check_settled(n, true);
+    n->notices = 0; /* its former neighbours may still have spoken to its former self */
 }
 
 static void test_flood__a_change_crosses_each_adjacency_at_most_once_each_way(void **state)
@@ -226,6 +271,7 @@ static void test_flood__a_change_crosses_each_adjacency_at_most_once_each_way(vo
         }
         net_run(&n, 20000);
         check_settled(&n, true);
+        check_restart(&n);
         net_done(&n);
     }
     free(v);
@@ -255,9 +301,9 @@ static void test_flood__a_link_that_comes_back_brings_what_is_missing(void **sta
         net_carrier(&n, 2, 3, false);
         unsigned left = 1 + (unsigned)rng_below(&n.rng, 3), right = 1 + (unsigned)rng_below(&n.rng, 3);
         for (uint32_t i = 0; i < left; i++)
-            one_change(&n, i, (enum change)(rng_below(&n.rng, TWO_GROUPS)));
+            one_change(&n, i, (enum change)(rng_below(&n.rng, ROTATION)));
         for (uint32_t i = 0; i < right; i++)
-            one_change(&n, 3 + i, (enum change)(rng_below(&n.rng, TWO_GROUPS)));
+            one_change(&n, 3 + i, (enum change)(rng_below(&n.rng, ROTATION)));
         net_run(&n, 10000);
         assert_false(ls_sum_eq(ls_table(n.nodes[0].ls)->sum, ls_table(n.nodes[5].ls)->sum));
         count_anew(v);
