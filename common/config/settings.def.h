@@ -131,7 +131,7 @@
     S(retry, retry, "retry", "when to try again") \
     S(timeouts, client_timeouts, "timeouts", "how long a server may keep silent") \
     S(dsn, dsn, "dsn", "delivery status notifications") \
-    V(grace_ms, MS, "grace", "25s", 0, CONF_HOUR, RESTART, "after SIGTERM: how long to finish what is in flight")
+    V(grace_ms, MS, "grace", "25s", 0, CONF_HOUR, RESTART, "after SIGTERM: how long to finish what is in flight; with a fifth of it left, what has not passed its final dot goes back")
 
 #define CONF_LOCAL_DOMAIN(V, E, S, L) \
     V(domain, DOMAIN, "domain", NULL, 1, 255, RELOAD, "recipient domain delivered here") \
