@@ -7,10 +7,13 @@
  * does.
  *
  * A record is sent until it is answered: the token makes a second time harmless. A batch that the script
- * calls malformed is sent again record by record, so that one does not spoil the others. A job that is over
- * but whose lease was lost is told once more: if it waits in its queue, it is not done a second time. */
+ * calls malformed is sent again record by record, so that one does not spoil the others. What Redis refuses
+ * (no right to, no memory, a key of another type) is held and told again until it is taken: what was
+ * delivered must not be delivered again because an operator has something to mend. A job that is over but
+ * whose lease was lost is told once more: if it waits in its queue, it is not done a second time. */
 #include "queue/redis_worker.h"
 
+#include "queue/redis_error.h"
 #include "queue/redis_reply.h"
 
 #include <stdio.h>
@@ -26,7 +29,11 @@ enum {
     WHOM_MAX = 640,
     EVENT_MAX = 32,
     BODIES_MAX = 3,          /* times the body of a report is sent */
-    FAILED_AGAIN_MS = 60000, /* until a job whose finish was refused is due again */
+    FAILED_AGAIN_MS = 60000, /* until a job whose finish came to nothing is due again */
+    HELD_MAX = 20000,        /* records, and their bytes, that wait until Redis takes them */
+    HELD_BYTES_MAX = 32 << 20,
+    HELD_PAUSE_MIN_MS = 500,
+    HELD_PAUSE_MAX_MS = 16000,
 };
 enum { REDO_NONE = 0, REDO_WAITING = 2 }; /* finish.lua: jobs in hand; also those that wait in their queue */
 
@@ -79,6 +86,65 @@ static void finish_end(struct redis_finish *f, enum err e)
 
 static void add(struct redis_finish *f);
 
+/* --- What was refused ---------------------------------------------------------------------------- */
+
+static size_t weight_of(const struct redis_finish *f)
+{
+    size_t bytes = f->record->bytes.len;
+    if (f->report)
+        bytes += f->report_head->bytes.len + f->report_jobs->bytes.len + f->described.body.len;
+    return bytes;
+}
+
+/* False: it cannot be told again. */
+static bool hold(struct redis_finish *f, enum err e, bool alone)
+{
+    struct redis_worker *w = f->st->worker;
+    size_t bytes = weight_of(f);
+    bool refused = e == ERR_BACKEND || e == ERR_FULL || e == ERR_AGAIN;
+    if (!refused || f->kind != KIND_FINISH || !w->wanted || w->nheld >= HELD_MAX ||
+        bytes > HELD_BYTES_MAX - w->held_bytes)
+        return false;
+    if (w->held == NULL) {
+        w->held_pause_ms = w->held_pause_ms == 0 ? HELD_PAUSE_MIN_MS : w->held_pause_ms * 2;
+        if (w->held_pause_ms > HELD_PAUSE_MAX_MS)
+            w->held_pause_ms = HELD_PAUSE_MAX_MS;
+        w->held_until_ms = ms_after(loop_now(f->st->loop), w->held_pause_ms);
+    }
+    f->alone = alone;
+    f->next = w->held;
+    w->held = f;
+    w->nheld++;
+    w->held_bytes += bytes;
+    metric_inc(&f->st->metrics.finishes_held);
+    return true;
+}
+
+static void tell_held(struct redis_store *st)
+{
+    struct redis_worker *w = st->worker;
+    struct redis_finish *oldest = NULL, *next;
+    for (struct redis_finish *f = w->held; f != NULL; f = next) {
+        next = f->next;
+        f->next = oldest;
+        oldest = f;
+    }
+    for (struct redis_finish *f = oldest; f != NULL; f = next) {
+        next = f->next;
+        metric_dec(&st->metrics.finishes_held);
+        add(f);
+    }
+    w->held = NULL;
+    w->nheld = w->held_bytes = 0;
+}
+
+void redis_finishes_tick(struct redis_store *st)
+{
+    struct redis_worker *w = st->worker;
+    if (w->held != NULL && st->usable && loop_now(st->loop) >= w->held_until_ms)
+        tell_held(st);
+}
+
 static void record_answered(struct redis_finish *f, const struct redisReply *reply)
 {
     int64_t n;
@@ -114,8 +180,10 @@ static void batch_done(void *arg, struct redis_request *rq, enum err e, const st
     struct batch *b = arg;
     struct redis_finish *f = b->head, *next;
     bool split = e == ERR_PARSE && b->count > 1;
-    (void)rq;
+    bool alone = redis_error_find(buf_span(&rq->error))->action == REDIS_FAIL && b->count > 1;
     (void)why;
+    if (e == ERR_OK)
+        b->st->worker->held_pause_ms = 0;
     if (f->kind == KIND_FINISH)
         batch_landed(b->st, f->what.partition);
     for (size_t i = 0; f != NULL; f = next, i++) {
@@ -125,7 +193,7 @@ static void batch_done(void *arg, struct redis_request *rq, enum err e, const st
             send_batch(b->st, f, 1);
         else if (e == ERR_OK)
             record_answered(f, reply_at(reply, i));
-        else
+        else if (!hold(f, e, alone))
             finish_end(f, e);
     }
     free(b);
@@ -206,7 +274,7 @@ static void flush_list(struct redis_store *st, struct redis_finish **list)
     while (f != NULL) {
         struct redis_finish *next = f->next;
         bool fits = head != NULL && count < FINISH_BATCH && bytes < FINISH_BATCH_BYTES && !f->report &&
-                    !head->report && head->again == f->again &&
+                    !head->report && !f->alone && !head->alone && head->again == f->again &&
                     strcmp(head->what.worker, f->what.worker) == 0;
         if (head != NULL && !fits) {
             send_batch(st, head, count);
@@ -236,6 +304,7 @@ static void flush(struct redis_store *st, bool all)
 
 void redis_finishes_flush(struct redis_store *st)
 {
+    tell_held(st);
     flush(st, true);
 }
 

@@ -232,6 +232,7 @@ static void on_tick(void *arg)
     timer_set(st->tick, TICK_MS);
     redis_uploads_tick(st);
     redis_commits_tick(st);
+    redis_finishes_tick(st);
     redis_redo_tick(st);
     redis_room_tick(st);
 }

@@ -40,6 +40,7 @@ struct redis_finish {
     enum redis_finish_kind kind;
     bool ends;                    /* the job is over: kept for the redo */
     bool again;                   /* the lease was lost: ends the job if nobody has taken it since */
+    bool alone;                   /* refused among others: it may have been another's fault */
     struct redis_request *record; /* arguments */
     size_t arguments;
     struct redis_upload *upload; /* of a report of several chunks, while it is sealed */
@@ -90,6 +91,9 @@ struct redis_worker {
     struct redis_chunk *ready, **ready_tail; /* to be delivered at the end of the turn */
     struct deferred deliver;
     struct redis_finish *finishes; /* not answered */
+    struct redis_finish *held;     /* of these: refused, to be told again; newest first */
+    size_t nheld, held_bytes;
+    ms_t held_until_ms, held_pause_ms;
     struct deferred send;
     struct redis_sem sem;
 };
@@ -133,6 +137,7 @@ void redis_bury(struct redis_store *st, struct redis_claim *c,
                 struct span why); /* badmail: it cannot be read */
 void redis_finishes_init(struct redis_store *st);
 void redis_finishes_flush(struct redis_store *st); /* now, not at the end of the turn */
+void redis_finishes_tick(struct redis_store *st);
 void redis_finishes_free(struct redis_store *st);
 
 /* --- redis_audit.c ------------------------------------------------------------------------------- */

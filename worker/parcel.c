@@ -5,6 +5,8 @@
 #include "queue/retry.h"
 #include "worker/report.h"
 
+#include <stdlib.h>
+
 enum {
     NO_MEMORY_DELAY_MS = 60000,
     WHOM_MAX = 640, /* of the store */
@@ -188,16 +190,29 @@ static struct span said_of(const struct parcel *p)
 
 /* --- The end --------------------------------------------------------------------------------------- */
 
+struct telling { /* what the queue is being told */
+    struct link *link;
+    char id[MSGID_TEXT_MAX];
+};
+
+static void not_told(const struct telling *t, enum err e)
+{
+    log_error("queue.finish", "msg=%s link='%s' err=%s text='not recorded, it may be sent again'", t->id,
+              t->link->name, err_name(e));
+}
+
 static void on_finish(void *arg, enum err e)
 {
-    struct link *link = arg;
+    struct telling *t = arg;
+    struct link *link = t->link;
 
     link->requests--;
     if (e == ERR_STALE)
         metric_inc(&link->w->m.stale);
-    else if (e != ERR_OK && e != ERR_CANCELED)
-        log_error("queue.finish", "link='%s' err=%s", link->name, err_name(e));
+    else if (e != ERR_OK)
+        not_told(t, e);
     link_wake(link);
+    free(t);
 }
 
 static void count(const struct parcel *p)
@@ -236,6 +251,7 @@ void parcel_finish(struct parcel *p, struct upload *report, const struct envelop
         .nreport_jobs = njobs,
     };
     struct link *link = p->link;
+    struct telling *t;
     enum err e;
 
     if (link->w->stopping) { /* called back by the store that is being freed */
@@ -245,10 +261,18 @@ void parcel_finish(struct parcel *p, struct upload *report, const struct envelop
     log_outcomes(p);
     count(p);
     link->requests++;
-    e = store_finish(link->w->store, &f, on_finish, link);
+    t = calloc(1, sizeof *t);
+    e = t == NULL ? ERR_NOMEM : ERR_OK;
+    if (e == ERR_OK) {
+        t->link = link;
+        msgid_text(&p->claim->id, t->id);
+        e = store_finish(link->w->store, &f, on_finish, t);
+    }
     if (e != ERR_OK) { /* a defect, or no memory: the job comes back after the lease, or at once */
         link->requests--;
-        log_error("queue.finish", "link='%s' err=%s", link->name, err_name(e));
+        if (t != NULL)
+            not_told(t, e);
+        free(t);
         upload_abort(report);
         (void)!store_release(link->w->store, p->claim, NO_MEMORY_DELAY_MS);
     }

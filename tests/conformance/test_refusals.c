@@ -396,8 +396,8 @@ static void refused_commits_are_said_or_waited_for(void **state)
     assert_int_equal(expired.calls, 0);
 }
 
-/* A job whose finish is refused stays in hand, or comes back: it is never lost. */
-static void refused_finishes_lose_nothing(void **state)
+/* A job whose finish is refused stays in hand until Redis takes it: neither lost nor done again. */
+static void refused_finishes_are_told_again(void **state)
 {
     struct world *w = *state;
     struct answer expired;
@@ -414,21 +414,95 @@ static void refused_finishes_lose_nothing(void **state)
         answer_init(&a);
         redis_proxy_refuse_script(&proxy, word, r->error);
         assert_int_equal(store_finish(w->store[0], &f, on_done, &a), ERR_OK);
-        REAL_UNTIL(w, a.calls > 0 || (r->e == ERR_OK && redis_proxy_refusals(&proxy) > before + 1));
-        assert_int_equal(a.calls, r->e != ERR_OK);
+        REAL_UNTIL(w, redis_proxy_refusals(&proxy) > before + 1); /* twice at least */
+        assert_int_equal(a.calls, 0);
+        assert_false(in_queue(w, &id));
         redis_proxy_refuse_script(&proxy, word, NULL);
         until(w, &a, 1);
-        assert_int_equal(a.e, r->e);
+        assert_int_equal(a.e, ERR_OK);
         real_wait_ready(w);
         REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
-        if (r->e != ERR_OK) {
-            REAL_UNTIL(w, in_queue(w, &id)); /* given back, due later */
-            assert_int_equal(store_rouse(w->store[0], id.partition, SPAN("example.net"), 0), ERR_OK);
-            assert_int_equal(finish_done(w, 0, claim_surely(w, &id, "example.net")), ERR_OK);
-        }
         nothing_is_left(w);
         answer_done(&a);
     }
+    assert_int_equal(metric_get(&((struct redis_store *)w->store[0])->metrics.finishes_held), 0);
+}
+
+/* The lease ends while the finish is refused, and the job is back in its queue: it is not done again. */
+static void a_refused_finish_outlives_its_lease(void **state)
+{
+    struct world *w = *state;
+    struct answer expired, a;
+    char word[41], tag[REDIS_TAG_MAX], key[128], g[128], nx[128], out[64];
+    answer_init(&expired);
+    answer_init(&a);
+    work(w, 0, &expired);
+    digest(SCRIPT_FINISH, word);
+    struct msgid id = put(w, "example.net", SPAN("x"));
+    struct finish f = {
+        .claim = claim_surely(w, &id, "example.net"), .event = SPAN("delivered"), .delivered = 1};
+    unsigned before = redis_proxy_refusals(&proxy);
+    redis_proxy_refuse_script(&proxy, word, "NOPERM this user has no permissions");
+    assert_int_equal(store_finish(w->store[0], &f, on_done, &a), ERR_OK);
+    REAL_UNTIL(w, redis_proxy_refusals(&proxy) > before);
+    redis_tag(((const struct real *)w->own)->namespace, id.partition, WORLD_PARTITIONS, tag);
+    (void)snprintf(key, sizeof key, "%s:wk", tag);
+    REDIS_ASK(
+        &real_server, out, "EVAL",
+        "for _, w in ipairs(redis.call('zrange', KEYS[1], 0, -1)) do redis.call('zadd', KEYS[1], 1, w) end",
+        "1", key);
+    key_of(w, &id, "g", g);
+    key_of(w, &id, "nx", nx);
+    REDIS_ASK(&real_server, out, "EVAL", scripts[SCRIPT_REAP].body, "2", g, nx, "1", "1", "100");
+    assert_true(in_queue(w, &id));
+    assert_int_equal(a.calls, 0);
+    redis_proxy_refuse_script(&proxy, word, NULL);
+    until(w, &a, 1);
+    assert_int_equal(a.e, ERR_OK);
+    nothing_is_left(w);
+    answer_done(&a);
+}
+
+/* A batch refused for what may be the fault of one of its records is told again one by one. */
+static void a_refused_batch_is_told_one_by_one(void **state)
+{
+    enum { RECORDS = 4 };
+    struct world *w = *state;
+    struct answer expired, a[RECORDS];
+    struct claim *claims[RECORDS];
+    unsigned partition = 0, refused;
+    char word[41];
+    answer_init(&expired);
+    work(w, 0, &expired);
+    digest(SCRIPT_FINISH, word);
+    for (size_t n = 0; n < RECORDS;) {
+        struct msgid id = put(w, "example.net", SPAN("x"));
+        struct claim *c = claim_surely(w, &id, "example.net");
+        if (n > 0 && id.partition != partition) {
+            assert_int_equal(finish_done(w, 0, c), ERR_OK);
+            continue;
+        }
+        partition = id.partition;
+        claims[n++] = c;
+    }
+    refused = redis_proxy_refusals(&proxy);
+    redis_proxy_refuse_script(&proxy, word,
+                              "WRONGTYPE Operation against a key holding the wrong kind of value");
+    for (size_t i = 0; i < RECORDS; i++) {
+        struct finish f = {.claim = claims[i], .event = SPAN("delivered"), .delivered = 1};
+        answer_init(&a[i]);
+        assert_int_equal(store_finish(w->store[0], &f, on_done, &a[i]), ERR_OK);
+    }
+    REAL_UNTIL(w, redis_proxy_refusals(&proxy) > refused);
+    assert_int_equal(redis_proxy_refusals(&proxy), refused + 1);
+    REAL_UNTIL(w, redis_proxy_refusals(&proxy) >= refused + 1 + RECORDS);
+    redis_proxy_refuse_script(&proxy, word, NULL);
+    for (size_t i = 0; i < RECORDS; i++) {
+        until(w, &a[i], 1);
+        assert_int_equal(a[i].e, ERR_OK);
+        answer_done(&a[i]);
+    }
+    nothing_is_left(w);
 }
 
 /* "1", or "0" : the body is there. */
@@ -559,13 +633,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, faults_setup, faults_teardown)
     redis_server_start(&real_server, NULL, false);
-    int failed = CHECK_RUN(
-        T(full_memory_is_452_and_still_drains), T(a_replica_is_not_written_to),
-        T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
-        T(refused_finishes_lose_nothing), T(refusals_say_what_to_do), T(keys_of_the_wrong_type_are_reported),
-        T(badmail_keeps_the_state_of_its_job), T(a_report_without_body_ends),
-        T(a_chunked_report_without_body_ends), T(a_slow_upload_keeps_its_body), T(half_written_bodies_expire),
-        T(a_body_that_expires_is_not_committed_in_part), T(a_weak_redis_is_refused_by_name));
+    int failed =
+        CHECK_RUN(T(full_memory_is_452_and_still_drains), T(a_replica_is_not_written_to),
+                  T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
+                  T(refused_finishes_are_told_again), T(a_refused_finish_outlives_its_lease),
+                  T(a_refused_batch_is_told_one_by_one), T(refusals_say_what_to_do),
+                  T(keys_of_the_wrong_type_are_reported), T(badmail_keeps_the_state_of_its_job),
+                  T(a_report_without_body_ends), T(a_chunked_report_without_body_ends),
+                  T(a_slow_upload_keeps_its_body), T(half_written_bodies_expire),
+                  T(a_body_that_expires_is_not_committed_in_part), T(a_weak_redis_is_refused_by_name));
     redis_server_stop(&real_server);
     return failed;
 #undef T
