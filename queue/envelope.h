@@ -57,10 +57,10 @@ struct recipient {
     struct span unknown;
 };
 struct job {
-    struct span domain;                /* normalized: the queue's key */
-    uint32_t klass;                    /* message class of linkstate/route.h */
-    uint32_t attempts;                 /* connections and transactions tried */
-    uint32_t failures;                 /* 4xx of this message's own (not of its link): problem message */
+    struct span domain; /* normalized: the queue's key */
+    uint32_t klass;     /* message class of linkstate/route.h */
+    uint32_t attempts;  /* connections and transactions tried */
+    uint32_t failures;  /* 4xx of this message's own (not of its link): problem message */
     /* Read from a store: Redis's clock. Before that the writer's own: only how far they are apart counts. */
     ms_t first_ms, next_ms, expire_ms;
     bool delay_noticed;

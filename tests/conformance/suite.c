@@ -109,7 +109,8 @@ static void retry_comes_back_later_with_its_new_state(void **state)
     answer_done(&expired);
 }
 
-/* The clock of whoever took a message makes it expire neither early nor late: the store's does, over every retry. */
+/* The clock of whoever took a message makes it expire neither early nor late: the store's does, over every
+ * retry. */
 static void the_clock_of_the_store_decides(void **state)
 {
     static const ms_t hour_ms = 3600000, clocks[] = {0, 1, 946684800000, 4102444800000, UINT64_MAX - hour_ms};
@@ -730,9 +731,9 @@ int suite_run(const struct backend *backend)
     return CHECK_RUN(
         T(a_message_goes_through), T(bodies_come_back_byte_for_byte), T(every_domain_has_its_job),
         T(retry_comes_back_later_with_its_new_state), T(the_clock_of_the_store_decides),
-        T(problem_messages_wait_behind_healthy_ones),
-        T(released_jobs_come_back), T(one_job_has_one_holder), T(a_closed_worker_gives_its_jobs_back),
-        T(a_frozen_worker_loses_its_jobs), T(a_late_word_ends_what_waits_again), T(discover_names_due_queues),
+        T(problem_messages_wait_behind_healthy_ones), T(released_jobs_come_back), T(one_job_has_one_holder),
+        T(a_closed_worker_gives_its_jobs_back), T(a_frozen_worker_loses_its_jobs),
+        T(a_late_word_ends_what_waits_again), T(discover_names_due_queues),
         T(held_queues_are_found_and_roused), T(what_is_known_before_a_wish_delays_nothing),
         T(what_is_known_before_another_way_delays_nothing), T(commits_wake_workers),
         T(slots_never_exceed_their_caps), T(slots_of_the_dead_are_free_again),

@@ -352,6 +352,7 @@ int main(void)
                      cmocka_unit_test(newer_fields_survive_an_older_program),
                      cmocka_unit_test(corrupt_envelopes_are_refused), cmocka_unit_test(limits_hold),
                      cmocka_unit_test(job_round_trips),
-                     cmocka_unit_test(a_job_goes_by_the_clock_of_its_commit), cmocka_unit_test(largest_job_fits),
-                     cmocka_unit_test(corrupt_jobs_are_refused), cmocka_unit_test(damage_is_survived));
+                     cmocka_unit_test(a_job_goes_by_the_clock_of_its_commit),
+                     cmocka_unit_test(largest_job_fits), cmocka_unit_test(corrupt_jobs_are_refused),
+                     cmocka_unit_test(damage_is_survived));
 }
