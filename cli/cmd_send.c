@@ -160,7 +160,11 @@ static enum err add_headers(struct sending *s, const char *subject)
     char date[32];
     rng_seed(&rng, rng_system_seed());
     clock_rfc5322(clock_wall(&clock_system), date);
-    enum err e = buf_addf(&s->message, "From: <%s>\r\nTo: ", s->from);
+    char host[256] = "localhost";
+    (void)!gethostname(host, sizeof host - 1);
+    enum err e = s->from[0] != '\0' /* the header needs an address even when the envelope has none */
+                     ? buf_addf(&s->message, "From: <%s>\r\nTo: ", s->from)
+                     : buf_addf(&s->message, "From: <MAILER-DAEMON@%s>\r\nTo: ", host);
     for (size_t i = 0; e == ERR_OK && i < s->cli->nargs; i++)
         e = buf_addf(&s->message, "%s<%s>", i > 0 ? ",\r\n " : "", s->cli->args[i]);
     if (e == ERR_OK)
