@@ -173,10 +173,16 @@ static bool is_family(const char *word) /* "queue" of "queue list" */
 
 static int unknown_verb(const struct cli *cli, const char *name)
 {
-    const char *names[256];
+    char families[256][16]; /* "quue" of "quue list" is nearest to no command but to the family */
+    const char *names[2 * ARRAY_LEN(families)];
     size_t n = 0;
-    for (; n < cli_verb_count && n < ARRAY_LEN(names); n++)
-        names[n] = cli_verbs[n].name;
+    for (size_t i = 0; i < cli_verb_count && i < ARRAY_LEN(families); i++) {
+        names[n++] = cli_verbs[i].name;
+        size_t head = strcspn(cli_verbs[i].name, " ");
+        (void)snprintf(families[i], sizeof families[i], "%.*s", (int)head, cli_verbs[i].name);
+        if (strchr(name, ' ') == NULL)
+            names[n++] = families[i];
+    }
     const char *near = nearest_of(span_cstr(name), names, n);
     return near != NULL
                ? cli_fail(cli, CLI_USAGE, "unknown command '%s'; did you mean '%s'?", name, near)

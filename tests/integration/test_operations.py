@@ -580,7 +580,7 @@ def test_send_command(box):
     assert b"by hand" in bridgehead.wait_mail("b")[0]
     assert re.search(r"\d\d-[0-9A-Z]{16}", said), said
     bridgehead.cli("send", "c@local.example", "d@local.example")
-    assert bridgehead.wait_mail("c") and bridgehead.wait_mail("d")
+    assert re.search(rb"^From: <MAILER-DAEMON@\S+>\r?$", bridgehead.wait_mail("c")[0], re.MULTILINE) and bridgehead.wait_mail("d")
     assert bridgehead.cli("send", check=False).returncode == 2
     sink = box.add(Sink(box, rules=["rcpt:550 5.1.1 no such user"]))
     refused = bridgehead.cli("send", "x@far.example", "--server", "{}:{}".format(*sink.address), check=False)
@@ -596,6 +596,9 @@ def test_help_and_usage(box):
     assert bridgehead.cli("queue", "lsit", check=False).returncode == 2
     assert bridgehead.cli("status", "--bogus", check=False).returncode == 2
     assert "complete" in bridgehead.cli("completion", "bash").stdout
+    for wrong, meant in (("versoin", "version"), ("quue list", "queue"), ("message trak", "message track")):
+        said = bridgehead.cli(*wrong.split(), check=False)
+        assert said.returncode == 2 and f"did you mean '{meant}'?" in said.stderr, said
 
 
 def test_completion_in_bash(box):
