@@ -204,9 +204,9 @@ class Claim(StoreTest):
         for _ in range(3):
             self.put("a.example")
         reply = self.p.call("claim", "w1", "a.example", 2, 0)
-        self.assertEqual((reply[1], len(reply)), (1, 3 + 16))
+        self.assertEqual((reply[1], len(reply)), (1, 3 + 18))
         reply = self.p.call("claim", "w1", "a.example", 2, 0)
-        self.assertEqual((reply[1], len(reply)), (0, 3 + 8))
+        self.assertEqual((reply[1], len(reply)), (0, 3 + 9))
         self.assertEqual(self.p.call("claim", "w1", "a.example", 2, 0)[1:], [0, 0])
 
     def test_not_before_it_is_due(self):
