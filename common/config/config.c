@@ -75,6 +75,7 @@ static enum err parse(struct span yaml, const char *name, const char *base_dir, 
     if (c == NULL)
         return err_set(ec, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
     atomic_init(&c->refs, 1);
+    c->empty = span_trim(yaml).len == 0;
     arena_init(&c->mem, SNAPSHOT_MAX);
     struct loader l = {.file = name, .base_dir = base_dir, .c = c, .problems = problems, .first = ec};
     arena_init(&l.tree, TREE_MAX);
@@ -167,6 +168,11 @@ enum err config_load_marked(const char *path, char *const *env, struct config **
                             struct errctx *ec)
 {
     return load(path, env, true, ret, problems, ec);
+}
+
+bool config_is_empty(const struct config *c)
+{
+    return c->empty;
 }
 
 unsigned config_line(const struct config *c, const void *field)

@@ -98,6 +98,8 @@ unsigned config_line(const struct config *c, const void *field);
 enum err config_parse(struct span yaml, const char *name, const char *base_dir, char *const *env,
                       struct config **ret, struct buf *problems, struct errctx *ec) MUST_USE;
 const struct conf_root *config_root(const struct config *c);
+/* Nothing but blanks was in the file: all defaults, and hardly what is meant where something was before. */
+bool config_is_empty(const struct config *c);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* NULL is a no-op */
 

@@ -12,6 +12,7 @@ struct secret {
 struct mark;
 struct config {
     atomic_uint refs;
+    bool empty; /* the file had nothing in it */
     struct arena mem;
     struct conf_root root;
     struct secret secrets[16];

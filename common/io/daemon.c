@@ -221,6 +221,19 @@ static void notify_reloading(const struct daemon *d)
     notify_send(state);
 }
 
+/* A file that is written over in place is empty for a moment; with all defaults, all mail would be refused.
+ */
+static enum err load_next(struct daemon *d, struct config **ret, struct buf *problems, struct errctx *ec)
+{
+    enum err e = config_load(d->opts->config_path, environ, ret, problems, ec);
+    if (e != ERR_OK || !config_is_empty(*ret) || config_is_empty(d->conf))
+        return e;
+    config_unref(*ret);
+    e = err_set(ec, ERR_CONFIG, "%s: is empty: nothing is changed; reload again when it is written",
+                d->opts->config_path);
+    return buf_addf(problems, "%s\n", ec->msg) == ERR_OK ? e : ERR_NOMEM;
+}
+
 static void on_hangup(void *arg)
 {
     struct daemon *d = arg;
@@ -231,7 +244,7 @@ static void on_hangup(void *arg)
         return;
     notify_reloading(d);
     buf_init(&problems, 1 << 20);
-    if (config_load(d->opts->config_path, environ, &next, &problems, &ec) != ERR_OK) {
+    if (load_next(d, &next, &problems, &ec) != ERR_OK) {
         metric_inc(&d->metrics.rejected);
         log_problems(&problems, &ec);
         reload_tell(config_root(d->conf)->data_dir, d->hooks->program, false,

@@ -109,7 +109,11 @@ def test_reload_command_and_broken_file(box):
     bridgehead.file.write_text(good + "\nbogus_key: 1\n")
     assert "bogus_key" in bridgehead.cli("reload", check=False).stderr
     bridgehead.reload()
-    wait_for(lambda: bridgehead.process.tail(), lambda: "bogus_key" in bridgehead.process.log.read_text())
+    log = bridgehead.process.log.read_text
+    wait_for(lambda: bridgehead.process.tail(), lambda: log().count("bogus_key") == 2)  # node and worker
+    bridgehead.file.write_text("")
+    bridgehead.reload()
+    wait_for(lambda: bridgehead.process.tail(), lambda: log().count("is empty: nothing is changed") == 2)
     bridgehead.file.write_text(good)
     bridgehead.send("b@local.example", TEXT)
     bridgehead.wait_mail("b")

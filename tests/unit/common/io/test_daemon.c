@@ -28,7 +28,7 @@ struct config {
     struct conf_root root;
     int refs;
 };
-static struct config loaded;
+static struct config loaded, emptied;
 static char directory[] = "/tmp/daemon-test-XXXXXX";
 
 enum err config_load(const char *path, char *const *env, struct config **ret, struct buf *problems,
@@ -39,9 +39,19 @@ enum err config_load(const char *path, char *const *env, struct config **ret, st
         assert_int_equal(buf_add(problems, SPAN("bad:1: x\nbad:2: y\n")), ERR_OK);
         return err_set(ec, ERR_CONFIG, "bad:1: x");
     }
+    if (strcmp(path, "emptied") == 0) {
+        emptied.refs = 1;
+        *ret = &emptied;
+        return ERR_OK;
+    }
     loaded.refs = 1;
     *ret = &loaded;
     return ERR_OK;
+}
+
+bool config_is_empty(const struct config *c)
+{
+    return c == &emptied;
 }
 
 const struct conf_root *config_root(const struct config *c)
@@ -307,6 +317,17 @@ static void test_daemon__a_bad_configuration_changes_nothing(void **state)
     buf_done(&f.story);
 }
 
+static void test_daemon__an_emptied_file_changes_nothing(void **state)
+{
+    struct fake f = {.opts = {"emptied", "127.0.0.1:0", 10000}};
+    (void)state;
+    assert_int_equal(run(&f, visit_bad_reload), 0);
+    check_told("refused\nemptied: is empty: nothing is changed; reload again when it is written\n");
+    assert_string_equal(buf_cstr(&f.story), "start;drain;stop;");
+    assert_int_equal(emptied.refs, 0);
+    buf_done(&f.story);
+}
+
 static void *visit_twice(void *arg)
 {
     struct fake *f = arg;
@@ -414,6 +435,7 @@ int main(void)
     if (loaded.root.data_dir == NULL || system(command) != 0)
         return 1;
     int code = CHECK_RUN(cmocka_unit_test(test_daemon__pages), cmocka_unit_test(test_daemon__hangup_reloads),
+                         cmocka_unit_test(test_daemon__an_emptied_file_changes_nothing),
                          cmocka_unit_test(test_daemon__a_bad_configuration_changes_nothing),
                          cmocka_unit_test(test_daemon__the_second_signal_stops_at_once),
                          cmocka_unit_test(test_daemon__the_grace_period_ends),
