@@ -38,9 +38,10 @@ enum err floor_purge(struct ls *ls, struct span group)
 
 /* --- Asking for something newer ------------------------------------------------------------------------ */
 
-static void add_wish(struct ls *ls, const struct lsdb_record *r, struct buf *wishes, unsigned *n)
+/* steps: adjacencies that the question has passed. What an advertisement has for its age counts them here. */
+static void add_wish(struct ls *ls, struct span header, unsigned steps, struct buf *wishes, unsigned *n)
 {
-    struct ls_advert ad = {0, r->lsa.header, SPAN("")};
+    struct ls_advert ad = {steps, header, SPAN("")};
     if (*n < LS_ADVERTS_MAX && ls_advert_add(wishes, &ad) == ERR_OK)
         ++*n;
     else if (*n < LS_ADVERTS_MAX)
@@ -75,7 +76,7 @@ void floor_tick(struct ls *ls)
         if (d == NULL || d->hold_ms == 0)
             continue;
         if (d->hold_ms > ls->now_ms) {
-            add_wish(ls, d->record, &wishes, &n);
+            add_wish(ls, d->record->lsa.header, 0, &wishes, &n);
             ends_ms = d->hold_ms < ends_ms ? d->hold_ms : ends_ms;
         } else {
             ls->result.table_changed = true; /* mail for it is returned from now on */
@@ -107,36 +108,34 @@ void floor_show(struct ls *ls, uint32_t peer, const struct lsdb_slot *slot)
         return;
     ls->shown_ms = ms_after(ls->now_ms, FLOOR_ASK_MOST * ls->opts.retransmit_ms);
     buf_init(&wishes, LS_MESSAGE_MAX);
-    add_wish(ls, slot->dropped->record, &wishes, &n);
+    add_wish(ls, slot->dropped->record->lsa.header, 0, &wishes, &n);
     say_wishes(ls, peer, &wishes);
     buf_done(&wishes);
 }
 
 /* --- Being asked --------------------------------------------------------------------------------------- */
 
-/* False: the same has just been passed on, or too much has. */
-static bool remember(struct ls *ls, const struct lsa *lsa)
+/* Where it is to be remembered; NULL: the same has just been passed on, or too much has. */
+static struct wish *place_for(struct ls *ls, const struct lsa *lsa)
 {
     struct wish *at = NULL;
     for (size_t i = 0; i < FLOOR_WISHES; i++) {
         struct wish *w = &ls->wishes[i];
         bool over = w->until_ms <= ls->now_ms;
-        if (!over && span_eq(span_cstr(w->group), lsa->group)) {
-            if (ls_version_cmp(&lsa->version, &w->version) <= 0)
-                return false;
-            at = w;
-            break;
-        }
+        if (!over && span_eq(span_cstr(w->group), lsa->group))
+            return ls_version_cmp(&lsa->version, &w->version) <= 0 ? NULL : w;
         if (over && at == NULL)
             at = w;
     }
-    if (at == NULL)
-        return false;
+    return at;
+}
+
+static void remember(struct ls *ls, const struct lsa *lsa, struct wish *at)
+{
     memcpy(at->group, lsa->group.ptr, lsa->group.len);
     at->group[lsa->group.len] = '\0';
     at->version = lsa->version;
     at->until_ms = ms_after(ls->now_ms, ls->opts.retransmit_ms - ls->opts.retransmit_ms / 4);
-    return true;
 }
 
 static bool proved(struct ls *ls, uint32_t peer, const struct lsa *lsa, const struct lsdb_record *held)
@@ -169,11 +168,14 @@ static void serve(struct ls *ls, uint32_t peer, const struct ls_advert *ad, stru
             flood_send(ls, peer, &item, 1);
         return;
     }
-    if (!remember(ls, &lsa) || !proved(ls, peer, &lsa, held))
+    struct wish *at = place_for(ls, &lsa);
+    if (at == NULL || !proved(ls, peer, &lsa, held))
         return;
+    remember(ls, &lsa, at);
     if (!span_eq(lsa.group, span_cstr(ls->group))) {
-        struct lsdb_record borrowed = {.lsa = lsa};
-        add_wish(ls, &borrowed, onward, &n);
+        /* Over a slow way it comes when it is forgotten here: its steps end what would go round for ever. */
+        if (ad->age_s < FLOOR_STEPS_MOST)
+            add_wish(ls, lsa.header, ad->age_s + 1, onward, &n);
     } else if (ls->own.seq != 0) {
         if (ls_version_cmp(&lsa.version, &ls->rival) > 0)
             ls->rival = lsa.version;

@@ -14,7 +14,7 @@ enum { ADVERTISE_BYTES = 65536 }; /* a batch; a single record may be larger */
 /* After a purge mail for the group waits for two refreshes: one that lives has refreshed by then, whether the
  * question for it has arrived or not. Questions go out after 1, 2, 4 and then every 8 retransmit_ms; each is
  * passed on once, and so many different ones at a time. */
-enum { FLOOR_HOLD_PARTS = 2, FLOOR_ASK_MOST = 8, FLOOR_WISHES = 64 };
+enum { FLOOR_HOLD_PARTS = 2, FLOOR_ASK_MOST = 8, FLOOR_WISHES = 64, FLOOR_STEPS_MOST = 64 };
 /* Seconds since 1970. Smaller sequences are no dates; what clocks may differ by, without any effect. */
 enum { DATE_MIN_S = 1000000000, DATE_SKEW_S = 86400 };
 struct wish { /* passed on, and not again until then */

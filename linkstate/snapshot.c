@@ -204,7 +204,7 @@ static enum err restore_floor(struct ls_restore *at, const struct ls_snapshot_fl
 {
     const struct lsdb_slot *known = at->trusted != NULL ? lsdb_find(at->trusted, floor->lsa.group) : NULL;
     ms_t forget_ms = ms_after(at->now_ms, (ms_t)floor->left_s * 1000),
-         hold_ms = ms_after(at->now_ms, (ms_t)floor->hold_s * 1000);
+         hold_ms = floor->hold_s == 0 ? 0 : ms_after(at->now_ms, (ms_t)floor->hold_s * 1000);
     if (forget_ms <= ms_after(at->now_ms, at->age_ms))
         return ERR_OK; /* forgotten since it was published */
     bool checked = known != NULL && known->dropped != NULL &&

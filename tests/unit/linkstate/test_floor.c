@@ -102,8 +102,52 @@ static void test_floor__asking_is_proved_and_bounded(void **state)
     net_done(&n);
 }
 
+static void count_questions(struct net *n, uint32_t from, uint32_t to, const struct ls_message *m)
+{
+    bool slow = from + to == 2 + 3 && (from == 2 || to == 2);
+    n->latency_min_ms = n->latency_max_ms = slow ? 1000 : 20;
+    if (m->type == LS_MSG_REQUEST && m->beyond.len > 0)
+        ++*(unsigned *)n->arg;
+}
+
+/* What the purging group asks goes round one way only. */
+static bool lose_one_way(struct net *n, uint32_t from, uint32_t to, const struct ls_message *m)
+{
+    (void)n;
+    return from == 4 && to == 3 && m->type == LS_MSG_REQUEST;
+}
+
+/* A way of the ring is so slow that what comes over it is not remembered, and who could answer is dead. */
+static void test_floor__a_question_does_not_go_round_for_ever(void **state)
+{
+    enum { RING = 8 };
+    struct net n;
+    unsigned questions = 0;
+    (void)state;
+    net_init(&n, 1, RING + 1);
+    for (uint32_t i = 0; i < RING; i++)
+        net_link(&n, i, (i + 1) % RING);
+    net_link(&n, 0, RING);
+    for (uint32_t i = 0; i <= RING; i++)
+        net_node_start(&n, i);
+    net_run(&n, 30000);
+    assert_int_equal(ls_table(n.nodes[4].ls)->records, RING + 1);
+    stop(&n, RING, 0);
+    n.leaves = count_questions;
+    n.lost = lose_one_way;
+    n.arg = &questions;
+    purge(&n, 4, "g8");
+    net_run(&n, 25u * 60 * 1000); /* whoever purged asks no longer */
+    assert_true(questions > 0);
+    questions = 0;
+    net_run(&n, 60000);
+    assert_int_equal(questions, 0);
+    net_done(&n);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_floor__a_group_that_begins_anew_is_shown_its_floor),
-                     cmocka_unit_test(test_floor__asking_is_proved_and_bounded));
+                     cmocka_unit_test(test_floor__asking_is_proved_and_bounded),
+                     cmocka_unit_test(test_floor__a_question_does_not_go_round_for_ever));
 }
