@@ -306,5 +306,8 @@ int cmd_queue_fsck(struct cli *cli)
         return code;
     (void)printf("%" PRIu64 " keys checked, %" PRIu64 " findings, %" PRIu64 " mended\n", res.keys,
                  res.findings, res.mended);
+    if (res.moved > 0)
+        (void)printf("mail moved in %" PRIu64 " partitions meanwhile: their counters (I9) were not judged\n",
+                     res.moved);
     return res.findings > res.mended ? CLI_FAILED : CLI_OK;
 }

@@ -248,6 +248,7 @@ enum err admin_link_reset(struct admin *a, struct span link, admin_count_fn *don
 typedef void admin_finding_fn(void *arg, struct span finding);
 struct admin_check_result {
     uint64_t keys, findings, mended;
+    uint64_t moved; /* partitions whose counters could not be judged: mail came or went meanwhile */
 };
 typedef void admin_check_fn(void *arg, enum err e, const struct admin_check_result *r, const char *why);
 /* Proves the invariants of queue/lua/README.md over the whole store, while it runs, and mends what can be

@@ -30,7 +30,7 @@ static void finding(void *arg, unsigned partition, struct span text)
 static void checked(void *arg, enum err e, const struct check_result *r, const char *why)
 {
     struct fsck *f = arg;
-    f->result = (struct admin_check_result){r->keys, r->findings, r->mended};
+    f->result = (struct admin_check_result){r->keys, r->findings, r->mended, r->moved};
     f->check = NULL; /* frees itself */
     bool refused = e == ERR_CANCELED && !f->op.a->closing;
     admin_end(&f->op, refused ? ERR_BACKEND : e, refused ? f->op.a->refused : why);

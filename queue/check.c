@@ -5,6 +5,7 @@
 #include "queue/redis_link.h"
 #include "queue/redis_reply.h"
 #include "queue/redis_slot.h"
+#include "queue/tally.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ struct kind {
     const char *entry;
 };
 static const struct kind kinds[] = {
-    {SPAN_INIT("m:"), true, {"m"}, NULL, NULL},        {SPAN_INIT("b:"), true, {"b"}, NULL, NULL},
+    {SPAN_INIT("m:"), true, {"m", "n"}, NULL, NULL},   {SPAN_INIT("b:"), true, {"b"}, NULL, NULL},
     {SPAN_INIT("c:"), true, {"c"}, NULL, NULL},        {SPAN_INIT("a:"), true, {"a"}, NULL, NULL},
     {SPAN_INIT("q:"), true, {"q", "a"}, "ZSCAN", "e"}, {SPAN_INIT("fin:"), true, {"fin"}, NULL, NULL},
     {SPAN_INIT("dom"), false, {NULL}, "ZSCAN", "dom"}, {SPAN_INIT("bad"), false, {NULL}, "ZSCAN", "bad"},
@@ -30,6 +31,7 @@ static const struct kind kinds[] = {
     {SPAN_INIT("ice"), false, {NULL}, "ZSCAN", "ice"},
 };
 static const struct kind other = {SPAN_INIT(""), false, {NULL}, NULL, NULL}; /* only its type is looked at */
+enum phase { COUNTERS, KEYS, SUMS, KEYS_AGAIN, SUMS_AGAIN, IN_HAND, SLOTS };
 struct check {
     struct check_conf conf;
     struct check_result result;
@@ -37,10 +39,13 @@ struct check {
     struct deferred end;
     enum err failed;
     char why[200], sem_tag[REDIS_TAG_MAX], cursor[CURSOR_MAX];
-    bool scanned;       /* no further page */
-    struct names page;  /* keys, sorted: runs of one partition and kind */
-    size_t run, next;   /* the run: page[run .. next) */
-    unsigned partition; /* of the run, `partitions`: the slots'; when all runs are over, of inf */
+    enum phase phase;
+    unsigned asked;        /* partitions of a phase that goes through them */
+    struct tally *tallies; /* of each partition */
+    bool scanned;          /* no further page */
+    struct names page;     /* keys, sorted: runs of one partition and kind */
+    size_t run, next;      /* the run: page[run .. next) */
+    unsigned partition;    /* of the run, `partitions`: the slots'; when all runs are over, of inf */
     const struct kind *kind;
     bool typed;     /* the types of the run's keys were asked for */
     size_t part;    /* of the run, to be checked next */
@@ -51,7 +56,6 @@ struct check {
     size_t entry;
     struct names more;    /* asked for by the script */
     struct names members; /* with slots */
-    bool slots_checked;
 };
 
 static void step(struct check *c);
@@ -67,12 +71,15 @@ void check_free(struct check *c)
     struct names *lists[] = {&c->page, &c->entries, &c->more, &c->members};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         names_done(lists[i]);
+    free(c->tallies);
     free(c);
 }
 
 static void end_now(void *arg)
 {
     struct check *c = arg;
+    for (unsigned i = 0; i < c->conf.partitions; i++)
+        c->result.moved += c->tallies[i].state == TALLY_MOVED;
     c->conf.done(c->conf.arg, c->failed, &c->result,
                  c->failed == ERR_OK ? ""
                  : c->why[0] != '\0' ? c->why
@@ -139,6 +146,8 @@ static bool read_findings(struct check *c, unsigned partition, const struct redi
 {
     for (size_t i = 0; i < reply_count(reply); i++) {
         struct span text = reply_text_at(reply, i);
+        if (partition < c->conf.partitions && tally_read(&c->tallies[partition], text))
+            continue;
         if (span_has_prefix(text, SPAN("MORE "))) {
             if (!keep(c, &c->more, span_from(text, 5)))
                 return false;
@@ -152,10 +161,15 @@ static bool read_findings(struct check *c, unsigned partition, const struct redi
     return true;
 }
 
+static bool is_wrong_type(const struct redis_request *rq, enum err e)
+{
+    return e != ERR_OK && span_has_prefix(buf_span(&rq->error), SPAN("WRONGTYPE"));
+}
+
 /* A key holds what somebody else wrote. Its own finding says so; what needed it could not be looked at. */
 static bool wrong_type(struct check *c, const struct redis_request *rq, enum err e)
 {
-    if (e == ERR_OK || !span_has_prefix(buf_span(&rq->error), SPAN("WRONGTYPE")))
+    if (!is_wrong_type(rq, e))
         return false;
     c->result.findings++;
     c->conf.finding(
@@ -172,11 +186,24 @@ static void checked(void *arg, struct redis_request *rq, enum err e, const struc
         next_step(c);
 }
 
+/* Of what is only counted: the keys are looked at elsewhere. */
+static void counted(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
+                    const char *why)
+{
+    struct check *c = arg;
+    if (!is_wrong_type(rq, e)) {
+        checked(arg, rq, e, reply, why);
+        return;
+    }
+    c->tallies[c->partition].state = TALLY_MOVED;
+    next_step(c);
+}
+
 /* Checks list[from .. to) as `part`; the first `skip` bytes of each are not part of the name. */
 static void check_names(struct check *c, const char *part, const struct names *list, size_t from, size_t to,
                         size_t skip)
 {
-    struct redis_request *rq = request(c, checked);
+    struct redis_request *rq = request(c, strcmp(part, "n") == 0 ? counted : checked);
     if (rq == NULL)
         return;
     redis_script(rq, SCRIPT_CHECK, tag_of(c), 2 + (to - from));
@@ -243,16 +270,26 @@ static bool note_member(struct check *c, struct span key)
     return keep(c, &c->members, span_from(rest, 2));
 }
 
+/* Counting again takes the messages of the partitions that differed. */
+static bool counts_again(const struct check *c)
+{
+    return c->partition < c->conf.partitions && c->kind == &kinds[0] &&
+           c->tallies[c->partition].state == TALLY_DIFFERS;
+}
+
 /* Makes the next run of the page; false: none is left. */
 static bool next_run(struct check *c)
 {
     struct span rest;
+    uint64_t once = c->phase == KEYS;
     for (c->run = c->next; c->run < c->page.count; c->run++) {
         struct span key = names_at(&c->page, c->run);
-        c->result.keys++;
+        c->result.keys += once;
         if (!owner(c, key, &c->partition, &rest))
             continue;
         c->kind = c->partition < c->conf.partitions ? kind_of(rest) : &other;
+        if (!once && !counts_again(c))
+            continue;
         if (!note_member(c, key))
             return false;
         break;
@@ -264,10 +301,10 @@ static bool next_run(struct check *c)
             break;
         if (!note_member(c, names_at(&c->page, c->next)))
             return false;
-        c->result.keys++;
+        c->result.keys += once;
     }
-    c->part = 0;
-    c->typed = false;
+    c->part = once ? 0 : PARTS_MAX - 1; /* again: "n" alone */
+    c->typed = !once;
     c->walking = c->run;
     c->walk_cursor[0] = '\0';
     c->walked = false;
@@ -355,17 +392,17 @@ static void scanned(void *arg, struct redis_request *rq, enum err e, const struc
 
 static void scan(struct check *c)
 {
-    char pattern[2 * NAMESPACE_MAX + 8] = "{";
+    char pattern[2 * NAMESPACE_MAX + 16] = "{";
     size_t n = 1;
     struct redis_request *rq = request(c, scanned);
     if (rq == NULL)
         return;
-    for (const char *s = c->conf.ns; *s != '\0' && n + 4 < sizeof pattern; s++) {
+    for (const char *s = c->conf.ns; *s != '\0' && n + 12 < sizeof pattern; s++) {
         if (strchr("*?[]\\^", *s) != NULL)
             pattern[n++] = '\\';
         pattern[n++] = *s;
     }
-    (void)snprintf(pattern + n, sizeof pattern - n, ".*");
+    (void)snprintf(pattern + n, sizeof pattern - n, c->phase == KEYS ? ".*" : ".p*}:m:*");
     redis_command(rq, 6);
     redis_arg_str(rq, "SCAN");
     redis_arg_str(rq, c->cursor[0] == '\0' ? "0" : c->cursor);
@@ -374,6 +411,47 @@ static void scan(struct check *c)
     redis_arg_str(rq, "COUNT");
     redis_arg_u64(rq, SCAN_PAGE);
     redis_link_send(c->conf.link, rq);
+}
+
+/* --- The counters (I9) --------------------------------------------------------------------------- */
+
+static void ask_tally(struct check *c, unsigned partition, const char *question)
+{
+    c->partition = partition;
+    struct redis_request *rq = request(c, counted);
+    if (rq == NULL)
+        return;
+    redis_script(rq, SCRIPT_CHECK, tag_of(c), 3);
+    redis_arg_u64(rq, c->conf.repair);
+    redis_arg_str(rq, "st");
+    redis_arg_str(rq, question);
+    redis_link_send(c->conf.link, rq);
+}
+
+/* The next partition of this state gets its sums judged; false: there is none. */
+static bool judge_next(struct check *c, enum tally_state state)
+{
+    while (c->asked < c->conf.partitions && c->tallies[c->asked].state != state)
+        c->asked++;
+    if (c->asked == c->conf.partitions)
+        return false;
+    struct tally *t = &c->tallies[c->asked];
+    char question[TALLY_QUESTION_MAX];
+    tally_question(t, question);
+    t->state = TALLY_JUDGED; /* unless the answer says otherwise */
+    ask_tally(c, c->asked++, question);
+    return true;
+}
+
+/* The sums that differ are counted once more: SCAN may have given a key twice. False: all fit. */
+static bool count_again(struct check *c)
+{
+    bool any = false;
+    for (unsigned i = 0; i < c->conf.partitions; i++) {
+        c->tallies[i].messages = c->tallies[i].jobs = 0;
+        any = any || c->tallies[i].state == TALLY_DIFFERS;
+    }
+    return any;
 }
 
 /* --- The slots ----------------------------------------------------------------------------------- */
@@ -431,6 +509,51 @@ static bool step_in_run(struct check *c)
     return true;
 }
 
+static void enter(struct check *c, enum phase phase)
+{
+    c->phase = phase;
+    c->asked = 0;
+    c->kind = NULL;
+    c->scanned = false;
+    c->cursor[0] = '\0';
+    names_clear(&c->page);
+    c->run = c->next = 0;
+}
+
+/* Nothing of a page is left: asks the next question of the phase; false: it is over. */
+static bool step_in_phase(struct check *c)
+{
+    switch (c->phase) {
+    case COUNTERS:
+        if (c->asked < c->conf.partitions) {
+            ask_tally(c, c->asked++, "read");
+            return true;
+        }
+        return false;
+    case KEYS:
+    case KEYS_AGAIN:
+        if (c->scanned)
+            return false;
+        c->kind = NULL;
+        scan(c);
+        return true;
+    case SUMS:
+        return judge_next(c, TALLY_OPEN);
+    case SUMS_AGAIN:
+        return judge_next(c, TALLY_DIFFERS);
+    case IN_HAND:
+        if (c->asked == c->conf.partitions)
+            return false;
+        c->partition = c->asked++;
+        check_names(c, "inf", &c->page, 0, 0, 0);
+        return true;
+    case SLOTS:
+        break;
+    }
+    check_slots(c); /* ends it */
+    return true;
+}
+
 static void step(struct check *c)
 {
     if (c->more.count > 0) { /* same partition: the answer came just now */
@@ -438,27 +561,17 @@ static void step(struct check *c)
         names_init(&c->more);
         check_names(c, "m", &more, 0, more.count < BATCH ? more.count : BATCH, 0);
         names_done(&more);
-    } else if (step_in_run(c)) {
         return;
-    } else if (next_run(c)) {
+    }
+    if (step_in_run(c))
+        return;
+    if (next_run(c)) {
         step(c);
-    } else if (c->failed != ERR_OK) {
         return;
-    } else if (!c->scanned) {
-        c->kind = NULL;
-        scan(c);
-    } else if (!c->slots_checked) {
-        bool first = c->kind != NULL || c->page.count > 0;
-        c->kind = NULL;
-        names_clear(&c->page);
-        c->run = c->next = 0;
-        c->partition = first ? 0 : c->partition + 1;
-        if (c->partition < c->conf.partitions) {
-            check_names(c, "inf", &c->page, 0, 0, 0);
-        } else {
-            c->slots_checked = true;
-            check_slots(c);
-        }
+    }
+    while (c->failed == ERR_OK && !step_in_phase(c)) {
+        bool fit = c->phase == SUMS && !count_again(c);
+        enter(c, fit ? IN_HAND : c->phase + 1);
     }
 }
 
@@ -474,10 +587,11 @@ struct check *check_start(const struct check_conf *conf)
         names_init(lists[i]);
     (void)snprintf(c->sem_tag, sizeof c->sem_tag, "{%s.sem}", conf->ns);
     c->pause = timer_new(conf->loop, on_pause, c);
-    if (c->pause == NULL) {
+    c->tallies = calloc(conf->partitions, sizeof *c->tallies);
+    if (c->pause == NULL || c->tallies == NULL) {
         check_free(c);
         return NULL;
     }
-    scan(c);
+    step(c);
     return c;
 }

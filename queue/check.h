@@ -1,11 +1,16 @@
 /* queue/check.h — proves the invariants of queue/lua/README.md over a whole store while it runs.
  *
  * Keys are found with SCAN, a page at a time, and judged by the script `check`, at most 100 names a call:
- * atomic, so what it finds is real, and short, so mail goes on meanwhile. What needs the whole store at
- * rest (I9) is not judged here.
+ * atomic, so what it finds is real, and short, so mail goes on meanwhile.
  *
- *   SCAN ──page──> sorted into runs of one partition and kind ──> check(run) ─┬─> next run, next page ──> inf
- * ──> slots └─ members of the key ──> check(entries) ─┘
+ *   counters ──> SCAN ──page──> runs of one partition and kind ──> check(run) ─┬─> next run, next page
+ *                                      members of the key ──> check(entries) ──┘
+ *                                                           all pages: sums ──> inf ──> slots
+ *
+ * The sums of a partition (I9) are judged only when its counters are, after the last page, what they were
+ * before the first; else it counts as moved. SCAN may give a key twice: sums that do not fit are a finding
+ * when a second count of the messages is off by the same. The counters are mended in the same step that
+ * compares them.
  *
  * Used by `bridgehead queue fsck`, by the janitor of the workers, and by tests. */
 #pragma once
@@ -19,6 +24,7 @@ struct redis_link;
 
 struct check_result {
     uint64_t keys, findings, mended;
+    uint64_t moved; /* partitions whose counters could not be judged: mail came or went meanwhile */
 };
 struct check_conf { /* what it points to outlives the check */
     struct loop *loop;

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- queue/lua/check.lua: proves the invariants for some names, and mends what it finds (README.md).
 -- ARGV: 3 repair, 4 part, then names. Returns findings "I<n> <name> <what>"; "MORE <id>.<k>" asks for
--- another call with that name.
+-- another call with that name. "COUNT", "ST", "DIFFERS" and "MOVED" are for whoever proves I9 (README.md).
 -- include "lib/head.lua"
 -- include "lib/names.lua"
 -- include "lib/queue.lua"
@@ -149,6 +149,30 @@ local function check_counts(id, key, n, c, live, fields)
   end
 end
 
+-- What st says, as whole numbers and as text. What is no number counts for nothing.
+local COUNTERS = {'accepted', 'extra', 'gone', 'early'}
+local function whole(s)
+  local n = tonumber(s) or 0
+  return n % 1 == 0 and math.abs(n) < 2 ^ 53 and n or 0
+end
+local function counters()
+  local st, text = call('HMGET', p .. 'st', unpack(COUNTERS)), {}
+  for i = 1, #COUNTERS do
+    st[i] = whole(st[i])
+    text[i] = string.format('%.0f', st[i])
+  end
+  return st[1], st[2], st[3], st[4], table.concat(text, ' ')
+end
+
+-- What went is made to fit what is here; what came only when it is less than that.
+local function mend_counters(accepted, extra, messages, jobs)
+  accepted, extra = math.max(accepted, messages), math.max(extra, jobs - messages)
+  local fit = {accepted, extra, accepted - messages, extra - (jobs - messages)}
+  for i, name in ipairs(COUNTERS) do
+    call('HSET', p .. 'st', name, string.format('%.0f', fit[i]))
+  end
+end
+
 -- Each part gets a name and checks it, if it is still there.
 local parts = {}
 
@@ -179,6 +203,42 @@ function parts.m(name)
     check_counts(id, key, n, c, live, fields)
   elseif last < c then
     findings[#findings + 1] = 'MORE ' .. id .. '.' .. string.format('%.0f', last + 1)
+  end
+end
+
+-- Only counted: the sums of a call.
+local messages_seen, jobs_seen = 0, 0
+function parts.n(id)
+  local n = call('HGET', p .. 'm:' .. id_of(id), 'n')
+  if n then
+    messages_seen, jobs_seen = messages_seen + 1, jobs_seen + whole(n)
+  end
+end
+
+-- I9. "read" asks what the counters say. "<that> <messages> <jobs>" asks whether these fit; the answer "DIFFERS <what>",
+-- given again behind another count, makes it a finding. Nothing is said of counters that moved meanwhile.
+function parts.st(name)
+  local accepted, extra, gone, early, now_says = counters()
+  if name == 'read' then
+    findings[#findings + 1] = 'ST ' .. now_says
+    return
+  end
+  local says, messages, jobs, before = string.match(name, '^(%-?%d+ %-?%d+ %-?%d+ %-?%d+) (%d+) (%d+) ?(.*)$')
+  if not says then
+    fail('BADARG counters')
+  end
+  messages, jobs = whole(messages), whole(jobs)
+  local off_messages, off_jobs = accepted - gone - messages, accepted + extra - gone - early - jobs
+  local differs = string.format('%.0f %.0f', off_messages, off_jobs)
+  if says ~= now_says or (before ~= '' and before ~= differs) then
+    findings[#findings + 1] = 'MOVED'
+  elseif (off_messages ~= 0 or off_jobs ~= 0) and before == '' then
+    findings[#findings + 1] = 'DIFFERS ' .. differs
+  elseif off_messages ~= 0 or off_jobs ~= 0 then
+    found('I9', 'st', string.format('says %.0f messages of %.0f jobs, there are %.0f of %.0f',
+      messages + off_messages, jobs + off_jobs, messages, jobs), function()
+      mend_counters(accepted, extra, messages, jobs)
+    end)
   end
 end
 
@@ -452,5 +512,8 @@ else
   for i = 5, #ARGV do
     check(str(ARGV[i], 1, 345, 'name'))
   end
+end
+if part == 'n' then
+  findings[1] = string.format('COUNT %.0f %.0f', messages_seen, jobs_seen)
 end
 return findings

@@ -8,7 +8,7 @@ struct seen { /* what callbacks were told */
     struct world *w;
     bool done;
     enum err e;
-    uint64_t n, findings;
+    uint64_t n, findings, mended, moved;
     char last[400], queues[400];
     struct msgid id;
     struct admin_result result;
@@ -357,6 +357,8 @@ static void on_checked(void *arg, enum err e, const struct admin_check_result *r
 {
     struct seen *s = arg;
     s->n = r->keys;
+    s->mended = r->mended;
+    s->moved = r->moved;
     if (e != ERR_OK)
         print_error("check: %s\n", why);
     s->e = e;
@@ -427,13 +429,71 @@ static void on_searched(void *arg, enum err e, const struct admin_check_result *
     on_checked(&((struct search *)arg)->seen, e, r, why);
 }
 
+static void check_store(struct seen *s, bool repair)
+{
+    s->findings = 0;
+    assert_int_equal(admin_check(admin, repair, on_finding, on_checked, s), ERR_OK);
+    await(s);
+    assert_int_equal(s->e, ERR_OK);
+}
+
+/* Counters that do not fit what is there are found, in the partition where they do not, and mended. */
+static void counters_are_found_and_mended(void **state)
+{
+    struct seen s = {.last = ""};
+    for (int i = 0; i < 40; i++)
+        put(*state, &s, "a.example", "u@a.example", SPAN("x"), 0);
+    static const char *const damages[] = {
+        "redis.call('HINCRBY',k,'accepted',2)",
+        "redis.call('HINCRBY',k,'gone',1)",
+        "redis.call('HINCRBY',k,'early',1)",
+    };
+    CHECK_EACH (damages, damage) {
+        on_keys(*state, "st", *damage);
+        for (int i = 0; i < 3; i++) {
+            check_store(&s, i == 1);
+            assert_int_equal(s.findings, i < 2 ? WORLD_PARTITIONS : 0);
+            assert_int_equal(s.mended, i == 1 ? WORLD_PARTITIONS : 0);
+            assert_int_equal(s.moved, 0);
+            if (i == 0)
+                assert_non_null(strstr(s.last, "I9 st says "));
+        }
+        assert_int_equal(admin_status(admin, on_status, &s), ERR_OK);
+        await(&s);
+        assert_int_equal(s.status.messages, 40);
+        assert_int_equal(s.status.waiting_jobs, 40);
+    }
+}
+
+/* Mail that comes while the store is checked is no finding, and its counters are left alone. */
+static void counters_in_motion_are_not_judged(void **state)
+{
+    struct seen s = {.last = ""};
+    for (int i = 0; i < 40; i++)
+        put(*state, &s, "a.example", "u@a.example", SPAN("x"), 0);
+    uint64_t moved = 0;
+    for (int round = 0; round < 4; round++) {
+        struct seen check = {.w = *state};
+        assert_int_equal(admin_check(admin, round % 2 == 1, on_finding, on_checked, &check), ERR_OK);
+        while (!check.done)
+            put(*state, &s, "b.example", "u@b.example", SPAN("x"), 0);
+        assert_int_equal(check.e, ERR_OK);
+        assert_int_equal(check.findings, 0);
+        moved += check.moved;
+    }
+    assert_true(moved > 0);
+    check_store(&s, false);
+    assert_int_equal(s.findings, 0);
+    assert_int_equal(s.moved, 0);
+}
+
 /* Whatever key holds what somebody else wrote: it is named, moved away by the repair, and no message is lost.
  */
 static void foreign_values_are_moved_away(void **state)
 {
     static const char *const names[] = {"q:a.example", "dom", "hold", "fz", "inf",         "bad", "qz",
                                         "sp",          "wk",  "tok",  "ev", "a:a.example", "c:w", "fin:1",
-                                        "w",           "d",   "t",    "ls", "l:mx"};
+                                        "w",           "d",   "t",    "ls", "l:mx",        "st"};
     struct seen s = {.last = ""};
     struct world *w = *state;
     for (int i = 0; i < 8; i++)
@@ -488,6 +548,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_message, setup, teardown),
         cmocka_unit_test_setup_teardown(status_members_links, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_found_and_mended, setup, teardown),
+        cmocka_unit_test_setup_teardown(counters_are_found_and_mended, setup, teardown),
+        cmocka_unit_test_setup_teardown(counters_in_motion_are_not_judged, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_values_are_moved_away, setup, teardown),
         cmocka_unit_test_setup_teardown(freeing_completes_what_is_under_way, setup, teardown),
     };
