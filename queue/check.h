@@ -12,7 +12,7 @@
  * when a second count of the messages is off by the same. The counters are mended in the same step that
  * compares them.
  *
- * Used by `bridgehead queue fsck`, by the janitor of the workers, and by tests. */
+ * Used by `bridgehead queue fsck` and by tests. */
 #pragma once
 #include "common/clock.h"
 #include "common/err.h"
