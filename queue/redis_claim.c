@@ -91,7 +91,7 @@ static void nothing_done(void *arg, struct redis_request *rq, enum err e, const 
 }
 
 enum err redis_hold(struct store *store, unsigned partition, struct span domain, uint32_t klass,
-                    ms_t delay_ms, ms_t since_ms)
+                    ms_t delay_ms, uint64_t token)
 {
     struct redis_store *st = (struct redis_store *)store;
     struct redis_partition *p = redis_store_partition(st, partition);
@@ -103,7 +103,7 @@ enum err redis_hold(struct store *store, unsigned partition, struct span domain,
     redis_script(rq, SCRIPT_HOLD, p->tag, 3);
     redis_arg_queue(rq, domain, klass);
     redis_arg_u64(rq, delay_ms);
-    redis_arg_u64(rq, since_ms);
+    redis_arg_u64(rq, token);
     redis_link_send(st->control, rq);
     return ERR_OK;
 }

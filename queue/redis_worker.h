@@ -118,7 +118,7 @@ enum err redis_claim_jobs(struct store *st, unsigned partition, struct span doma
 enum err redis_held(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg);
 enum err redis_rouse(struct store *st, unsigned partition, struct span domain, uint32_t klass);
 enum err redis_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms,
-                    ms_t since_ms);
+                    uint64_t token);
 void redis_claim_end(struct redis_claim *c); /* freed, or when the last chunk was delivered */
 void redis_claims_free(struct redis_store *st);
 

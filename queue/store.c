@@ -133,9 +133,9 @@ enum err store_release(struct store *st, struct claim *c, ms_t delay_ms)
 }
 
 enum err store_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms,
-                    ms_t since_ms)
+                    uint64_t token)
 {
-    return st->ops->hold(st, partition, domain, klass, delay_ms, since_ms);
+    return st->ops->hold(st, partition, domain, klass, delay_ms, token);
 }
 
 enum err store_held(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg)

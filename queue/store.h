@@ -179,12 +179,13 @@ enum err store_finish(struct store *st, const struct finish *f, done_fn *done, v
  * FINISH_RETRY: no delay when the queue was woken since the claim. */
 enum err store_release(struct store *st, struct claim *c, ms_t delay_ms) MUST_USE;
 /* Hides a queue from store_discover() for a while: its link is down or at its cap. It can still be claimed
- * from, so that connections which are open go on. since_ms, Redis's clock: not when it was woken since;
+ * from, so that connections which are open go on. token, of a claim: not when it was woken after that claim;
  * 0: whatever was. */
 enum err store_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms,
-                    ms_t since_ms) MUST_USE;
+                    uint64_t token) MUST_USE;
 
-/* Queues that are held, a page at a time: *next is 0 at the end. A queue may come twice. */
+/* Queues that are held, a page at a time: *next is 0 at the end. A queue may come twice. Their depth counts
+ * what is in hand, too: it may be about to come back with a delay. */
 typedef void held_fn(void *arg, enum err e, const struct dmq *list, size_t n, uint64_t next);
 enum err store_held(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg) MUST_USE;
 /* There is another way: the hold ends, what waits for another try is due now, and what is in hand comes back

@@ -37,7 +37,7 @@ struct store_ops {
     enum err (*held)(struct store *st, unsigned partition, uint64_t cursor, held_fn *done, void *arg);
     enum err (*rouse)(struct store *st, unsigned partition, struct span domain, uint32_t klass);
     enum err (*hold)(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms,
-                     ms_t since_ms);
+                     uint64_t token);
     enum err (*slots_get)(struct store *st, struct span link, unsigned want, unsigned cap_link,
                           unsigned cap_total, slots_fn *done, void *arg);
     void (*slots_put)(struct store *st, struct span link, unsigned n);

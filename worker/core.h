@@ -192,7 +192,7 @@ struct due {
     unsigned partition;
     uint32_t klass;
     uint64_t depth;
-    ms_t seen_ms; /* Redis's clock when jobs of it went back because the link is held; 0: none did */
+    uint64_t seen;          /* token of the last jobs that went back because the link is held; 0: none did */
     bool claiming, dropped; /* dropped: free it when the claim has answered */
     size_t domain_len;
     char domain[];

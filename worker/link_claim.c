@@ -105,11 +105,11 @@ void due_drop(struct due *d)
     free(d);
 }
 
-static void hide(struct due *d, ms_t delay_ms, ms_t since_ms)
+static void hide(struct due *d, ms_t delay_ms, uint64_t token)
 {
     struct worker *w = d->link->w;
 
-    (void)!store_hold(w->store, d->partition, due_domain(d), d->klass, delay_ms, since_ms);
+    (void)!store_hold(w->store, d->partition, due_domain(d), d->klass, delay_ms, token);
     due_drop(d);
 }
 
@@ -310,13 +310,13 @@ static void claimed_held(struct due *d, struct claim *const *claims, size_t n, b
         return;
     }
     if (n > 0)
-        d->seen_ms = claims[0]->now_ms;
+        d->seen = claims[0]->token;
     sweep(d->link, claims, n, d->dropped);
     delay = link_delay(d->link);
-    if (d->dropped || d->seen_ms == 0)
+    if (d->dropped || d->seen == 0)
         due_drop(d);
     else if (!more || !d->link->sweep_all) /* hidden, it is found when its way changes (reroute.c) */
-        hide(d, delay < SWEEP_HOLD_MIN_MS ? SWEEP_HOLD_MIN_MS : delay, d->seen_ms);
+        hide(d, delay < SWEEP_HOLD_MIN_MS ? SWEEP_HOLD_MIN_MS : delay, d->seen);
 }
 
 static bool worth_a_line(enum err e)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- queue/lua/held.lua: queues with a hold that are not frozen; the hold may be over.
--- ARGV: 3 cursor. Returns next cursor, then {Q, waiting}*.
+-- ARGV: 3 cursor. Returns next cursor, then {Q, waiting and in hand}*: what is in hand may be about to come back late.
 -- include "lib/head.lua"
 -- include "lib/queue.lua"
 
@@ -10,7 +10,7 @@ local found = {page[1]}
 for i = 1, #page[2], 2 do
   local q, depth = page[2][i], 0
   if page[2][i + 1] ~= FROZEN then
-    depth = call('ZCARD', p .. 'q:' .. q)
+    depth = call('ZCARD', p .. 'q:' .. q) + (tonumber(call('HGET', p .. 'inf', q)) or 0)
   end
   if depth > 0 and #found < 511 then
     local f = #found

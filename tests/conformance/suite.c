@@ -399,7 +399,7 @@ static void what_is_known_before_a_wish_delays_nothing(void **state)
     c = claim_one(w, 0, id.partition, "example.net");
     assert_true(c->woken_ms > 0 && c->woken_ms <= c->now_ms);
     assert_int_equal(store_rouse(w->store[0], id.partition, SPAN("example.net"), 0), ERR_OK);
-    assert_int_equal(store_hold(w->store[0], id.partition, SPAN("example.net"), 0, 3600000, c->now_ms),
+    assert_int_equal(store_hold(w->store[0], id.partition, SPAN("example.net"), 0, 3600000, c->token),
                      ERR_OK);
     assert_int_equal(retry_in_an_hour(w, 0, c), ERR_OK);
     for (unsigned n = 0; n == 0; answer_done(&a)) { /* shown: the hold was of before, too */
@@ -425,14 +425,39 @@ static void what_is_known_before_another_way_delays_nothing(void **state)
     work(w, 1, &expired);
     struct msgid id = put(w, "example.net", SPAN("x"));
     struct claim *c = claim_one(w, 0, id.partition, "example.net");
-    ms_t seen_ms = c->now_ms;
+    uint64_t seen = c->token;
     assert_int_equal(store_rouse(w->store[0], id.partition, SPAN("example.net"), 0), ERR_OK);
-    assert_int_equal(store_hold(w->store[0], id.partition, SPAN("example.net"), 0, 3600000, seen_ms), ERR_OK);
+    assert_int_equal(store_hold(w->store[0], id.partition, SPAN("example.net"), 0, 3600000, seen), ERR_OK);
     assert_int_equal(store_release(w->store[0], c, 3600000), ERR_OK);
     c = claim_one(w, 1, id.partition, "example.net");
     assert_int_equal(retry_in_an_hour(w, 1, c), ERR_OK); /* found out since */
     assert_int_equal(claim(w, 1, id.partition, "example.net", 10, &a), 0);
     answer_done(&a);
+    answer_done(&expired);
+}
+
+/* What is found out after it does, be it in the same millisecond: the queue is hidden, and found for its way.
+ */
+static void what_is_known_after_another_way_counts(void **state)
+{
+    struct world *w = *state;
+    struct answer expired, a;
+    answer_init(&expired);
+    work(w, 0, &expired);
+    struct msgid id = put(w, "example.net", SPAN("x"));
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(store_rouse(w->store[0], id.partition, SPAN("example.net"), 0), ERR_OK);
+        struct claim *c = claim_one(w, 0, id.partition, "example.net");
+        uint64_t seen = c->token;
+        assert_int_equal(store_release(w->store[0], c, 3600000), ERR_OK);
+        assert_int_equal(store_hold(w->store[0], id.partition, SPAN("example.net"), 0, 3600000, seen),
+                         ERR_OK);
+        answer_init(&a);
+        assert_int_equal(store_held(w->store[0], id.partition, 0, on_held, &a), ERR_OK);
+        until(w, &a, 1);
+        assert_int_equal(a.n, 1);
+        answer_done(&a);
+    }
     answer_done(&expired);
 }
 
@@ -735,8 +760,8 @@ int suite_run(const struct backend *backend)
         T(a_closed_worker_gives_its_jobs_back), T(a_frozen_worker_loses_its_jobs),
         T(a_late_word_ends_what_waits_again), T(discover_names_due_queues),
         T(held_queues_are_found_and_roused), T(what_is_known_before_a_wish_delays_nothing),
-        T(what_is_known_before_another_way_delays_nothing), T(commits_wake_workers),
-        T(slots_never_exceed_their_caps), T(slots_of_the_dead_are_free_again),
+        T(what_is_known_before_another_way_delays_nothing), T(what_is_known_after_another_way_counts),
+        T(commits_wake_workers), T(slots_never_exceed_their_caps), T(slots_of_the_dead_are_free_again),
         T(reports_are_committed_with_the_finish), T(badmail_leaves_the_queue), T(link_state_is_shared),
         T(an_upload_tells_when_it_has_room), T(an_aborted_upload_leaves_nothing),
         T(what_cannot_be_encoded_is_refused_at_once), T(closing_cancels_what_is_pending));

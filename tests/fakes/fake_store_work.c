@@ -201,6 +201,16 @@ static uint64_t queue_depth(const struct fake_store *f, const struct fake_queue 
     return depth;
 }
 
+/* Waiting, or in hand. */
+static uint64_t queue_jobs(const struct fake_store *f, const struct fake_queue *q)
+{
+    uint64_t n = 0;
+    for (const struct fake_message *m = f->messages; m != NULL; m = m->next)
+        for (const struct fake_job *j = m->jobs; j != NULL; j = j->next)
+            n += j->queue == q && (j->state == FAKE_JOB_READY || j->state == FAKE_JOB_CLAIMED);
+    return n;
+}
+
 static void run_discover(struct fake_event *ev)
 {
     struct dmq *list = fake_alloc((ev->n + 1) * sizeof(*list));
@@ -260,12 +270,12 @@ static void wake(struct fake_store *f, struct fake_queue *q)
 }
 
 enum err fake_hold(struct store *st, unsigned partition, struct span domain, uint32_t klass, ms_t delay_ms,
-                   ms_t since_ms)
+                   uint64_t token)
 {
     struct fake_store *f = ((struct fake_client *)st)->f;
     struct fake_queue *q = fake_queue_get(f, partition, domain, klass);
     ms_t now = clock_wall(f->clock);
-    if (since_ms == 0 || q->woken_ms < since_ms)
+    if (token == 0 || q->woken_token < token)
         q->hold_until_ms = ms_after(now, delay_ms);
     return ERR_OK;
 }
@@ -275,9 +285,8 @@ static void run_held(struct fake_event *ev)
 {
     struct dmq *list = fake_alloc((ev->n + 1) * sizeof(*list));
     for (size_t i = 0; i < ev->n; i++) {
-        bool due;
         list[i] = (struct dmq){.domain = buf_span(&ev->queues[i]->domain), .klass = ev->queues[i]->klass};
-        list[i].depth = queue_depth(ev->client->f, ev->queues[i], &due);
+        list[i].depth = queue_jobs(ev->client->f, ev->queues[i]);
     }
     ev->fn.held(ev->arg, ev->e, list, ev->n, 0);
     free(list);
@@ -298,9 +307,8 @@ enum err fake_held(struct store *st, unsigned partition, uint64_t cursor, held_f
         n++;
     ev->queues = fake_alloc((n + 1) * sizeof(struct fake_queue *));
     for (struct fake_queue *q = c->f->queues; q != NULL && ev->e == ERR_OK; q = q->next) {
-        bool due;
         if (q->partition == partition && q->hold_until_ms > clock_wall(c->f->clock) &&
-            queue_depth(c->f, q, &due) > 0)
+            queue_jobs(c->f, q) > 0)
             ev->queues[ev->n++] = q;
     }
     fake_event_add(ev);

@@ -91,10 +91,15 @@ local function woken_at(q)
   return math.floor((tonumber(call('ZSCORE', p .. 'wake', q)) or 0) / 16)
 end
 
+-- Whether that was after the claim with this token, also within a millisecond.
+local function woken_after(q, token)
+  return token <= (tonumber(call('ZSCORE', p .. 'wake', q)) or 0)
+end
+
 -- The delay of a job that was claimed with a token: none when its queue was woken since, because whoever
 -- asks for it knows the link only as it was before.
 local function delay_since(q, token, delay)
-  if delay > 0 and tonumber(token) <= (tonumber(call('ZSCORE', p .. 'wake', q)) or 0) then
+  if delay > 0 and woken_after(q, tonumber(token)) then
     return 0
   end
   return delay
