@@ -115,7 +115,7 @@ class Cluster:
             port, tries = free_port(), tries - 1
             try:
                 return port, Server(port=str(port), cluster_enabled="yes", cluster_config_file="nodes.conf",
-                                    cluster_node_timeout="2000", bind="127.0.0.1")
+                                    cluster_node_timeout="30000", bind="127.0.0.1")
             except RuntimeError:
                 if not tries:
                     raise
