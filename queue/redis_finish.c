@@ -10,7 +10,9 @@
  * calls malformed is sent again record by record, so that one does not spoil the others. What Redis refuses
  * (no right to, no memory, a key of another type) is held and told again until it is taken: what was
  * delivered must not be delivered again because an operator has something to mend. A job that is over but
- * whose lease was lost is told once more: if it waits in its queue, it is not done a second time. */
+ * whose lease was lost is told once more: if it waits in its queue, it is not done a second time. A report
+ * that Redis has lost, or does not take, is given up: the record that goes without it says who is settled all
+ * the same. */
 #include "queue/redis_worker.h"
 
 #include "queue/redis_error.h"
@@ -53,6 +55,7 @@ static void finish_free(struct redis_finish *f)
     redis_request_unref(f->record);
     redis_request_unref(f->report_head);
     redis_request_unref(f->report_jobs);
+    redis_request_unref(f->without);
     redis_described_done(&f->described);
     if (f->upload != NULL)
         redis_upload_abort(&f->upload->upload);
@@ -78,13 +81,31 @@ static void finish_end(struct redis_finish *f, enum err e)
     if (f->kind == KIND_FINISH && e != ERR_OK && e != ERR_STALE && e != ERR_CANCELED)
         (void)!release(st, &f->what, FAILED_AGAIN_MS);
     if (f->done != NULL)
-        f->done(f->arg, e);
+        f->done(f->arg, e == ERR_OK && f->report_lost ? ERR_NOTFOUND : e);
     finish_free(f);
 }
 
-/* --- Batches ------------------------------------------------------------------------------------- */
-
 static void add(struct redis_finish *f);
+
+/* Goes on without the report, if that was provided for. */
+static void report_gone(struct redis_finish *f, enum err e)
+{
+    if (f->without == NULL || e == ERR_CANCELED) {
+        finish_end(f, e);
+        return;
+    }
+    redis_request_unref(f->record);
+    f->record = f->without;
+    f->without = NULL;
+    f->ends = f->without_ends;
+    f->report = false;
+    f->report_lost = true;
+    redis_described_done(&f->described);
+    if (f->upload != NULL)
+        redis_upload_abort(&f->upload->upload);
+    f->upload = NULL;
+    add(f);
+}
 
 /* --- What was refused ---------------------------------------------------------------------------- */
 
@@ -153,7 +174,7 @@ static void record_answered(struct redis_finish *f, const struct redisReply *rep
     } else if (n == -1 && f->described.small && ++f->bodies_sent < BODIES_MAX) {
         add(f); /* the report's body was lost: with it, again */
     } else if (n == -1) {
-        finish_end(f, ERR_AGAIN); /* of several chunks: it has to be made anew */
+        report_gone(f, ERR_AGAIN); /* of several chunks: it has to be made anew */
     } else if (n == 0 && f->ends && !f->again) {
         f->again = true;
         add(f);
@@ -194,7 +215,7 @@ static void batch_done(void *arg, struct redis_request *rq, enum err e, const st
         else if (e == ERR_OK)
             record_answered(f, reply_at(reply, i));
         else if (!hold(f, e, alone))
-            finish_end(f, e);
+            report_gone(f, e);
     }
     free(b);
 }
@@ -354,44 +375,50 @@ static struct redis_finished what_of(const struct redis_claim *c)
     return what;
 }
 
-static void arg_job_name(struct redis_finish *f)
+static void arg_job_name(struct redis_request *record, const struct redis_finished *what)
 {
-    redis_arg_str(f->record, f->what.id);
-    redis_arg_u64(f->record, f->what.index);
-    redis_arg_u64(f->record, f->what.token);
+    redis_arg_str(record, what->id);
+    redis_arg_u64(record, what->index);
+    redis_arg_u64(record, what->token);
 }
 
 /* "<reason>" or "<reason>\n<whom>" (queue/lua/README.md). */
-static void arg_text(struct redis_finish *f, const struct finish *in)
+static void arg_text(struct redis_request *record, const struct finish *in)
 {
     struct span whom = span_first(in->whom, WHOM_MAX);
     char text[TEXT_MAX + 1];
     struct span reason = span_first(in->reason, TEXT_MAX - 1 - whom.len);
     int n = snprintf(text, sizeof text, SPAN_FMT "%s" SPAN_FMT, SPAN_ARG(reason), whom.len > 0 ? "\n" : "",
                      SPAN_ARG(whom));
-    redis_arg(f->record, span_of(text, n < 0 ? 0 : (size_t)n));
+    redis_arg(record, span_of(text, n < 0 ? 0 : (size_t)n));
 }
 
-static enum err encode_record(struct redis_finish *f, const struct finish *in)
+static enum err encode_record(struct redis_request *record, const struct redis_finished *what,
+                              const struct finish *in, bool reports)
 {
     static const char *const verbs[] = {[FINISH_DONE] = "d", [FINISH_RETRY] = "r", [FINISH_BADMAIL] = "b"};
     struct buf blob;
     buf_init(&blob, JOB_MAX);
     enum err e = in->verb != FINISH_DONE && in->job != NULL ? job_encode(in->job, &blob) : ERR_OK;
-    arg_job_name(f);
-    redis_arg_str(f->record, verbs[in->verb]);
-    redis_arg_u64(f->record, in->delay_ms);
-    redis_arg_u64(f->record, in->problem);
-    redis_arg_u64(f->record, in->delivered);
-    redis_arg_u64(f->record, in->bounced);
-    redis_arg(f->record, span_first(in->event, EVENT_MAX));
-    arg_text(f, in);
-    redis_arg(f->record, buf_span(&blob));
-    redis_arg_u64(f->record, in->report != NULL);
-    f->arguments = RECORD_ARGS;
-    f->ends = in->verb == FINISH_DONE;
+    arg_job_name(record, what);
+    redis_arg_str(record, verbs[in->verb]);
+    redis_arg_u64(record, in->delay_ms);
+    redis_arg_u64(record, in->problem);
+    redis_arg_u64(record, in->delivered);
+    redis_arg_u64(record, in->bounced);
+    redis_arg(record, span_first(in->event, EVENT_MAX));
+    arg_text(record, in);
+    redis_arg(record, buf_span(&blob));
+    redis_arg_u64(record, reports);
     buf_done(&blob);
-    return e == ERR_OK && f->record->bad ? ERR_NOMEM : e;
+    return e == ERR_OK && record->bad ? ERR_NOMEM : e;
+}
+
+static enum err encode_without(struct redis_finish *f, const struct finish *in)
+{
+    f->without_ends = in->verb == FINISH_DONE;
+    f->without = redis_request_new(NULL, NULL);
+    return f->without == NULL ? ERR_NOMEM : encode_record(f->without, &f->what, in, false);
 }
 
 static enum err encode_report(struct redis_finish *f, const struct finish *in)
@@ -438,7 +465,7 @@ static void report_sealed(void *arg, enum err e, const char *why)
     if (e == ERR_OK)
         e = report_ready(f, f->upload);
     if (e != ERR_OK)
-        finish_end(f, e == ERR_FULL || e == ERR_BACKEND ? e : ERR_AGAIN); /* the lease gives the job back */
+        report_gone(f, e == ERR_FULL || e == ERR_BACKEND || e == ERR_CANCELED ? e : ERR_AGAIN);
 }
 
 enum err redis_finish_job(struct store *store, const struct finish *in, done_fn *done, void *arg)
@@ -450,11 +477,15 @@ enum err redis_finish_job(struct store *store, const struct finish *in, done_fn 
     struct redis_upload *u = (struct redis_upload *)in->report;
     if (f == NULL)
         return ERR_NOMEM;
-    enum err e = encode_record(f, in);
+    enum err e = encode_record(f->record, &what, in, u != NULL);
+    f->arguments = RECORD_ARGS;
+    f->ends = in->verb == FINISH_DONE;
     if (e == ERR_OK && u != NULL && upload_id(in->report)->partition != what.partition)
         e = ERR_STATE; /* one script, one partition: store_upload() with `near` */
     if (e == ERR_OK && u != NULL)
         e = u->failed != ERR_OK ? u->failed : encode_report(f, in);
+    if (e == ERR_OK && u != NULL && in->without != NULL)
+        e = encode_without(f, in->without);
     if (e == ERR_OK && u == NULL) {
         add(f);
     } else if (e == ERR_OK && redis_upload_is_small(u)) {
@@ -480,7 +511,7 @@ static enum err release(struct redis_store *st, const struct redis_finished *wha
     struct redis_finish *f = finish_new(st, KIND_RELEASE, what);
     if (f == NULL)
         return ERR_NOMEM;
-    arg_job_name(f);
+    arg_job_name(f->record, what);
     redis_arg_u64(f->record, delay_ms);
     f->arguments = RELEASE_ARGS;
     add(f);

@@ -50,8 +50,10 @@ struct redis_finish {
     struct msgid report_id;
     size_t nreport_jobs;
     bool report;
-    unsigned bodies_sent; /* of a report: again when Redis says that it is not there */
-    done_fn *done;        /* or NULL */
+    unsigned bodies_sent;          /* of a report: again when Redis says that it is not there */
+    struct redis_request *without; /* the record for the case that the report is lost, or NULL */
+    bool without_ends, report_lost;
+    done_fn *done; /* or NULL */
     void *arg;
 };
 

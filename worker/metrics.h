@@ -13,6 +13,7 @@
     X(expired,         COUNTER,   "worker_expired_total",          "recipients returned because of the age of the message") \
     X(badmail,         COUNTER,   "worker_badmail_total",          "jobs that could be neither delivered nor returned") \
     X(reports,         COUNTER,   "worker_reports_total",          "delivery status notifications made") \
+    X(reports_lost,    COUNTER,   "worker_reports_lost_total",     "reports that Redis lost or refused: what became of the recipients was recorded without them") \
     X(stale,           COUNTER,   "worker_stale_total",            "results that came after the lease had been lost") \
     X(transactions,    COUNTER,   "worker_transactions_total",     "mail transactions begun") \
     X(connections,     COUNTER,   "worker_connections_total",      "connections begun") \

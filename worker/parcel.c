@@ -201,6 +201,15 @@ static void not_told(const struct telling *t, enum err e)
               t->link->name, err_name(e));
 }
 
+static void report_lost(const struct telling *t)
+{
+    metric_inc(&t->link->w->m.reports_lost);
+    log_warn("report.lost",
+             "msg=%s link='%s' text='Redis has lost the report, or refuses it: whoever was to be returned is "
+             "tried again, nobody is told of what was delivered'",
+             t->id, t->link->name);
+}
+
 static void on_finish(void *arg, enum err e)
 {
     struct telling *t = arg;
@@ -209,6 +218,8 @@ static void on_finish(void *arg, enum err e)
     link->requests--;
     if (e == ERR_STALE)
         metric_inc(&link->w->m.stale);
+    else if (e == ERR_NOTFOUND)
+        report_lost(t);
     else if (e != ERR_OK)
         not_told(t, e);
     link_wake(link);
@@ -229,27 +240,33 @@ static void count(const struct parcel *p)
         metric_observe_ms(&m->delivery_ms, now > since ? now - since : 0);
 }
 
+static void put_settlement(struct finish *f, const struct settlement *s)
+{
+    f->verb = s->verb;
+    f->job = s->verb == FINISH_DONE || s->job.nrcpts == 0 ? NULL : &s->job;
+    f->delay_ms = s->delay_ms;
+    f->problem = s->problem;
+    f->event = span_cstr(s->event);
+    f->delivered = s->delivered;
+    f->bounced = s->bounced;
+}
+
 void parcel_finish(struct parcel *p, struct upload *report, const struct envelope *env,
                    const struct commit_job *jobs, size_t njobs)
 {
     const struct settlement *s = &p->settlement;
     char text[WHOM_MAX] = "";
+    struct settlement apart = {0};
     struct finish f = {
         .claim = p->claim,
-        .verb = s->verb,
-        .job = s->verb == FINISH_DONE || s->job.nrcpts == 0 ? NULL : &s->job,
-        .delay_ms = s->delay_ms,
-        .problem = s->problem,
         .reason = said_of(p),
         .whom = whom(p, text),
-        .event = span_cstr(s->event),
-        .delivered = s->delivered,
-        .bounced = s->bounced,
         .report = report,
         .report_env = env,
         .report_jobs = jobs,
         .nreport_jobs = njobs,
     };
+    struct finish without = {.reason = f.reason, .whom = f.whom};
     struct link *link = p->link;
     struct telling *t;
     enum err e;
@@ -260,6 +277,11 @@ void parcel_finish(struct parcel *p, struct upload *report, const struct envelop
     }
     log_outcomes(p);
     count(p);
+    put_settlement(&f, s);
+    if (report != NULL && settle_apart(&p->input, s, REPORT_RETRY_MS, &apart) == ERR_OK) {
+        put_settlement(&without, &apart);
+        f.without = &without;
+    }
     link->requests++;
     t = calloc(1, sizeof *t);
     e = t == NULL ? ERR_NOMEM : ERR_OK;
@@ -276,6 +298,7 @@ void parcel_finish(struct parcel *p, struct upload *report, const struct envelop
         upload_abort(report);
         (void)!store_release(link->w->store, p->claim, NO_MEMORY_DELAY_MS);
     }
+    settlement_done(&apart);
     parcel_free(p);
 }
 

@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-enum { REPORT_RETRY_MS = 60000, REPORT_JOBS_MAX = 2 };
+enum { REPORT_JOBS_MAX = 2 };
 enum report_state { REPORT_HEAD, REPORT_ORIGINAL, REPORT_TAIL, REPORT_DONE };
 
 struct report {

@@ -3,9 +3,12 @@
  *   head ──written──> original ──streamed from the queue, chunk by chunk──> tail ──> parcel_finish()
  *     any failure: the upload is given up and the job finishes without the report: who was to be
  *     returned stays in the job and is tried again, see settle_without_report(); when no report can ever
- *     be made (too large, a sender without a domain) it is badmail, see settle_unreportable() */
+ *     be made (too large, a sender without a domain) it is badmail, see settle_unreportable()
+ *     lost behind parcel_finish(): the store records settle_apart() instead */
 #pragma once
 #include "common/err.h"
+
+enum { REPORT_RETRY_MS = 60000 }; /* until one that could not be made, or was lost, is made again */
 
 struct parcel;
 struct report;

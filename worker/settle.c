@@ -335,6 +335,22 @@ void settle_without_report(const struct settle_input *in, struct settlement *s, 
     s->delay_ms = s->delay_ms < delay_ms ? delay_ms : s->delay_ms;
 }
 
+enum err settle_apart(const struct settle_input *in, const struct settlement *s, ms_t delay_ms,
+                      struct settlement *ret)
+{
+    struct settlement apart = *s;
+
+    apart.dsn = NULL;
+    apart.job.rcpts = calloc(in->attempt->claim->job.nrcpts + 1, sizeof *apart.job.rcpts);
+    if (apart.job.rcpts == NULL)
+        return ERR_NOMEM;
+    if (s->job.nrcpts > 0)
+        memcpy(apart.job.rcpts, s->job.rcpts, s->job.nrcpts * sizeof *s->job.rcpts);
+    settle_without_report(in, &apart, delay_ms);
+    *ret = apart;
+    return ERR_OK;
+}
+
 void settle_unreportable(const struct settle_input *in, struct settlement *s)
 {
     if (s->bounced > 0 && s->deferred > 0) {

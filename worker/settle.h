@@ -86,6 +86,9 @@ struct settlement { /* borrows from the attempt, its claim and the input */
 enum err settle(const struct settle_input *in, struct rng *rng, struct settlement *ret) MUST_USE;
 /* A report cannot be made for now: whoever it was about stays in the job instead, and is tried again. */
 void settle_without_report(const struct settle_input *in, struct settlement *s, ms_t delay_ms);
+/* The same as a settlement of its own, for a report that may yet be lost. ERR_NOMEM. */
+enum err settle_apart(const struct settle_input *in, const struct settlement *s, ms_t delay_ms,
+                      struct settlement *ret) MUST_USE;
 /* No report can ever be made: like a null sender's (S4), so whoever was returned is badmail, once nobody
  * waits. */
 void settle_unreportable(const struct settle_input *in, struct settlement *s);

@@ -303,6 +303,118 @@ static void a_chunked_report_without_body_ends(void **state)
     buf_done(&text);
 }
 
+/* A message to example.net of two recipients, in hand. */
+static struct claim *claim_of_two(struct world *w)
+{
+    struct recipient rcpts[2] = {{.address = SPAN_INIT("yes@example.net")},
+                                 {.address = SPAN_INIT("no@example.net")}};
+    struct job job = {.domain = SPAN("example.net"), .expire_ms = 99999, .rcpts = rcpts, .nrcpts = 2};
+    struct commit_job commit = {.job = &job};
+    struct envelope env = {.sender = SPAN("sender@example.org"), .client = SPAN("192.0.2.1")};
+    struct answer ready, a;
+    answer_init(&ready);
+    answer_init(&a);
+    struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+    write_all(w, u, SPAN("x"), &ready);
+    assert_int_equal(upload_commit(u, &env, &commit, 1, on_commit, &a), ERR_OK);
+    committed(w, &a);
+    struct claim *c = claim_surely(w, &a.id, "example.net");
+    answer_done(&a);
+    return c;
+}
+
+/* Of one of its partitions. */
+static void counted(const struct world *w, const struct msgid *id, const char *counter, char out[64])
+{
+    char tag[REDIS_TAG_MAX], key[128];
+    redis_tag(((const struct real *)w->own)->namespace, id->partition, WORLD_PARTITIONS, tag);
+    (void)snprintf(key, sizeof key, "%s:st", tag);
+    out[0] = '\0';
+    redis_server_ask(&real_server, out, 64, (const char *const[]){"HGET", key, counter, NULL});
+}
+
+/* How a report can get lost: chunks that Redis had are gone, or it takes no more of them, or what is there is
+ * not its body. Whatever it is, who was delivered to does not come back. */
+static const struct report_loss {
+    size_t size;
+    const char *command, *argument; /* done to its body before the finish */
+    const char *refuse;             /* what is left of it is refused */
+} report_losses[] = {
+    {2 * CHUNK_BYTES + 100, "DEL", NULL, NULL},
+    {2 * CHUNK_BYTES + 100, "LPOP", NULL, NULL},
+    {2 * CHUNK_BYTES + 100, NULL, NULL, "maxmemory"},
+    {100, "SET", "somebody else's", NULL},
+};
+
+static void lose_a_report(struct world *w, const struct report_loss *loss, bool success_only)
+{
+    static const char *const domain[] = {"sender.example"};
+    struct claim *c = claim_of_two(w);
+    struct msgid id = c->id, report_id;
+    struct job left = c->job;
+    struct recipient no = c->job.rcpts[1];
+    struct buf text = body_of(loss->size, false);
+    struct answer ready;
+    struct mail report;
+    char key[128], out[64], before[64];
+    left.rcpts = &no;
+    left.nrcpts = 1;
+    answer_init(&ready);
+    counted(w, &id, "delivered", before);
+    struct finish without = {
+        .verb = FINISH_RETRY, .job = &left, .event = SPAN("deferred"), .reason = SPAN("550"), .delivered = 1};
+    if (success_only)
+        without = (struct finish){.verb = FINISH_DONE, .event = SPAN("delivered"), .delivered = 2};
+    struct finish f = {
+        .claim = c, .event = SPAN("bounced"), .delivered = 1, .bounced = 1, .without = &without};
+    mail_to(&report, domain, 1);
+    f.report = store_upload(w->store[0], &id, on_event, &ready);
+    report_id = *upload_id(f.report);
+    write_all(w, f.report, buf_span(&text), &ready);
+    f.report_env = &report.env;
+    f.report_jobs = report.jobs;
+    f.nreport_jobs = 1;
+    REAL_UNTIL(w, ((struct redis_upload *)f.report)->acked == loss->size / CHUNK_BYTES);
+    key_of(w, &report_id, "b:", key);
+    if (loss->command != NULL)
+        redis_server_ask(&real_server, out, sizeof out,
+                         (const char *const[]){loss->command, key, loss->argument, NULL});
+    if (loss->refuse != NULL)
+        REDIS_ASK(&real_server, out, "CONFIG", "SET", loss->refuse, "1");
+    assert_int_equal(finish(w, 0, &f), ERR_NOTFOUND);
+    REDIS_ASK(&real_server, out, "CONFIG", "SET", "maxmemory", "0");
+    key_of(w, &report_id, "m:", key);
+    REDIS_ASK(&real_server, out, "EXISTS", key);
+    assert_string_equal(out, "0");
+    uint64_t delivered = strtoull(before, NULL, 10);
+    counted(w, &id, "delivered", out);
+    assert_int_equal(strtoull(out, NULL, 10), delivered + without.delivered);
+    if (!success_only) {
+        c = claim_surely(w, &id, "example.net");
+        assert_string_equal(c->id.id, id.id);
+        assert_int_equal(c->job.nrcpts, 1);
+        check_span(c->job.rcpts[0].address, SPAN("no@example.net"));
+        assert_int_equal(finish_done(w, 0, c), ERR_OK);
+    }
+    key_of(w, &report_id, "b:", key);
+    REDIS_ASK(&real_server, out, "UNLINK", key); /* expires in a while */
+    nothing_is_left(w);
+    buf_done(&text);
+}
+
+static void a_lost_report_brings_nobody_back_who_is_settled(void **state)
+{
+    struct world *w = *state;
+    struct answer expired;
+    answer_init(&expired);
+    work(w, 0, &expired);
+    CHECK_EACH (report_losses, loss) {
+        lose_a_report(w, loss, false);
+        lose_a_report(w, loss, true);
+    }
+    assert_int_equal(expired.calls, 0);
+}
+
 /* The body of a slow upload lives as long as the upload, also while chunks flow. */
 static void a_slow_upload_keeps_its_body(void **state)
 {
@@ -629,19 +741,21 @@ static void a_weak_redis_is_refused_by_name(void **state)
     buf_done(&why);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, faults_setup, faults_teardown)
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* with * and ? */
     redis_server_start(&real_server, NULL, false);
-    int failed =
-        CHECK_RUN(T(full_memory_is_452_and_still_drains), T(a_replica_is_not_written_to),
-                  T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
-                  T(refused_finishes_are_told_again), T(a_refused_finish_outlives_its_lease),
-                  T(a_refused_batch_is_told_one_by_one), T(refusals_say_what_to_do),
-                  T(keys_of_the_wrong_type_are_reported), T(badmail_keeps_the_state_of_its_job),
-                  T(a_report_without_body_ends), T(a_chunked_report_without_body_ends),
-                  T(a_slow_upload_keeps_its_body), T(half_written_bodies_expire),
-                  T(a_body_that_expires_is_not_committed_in_part), T(a_weak_redis_is_refused_by_name));
+    int failed = CHECK_RUN(T(full_memory_is_452_and_still_drains), T(a_replica_is_not_written_to),
+                           T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
+                           T(refused_finishes_are_told_again), T(a_refused_finish_outlives_its_lease),
+                           T(a_refused_batch_is_told_one_by_one), T(refusals_say_what_to_do),
+                           T(keys_of_the_wrong_type_are_reported), T(badmail_keeps_the_state_of_its_job),
+                           T(a_report_without_body_ends), T(a_lost_report_brings_nobody_back_who_is_settled),
+                           T(a_chunked_report_without_body_ends), T(a_slow_upload_keeps_its_body),
+                           T(half_written_bodies_expire), T(a_body_that_expires_is_not_committed_in_part),
+                           T(a_weak_redis_is_refused_by_name));
     redis_server_stop(&real_server);
     return failed;
 #undef T

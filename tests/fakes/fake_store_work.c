@@ -579,8 +579,16 @@ enum err fake_finish(struct store *st, const struct finish *fin, done_fn *done, 
     struct fake_message *m = NULL;
     struct buf blob;
     buf_init(&blob, JOB_MAX);
+    enum err fault = fake_fault_take(c->f, FAKE_FINISH);
+    struct finish without = fin->report != NULL && fin->without != NULL ? *fin->without : *fin;
+    struct upload *report = fin->report;
+    bool lost = fault == ERR_NOTFOUND && report != NULL && fin->without != NULL;
+    if (lost) {
+        without.claim = fin->claim;
+        fin = &without;
+        fault = ERR_OK;
+    }
     enum err e = fin->verb != FINISH_DONE && fin->job != NULL ? job_encode(fin->job, &blob) : ERR_OK;
-    enum err fault = e == ERR_OK ? fake_fault_take(c->f, FAKE_FINISH) : ERR_OK;
     struct fake_job *j = held(c->f, cl, &m);
     if (j == NULL)
         j = waiting(c->f, fin, &m);
@@ -591,10 +599,15 @@ enum err fake_finish(struct store *st, const struct finish *fin, done_fn *done, 
             apply_finish(c->f, fin, m, j, &blob);
         if (j == NULL)
             c->f->counts.stale++;
-        tell_done(c, fault != ERR_OK ? fault : j == NULL ? ERR_STALE : ERR_OK, done, arg);
+        tell_done(c,
+                  fault != ERR_OK ? fault
+                  : j == NULL     ? ERR_STALE
+                  : lost          ? ERR_NOTFOUND
+                                  : ERR_OK,
+                  done, arg);
         fake_claim_free(cl);
-        if (fin->report != NULL)
-            fake_upload_free((struct fake_upload *)fin->report);
+        if (report != NULL)
+            fake_upload_free((struct fake_upload *)report);
     }
     buf_done(&blob);
     return e;

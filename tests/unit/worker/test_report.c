@@ -100,9 +100,63 @@ static void test_report__a_copy_goes_to_who_is_configured(void **state)
     bench_end(b);
 }
 
+static unsigned mailed;
+
+static bool tried_again(struct bench *b)
+{
+    return fake_store_counts(b->db)->retried > 0;
+}
+
+static bool reported(struct bench *b)
+{
+    fake_store_retry(b->db); /* no minute's wait */
+    return b->peer[1]->mails == mailed && fake_store_messages(b->db) == 0;
+}
+
+/* A report that the queue loses on its way: whoever was delivered to gets no second message, whoever was
+ * refused is asked again, and the sender is told in the end. */
+static void test_report__that_is_lost_delivers_nothing_twice(void **state)
+{
+    static const struct bench_mail mail = {
+        .from = "s@src.example", .domain = "far.example", .rcpts = {"yes@far.example", "no@far.example"}};
+    struct bench *b = bench_new(WORLD(""));
+    (void)state;
+    peer_add_rule(b->peer[1], "RCPT", "no@far.example", "550 5.1.1 nobody", 0);
+    fake_store_fail(b->db, FAKE_FINISH, ERR_NOTFOUND, "", 1);
+    (void)bench_put(b, &mail, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, tried_again);
+    assert_int_equal(fake_store_counts(b->db)->delivered, 1);
+    mailed = 2;
+    bench_until(b, reported);
+    assert_int_equal(metric_get(&worker_counters(b->worker)->reports_lost), 1);
+    assert_int_equal(sent_to(b->peer[1], "yes@far.example"), 1);
+    assert_int_equal(sent_to(b->peer[1], "s@src.example"), 1);
+    assert_int_equal(b->peer[1]->rules[0].used, 2);
+    bench_end(b);
+}
+
+/* Only the news of a success is lost: nothing is delivered again to tell it. */
+static void test_report__of_success_that_is_lost_is_given_up(void **state)
+{
+    static const struct bench_mail mail = {.from = "s@src.example",
+                                           .domain = "far.example",
+                                           .rcpts = {"yes@far.example"},
+                                           .notify = NOTIFY_SUCCESS};
+    struct bench *b = bench_new(WORLD(""));
+    (void)state;
+    fake_store_fail(b->db, FAKE_FINISH, ERR_NOTFOUND, "", 1);
+    (void)bench_put(b, &mail, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, queue_empty);
+    assert_int_equal(b->peer[1]->mails, 1);
+    assert_int_equal(fake_store_counts(b->db)->delivered, 1);
+    bench_end(b);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_report__of_success_says_who_has_it_now),
                      cmocka_unit_test(test_report__asks_for_no_report),
-                     cmocka_unit_test(test_report__a_copy_goes_to_who_is_configured));
+                     cmocka_unit_test(test_report__a_copy_goes_to_who_is_configured),
+                     cmocka_unit_test(test_report__that_is_lost_delivers_nothing_twice),
+                     cmocka_unit_test(test_report__of_success_that_is_lost_is_given_up));
 }

@@ -357,6 +357,42 @@ static void test_settle__without_its_report_nobody_is_forgotten(void **state)
     attempt_done(&f.attempt);
 }
 
+/* What is recorded when the report is lost stands beside what is recorded with it. */
+static void test_settle__apart_changes_nothing(void **state)
+{
+    static const struct {
+        const char *outcomes, *want, *apart;
+        size_t left;
+    } cases[] = {
+        {"db", "done bounced 1/1/0 sf", "retry deferred 1/0/0 ", 1},
+        {"dbr", "retry deferred 1/1/1 sf", "retry deferred 1/0/1 ", 2},
+        {"dd", "done delivered 2/0/0 ss", "done delivered 2/0/0 ", 0},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct fixture f;
+        struct settlement s, apart;
+        char text[128];
+
+        begin(&f, "s@y", strlen(c->outcomes), 0);
+        assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+        for (size_t i = 0; i < f.claim.job.nrcpts; i++) {
+            f.rcpts[i].notify = NOTIFY_SUCCESS | NOTIFY_FAILURE;
+            record(&f, i, c->outcomes[i]);
+        }
+        assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+        size_t left = s.job.nrcpts;
+        assert_int_equal(settle_apart(&f.in, &s, 70000, &apart), ERR_OK);
+        check_span(span_cstr(describe(&apart, text, sizeof text)), span_cstr(c->apart));
+        assert_int_equal(apart.job.nrcpts, c->left);
+        settlement_done(&apart);
+        check_span(span_cstr(describe(&s, text, sizeof text)), span_cstr(c->want));
+        assert_int_equal(s.job.nrcpts, left);
+        settlement_done(&s);
+        attempt_done(&f.attempt);
+    }
+}
+
 static void test_settle__what_cannot_be_reported_is_badmail_in_the_end(void **state)
 {
     static const struct {
@@ -427,6 +463,7 @@ int main(void)
                      cmocka_unit_test(test_settle__marks_who_is_returned_without_a_code),
                      cmocka_unit_test(test_settle__remembers_that_a_delay_was_told),
                      cmocka_unit_test(test_settle__without_its_report_nobody_is_forgotten),
+                     cmocka_unit_test(test_settle__apart_changes_nothing),
                      cmocka_unit_test(test_settle__what_cannot_be_reported_is_badmail_in_the_end),
                      cmocka_unit_test(test_settle__of_a_damaged_message_all_undelivered_are_badmail));
 }
