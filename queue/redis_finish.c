@@ -9,7 +9,9 @@
  * A record is sent until it is answered: the token makes a second time harmless. A batch that the script
  * calls malformed is sent again record by record, so that one does not spoil the others. What Redis refuses
  * (no right to, no memory, a key of another type) is held and told again until it is taken: what was
- * delivered must not be delivered again because an operator has something to mend. A job that is over but
+ * delivered must not be delivered again because an operator has something to mend, and what was given back
+ * must not stay in our hand for as long as our lease is renewed. What there is no room to hold is found by an
+ * audit when Redis takes records again. A job that is over but
  * whose lease was lost is told once more: if it waits in its queue, it is not done a second time. A report
  * that Redis has lost, or does not take, is given up: the record that goes without it says who is settled all
  * the same. */
@@ -30,9 +32,10 @@ enum {
     TEXT_MAX = 1024,
     WHOM_MAX = 640,
     EVENT_MAX = 32,
-    BODIES_MAX = 3,          /* times the body of a report is sent */
-    FAILED_AGAIN_MS = 60000, /* until a job whose finish came to nothing is due again */
-    HELD_MAX = 20000,        /* records, and their bytes, that wait until Redis takes them */
+    BODIES_MAX = 3,                   /* times the body of a report is sent */
+    FAILED_AGAIN_MS = 60000,          /* until a job whose finish came to nothing is due again */
+    HELD_MAX = 20000,                 /* records, and their bytes, that wait until Redis takes them */
+    HELD_RELEASES_MAX = HELD_MAX / 2, /* a release takes no more of the room: an audit would make it again */
     HELD_BYTES_MAX = 32 << 20,
     HELD_PAUSE_MIN_MS = 500,
     HELD_PAUSE_MAX_MS = 16000,
@@ -78,8 +81,11 @@ static void finish_end(struct redis_finish *f, enum err e)
         redis_redo_keep_finish(st, &f->what);
     }
     /* Nothing was changed, and nobody knows of the job any more: back to its queue, but not at once. */
-    if (f->kind == KIND_FINISH && e != ERR_OK && e != ERR_STALE && e != ERR_CANCELED)
-        (void)!release(st, &f->what, FAILED_AGAIN_MS);
+    bool failed = e != ERR_OK && e != ERR_STALE && e != ERR_CANCELED;
+    if (f->kind == KIND_FINISH && failed && release(st, &f->what, FAILED_AGAIN_MS) == ERR_OK)
+        failed = false;
+    if (failed)
+        redis_store_partition(st, f->what.partition)->audit = true;
     if (f->done != NULL)
         f->done(f->arg, e == ERR_OK && f->report_lost ? ERR_NOTFOUND : e);
     finish_free(f);
@@ -123,8 +129,8 @@ static bool hold(struct redis_finish *f, enum err e, bool alone)
     struct redis_worker *w = f->st->worker;
     size_t bytes = weight_of(f);
     bool refused = e == ERR_BACKEND || e == ERR_FULL || e == ERR_AGAIN;
-    if (!refused || f->kind != KIND_FINISH || !w->wanted || w->nheld >= HELD_MAX ||
-        bytes > HELD_BYTES_MAX - w->held_bytes)
+    size_t max = f->kind == KIND_FINISH ? HELD_MAX : HELD_RELEASES_MAX;
+    if (!refused || !w->wanted || w->nheld >= max || bytes > HELD_BYTES_MAX - w->held_bytes)
         return false;
     if (w->held == NULL) {
         w->held_pause_ms = w->held_pause_ms == 0 ? HELD_PAUSE_MIN_MS : w->held_pause_ms * 2;
@@ -162,8 +168,18 @@ static void tell_held(struct redis_store *st)
 void redis_finishes_tick(struct redis_store *st)
 {
     struct redis_worker *w = st->worker;
-    if (w->held != NULL && st->usable && loop_now(st->loop) >= w->held_until_ms)
+    ms_t now = loop_now(st->loop);
+    if (!st->usable)
+        return;
+    if (w->held != NULL && now >= w->held_until_ms)
         tell_held(st);
+    if (!w->valid || now < w->audit_ms)
+        return;
+    w->audit_ms = ms_after(now, HELD_PAUSE_MAX_MS);
+    for (unsigned i = 0; i < st->npartitions; i++) {
+        if (st->partitions[i].audit)
+            redis_audit(st, i);
+    }
 }
 
 static void record_answered(struct redis_finish *f, const struct redisReply *reply)

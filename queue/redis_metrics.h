@@ -23,7 +23,7 @@
     X(claims, COUNTER, "store_claims_total", "jobs claimed") \
     X(finishes, COUNTER, "store_finishes_total", "jobs finished") \
     X(finishes_stale, COUNTER, "store_finishes_stale_total", "jobs whose lease was lost before they were finished") \
-    X(finishes_held, GAUGE, "store_finishes_refused", "jobs that are over while Redis refuses to take it: told again until it does") \
+    X(finishes_held, GAUGE, "store_finishes_refused", "jobs that are over, or were given back, while Redis refuses to take it: told again until it does") \
     X(expired, COUNTER, "store_leases_expired_total", "worker leases lost") \
     X(failovers, COUNTER, "store_failovers_total", "times the master changed") \
     X(redone, COUNTER, "store_redone_total", "commits and finishes sent again after a failover") \

@@ -96,6 +96,7 @@ struct redis_worker {
     struct redis_finish *held;     /* of these: refused, to be told again; newest first */
     size_t nheld, held_bytes;
     ms_t held_until_ms, held_pause_ms;
+    ms_t audit_ms; /* none before, for what could not be held */
     struct deferred send;
     struct redis_sem sem;
 };

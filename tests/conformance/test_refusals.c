@@ -1,6 +1,6 @@
 /* The store on Redis when Redis refuses, by word or by what it is, and when what it holds is not what it
  * should be. */
-#include "queue/redis_store_int.h"
+#include "queue/redis_worker.h"
 #include "tests/conformance/faults.h"
 
 #include <string.h>
@@ -540,6 +540,72 @@ static void refused_finishes_are_told_again(void **state)
     assert_int_equal(metric_get(&((struct redis_store *)w->store[0])->metrics.finishes_held), 0);
 }
 
+/* What was given back and refused comes back all the same: it does not stay in hand while leases are renewed.
+ */
+static void refused_releases_are_told_again(void **state)
+{
+    struct world *w = *state;
+    struct redis_store *st = (struct redis_store *)w->store[0];
+    struct answer expired;
+    char word[41];
+    answer_init(&expired);
+    work(w, 0, &expired);
+    digest(SCRIPT_RELEASE, word);
+    CHECK_EACH (refusals, r) {
+        if (r->e == ERR_OK)
+            continue; /* waited for by the connection, as of every script */
+        struct msgid id = put(w, "example.net", SPAN("x"));
+        struct claim *c = claim_surely(w, &id, "example.net");
+        unsigned before = redis_proxy_refusals(&proxy);
+        redis_proxy_refuse_script(&proxy, word, r->error);
+        assert_int_equal(store_release(w->store[0], c, 0), ERR_OK);
+        REAL_UNTIL(w, redis_proxy_refusals(&proxy) > before + 1); /* twice at least */
+        assert_false(in_queue(w, &id));
+        redis_proxy_refuse_script(&proxy, word, NULL);
+        st->worker->held_until_ms = 0;     /* no pause ... */
+        st->worker->audit_ms = UINT64_MAX; /* ... and nobody else finds it */
+        REAL_UNTIL(w, in_queue(w, &id));
+        real_wait_ready(w);
+        REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+        assert_int_equal(finish_done(w, 0, claim_surely(w, &id, "example.net")), ERR_OK);
+        nothing_is_left(w);
+    }
+    assert_int_equal(metric_get(&st->metrics.finishes_held), 0);
+    assert_int_equal(expired.calls, 0);
+}
+
+/* There is no room to keep what is refused: it is found in our hand when Redis is itself again. */
+static void what_cannot_be_kept_is_found_again(void **state)
+{
+    struct world *w = *state;
+    struct redis_store *st = (struct redis_store *)w->store[0];
+    struct answer expired;
+    char word[41];
+    answer_init(&expired);
+    work(w, 0, &expired);
+    digest(SCRIPT_RELEASE, word);
+    for (int times = 0; times < 2; times++) {
+        struct msgid id = put(w, "example.net", SPAN("x"));
+        struct claim *c = claim_surely(w, &id, "example.net");
+        unsigned before = redis_proxy_refusals(&proxy);
+        redis_proxy_refuse_script(&proxy, word, "NOPERM this user has no permissions");
+        st->worker->nheld = 20000;
+        assert_int_equal(store_release(w->store[0], c, 0), ERR_OK);
+        REAL_UNTIL(w, redis_proxy_refusals(&proxy) > before);
+        REAL_UNTIL(w, st->worker->finishes == NULL);
+        assert_false(in_queue(w, &id));
+        st->worker->nheld = 0;
+        redis_proxy_refuse_script(&proxy, word, NULL);
+        real_wait_ready(w);
+        st->worker->audit_ms = 0;
+        REAL_UNTIL(w, in_queue(w, &id));
+        REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+        assert_int_equal(finish_done(w, 0, claim_surely(w, &id, "example.net")), ERR_OK);
+        nothing_is_left(w);
+    }
+    assert_int_equal(expired.calls, 0);
+}
+
 /* The lease ends while the finish is refused, and the job is back in its queue: it is not done again. */
 static void a_refused_finish_outlives_its_lease(void **state)
 {
@@ -749,7 +815,8 @@ int main(int argc, char **argv)
     redis_server_start(&real_server, NULL, false);
     int failed = CHECK_RUN(T(full_memory_is_452_and_still_drains), T(a_replica_is_not_written_to),
                            T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
-                           T(refused_finishes_are_told_again), T(a_refused_finish_outlives_its_lease),
+                           T(refused_finishes_are_told_again), T(refused_releases_are_told_again),
+                           T(what_cannot_be_kept_is_found_again), T(a_refused_finish_outlives_its_lease),
                            T(a_refused_batch_is_told_one_by_one), T(refusals_say_what_to_do),
                            T(keys_of_the_wrong_type_are_reported), T(badmail_keeps_the_state_of_its_job),
                            T(a_report_without_body_ends), T(a_lost_report_brings_nobody_back_who_is_settled),
