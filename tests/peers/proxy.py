@@ -10,6 +10,7 @@ from collections import Counter, deque
 
 REQUEST, EXECUTED, REPLY = "in the request", "before the reply", "in the reply"
 PHASES = (REQUEST, EXECUTED, REPLY)
+ANY, CLOSED, SILENCE = "any call", "closed", "silence"
 SOURCE = re.compile(rb"queue/lua/(\w+)\.lua")
 
 
@@ -42,26 +43,48 @@ def words(command, most):
     return out
 
 
+class Fault:
+    """What becomes of the calls of a script or command (ANY: of all of them) that hold `needle`. `reply`: what the caller
+    is told, as it goes over the wire; CLOSED: the connection ends; SILENCE: nothing, on that connection, ever again.
+    run: Redis runs the call all the same, and only its answer is another. `hits` counts them."""
+
+    def __init__(self, name, needle, reply, run=False):
+        self.name, self.needle, self.reply, self.run = name, needle, reply, run
+        self.hits = 0
+
+    def meets(self, name, command):
+        return self.name in (ANY, name) and self.needle in command
+
+
+class Call:
+    def __init__(self, name, phase, fault):
+        self.name, self.phase, self.fault = name, phase, fault  # script or command; to be cut in, or None; what it meets, or None
+        self.awaited = fault is None or fault.run  # Redis has to answer yet
+
+
 class Pair:
     """A connection of a client, and ours to the server for it."""
 
     def __init__(self, client, server):
         self.client, self.server = client, server
         self.to_server, self.to_client = bytearray(), bytearray()  # received, and not complete
-        self.unanswered = deque()  # (script or command, phase to cut it in or None)
+        self.unanswered = deque()  # of Call
+        self.silent = False
 
 
 class Proxy:
     """Forwards a listening port to a unix socket or (host, port). While `cutting`, it ends connections inside the
     `wanted` scripts and commands: in turn in the request (Redis never runs it), before the reply (Redis ran it, and the
     caller does not know), in the reply. Each of these once as soon as it can be, then the least hit about every `pause` seconds.
-    `hits` counts (name, phase); `seen` how often a wanted name passed while cutting."""
+    `hits` counts (name, phase); `seen` how often a wanted name passed while cutting. `faults` are what the calls meet that it
+    does not cut."""
 
-    def __init__(self, sandbox, target, seed, wanted, pause=0.05):
+    def __init__(self, sandbox, target, seed=0, wanted=(), pause=0.05):
         self.target = target
         self.random = random.Random(seed)
         self.wanted, self.pause = frozenset(wanted), pause
         self.cutting = False
+        self.faults = ()
         self.hits, self.seen = Counter(), Counter()
         self.names = {}  # digest of a script -> its name
         self.next_cut = 0.0
@@ -138,9 +161,15 @@ class Proxy:
                 pair.server.sendall(out + command[:self.random.randrange(1, len(command))])
                 self.hits[name, phase] += 1
                 return True
-            pair.unanswered.append((name, phase))
-            out += command
+            call = Call(name, phase, next((one for one in self.faults if one.meets(name, command)), None))
+            pair.unanswered.append(call)
+            if call.awaited:
+                out += command
         pair.server.sendall(out)
+        out.clear()
+        if self.said(pair, out):
+            return True
+        self.send(pair, out)
         return False
 
     def replies(self, pair, data):
@@ -149,15 +178,41 @@ class Proxy:
         while (end := element(pair.to_client)) is not None:
             reply = bytes(pair.to_client[:end])
             del pair.to_client[:end]
-            name, phase = pair.unanswered.popleft() if pair.unanswered else ("", None)  # "": pushed to a subscriber
-            if phase is not None:
-                part = reply[:self.random.randrange(1, len(reply))] if phase == REPLY else b""
+            call = pair.unanswered[0] if pair.unanswered else Call("", None, None)  # "": pushed to a subscriber
+            if call.phase is not None:
+                part = reply[:self.random.randrange(1, len(reply))] if call.phase == REPLY else b""
                 pair.client.sendall(out + part)
-                self.hits[name, phase] += 1
+                self.hits[call.name, call.phase] += 1
                 return True
-            out += reply
-        pair.client.sendall(out)
+            if call.fault is not None:
+                call.awaited = False
+            else:
+                if pair.unanswered:
+                    pair.unanswered.popleft()
+                out += reply
+            if self.said(pair, out):
+                return True
+        self.send(pair, out)
         return False
+
+    def said(self, pair, out):
+        """Adds to `out` what the faults say whose turn it is; true: the connection ends here, and `out` is sent."""
+        while pair.unanswered and not pair.unanswered[0].awaited:
+            fault = pair.unanswered.popleft().fault
+            fault.hits += 1
+            if fault.reply in (CLOSED, SILENCE):
+                self.send(pair, out)
+                out.clear()
+                pair.silent = True
+            if fault.reply == CLOSED:
+                return True
+            if not pair.silent:
+                out += fault.reply
+        return False
+
+    def send(self, pair, out):
+        if not pair.silent:
+            pair.client.sendall(out)
 
     def name_of(self, command):
         """The script that a command calls, or else its verb. Learns the scripts as they are loaded."""
