@@ -22,7 +22,7 @@ def address(number):
 def cluster(box, answer_ms, workers=4):
     """A node and stopped workers; d0.example to d1500.example each have an address of their own at one sink, which takes
     its time to answer: how fast connections follow each other is measured, not how fast the machine is."""
-    port = box.port("127.0.0.1")
+    port = box.port("0.0.0.0")
     sink = box.add(Sink(box, listen=f"0.0.0.0:{port}", device="lo", rules=[f"dot:delay={answer_ms}"]))
     dns = box.add(Dns(box, [f"d{n}.example. IN A {address(n)}" for n in range(DOMAINS + 1)]))
     redis = box.add(Redis(box))

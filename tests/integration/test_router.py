@@ -521,7 +521,7 @@ def test_ipv6(box):
         except OSError:
             raise Skip("this machine has no IPv6") from None
     a, b, ra, rb = pair(box)
-    port = box.port()
+    port = box.port("::1")
     b.neighbours[0].pop("endpoints")
     a.neighbours[0]["endpoints"] = [f"[::1]:{port}"]
     rb.write({"router": {"listen": [f"[::1]:{port}"]}})

@@ -1,6 +1,7 @@
 """Sandboxes, processes and waiting."""
 import atexit
 import contextlib
+import itertools
 import os
 import pathlib
 import shutil
@@ -62,6 +63,17 @@ def can_connect(address):
             return False
 
 
+def ports(seed):
+    """Ports below those that the system hands out itself, to whoever listens at port 0 or connects: what starts between the
+    choice of a port and its use, or while its owner is down, cannot take it. On addresses that tests share, the first
+    one differs from process to process."""
+    first, last = 10000, 32768
+    with contextlib.suppress(OSError):
+        low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        last = low if low >= first + 1000 else last  # where the system hands out nearly all of them nothing is better
+    return (first + (seed * 61 + number) % (last - first) for number in itertools.count())
+
+
 class Sandbox:
     """A temporary directory with a loopback address of its own and the processes started in it.
 
@@ -71,11 +83,11 @@ class Sandbox:
     def __init__(self, name="bh"):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir="/tmp"))
         self.dir.chmod(0o755)
-        pid = os.getpid()
-        self.host = f"127.{64 + (pid >> 16) % 64}.{(pid >> 8) & 255}.{pid & 255 or 1}"
+        pid = os.getpid()  # below 2 ** 22: every living process has an address of its own
+        self.host = f"127.{64 + (pid >> 16) % 64}.{(pid >> 8) & 255}.{pid & 255}"
         self.stack = contextlib.ExitStack()
         self.failed = False
-        self.ports = set()
+        self.ports = ports(pid)
         atexit.register(self.close)
 
     def __enter__(self):
@@ -117,15 +129,13 @@ class Sandbox:
         return f"127.{128 + number}." + self.host.split(".", 2)[2]
 
     def port(self, host=None):
-        """A port that is free at this moment, and that was not given before."""
-        for _ in range(100):
-            with socket.socket() as s:
-                s.bind((host or self.host, 0))
-                port = s.getsockname()[1]
-            if port not in self.ports:
-                self.ports.add(port)
+        """A port that was free at this moment, was not given before, and is given to nobody by the system."""
+        host = host or self.host
+        for port in itertools.islice(self.ports, 1000):
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s, contextlib.suppress(OSError):
+                s.bind((host, port))
                 return port
-        raise Failed("the system offers the same ports again and again")
+        raise Failed(f"no port of {host} is free")
 
     def run(self, *command, timeout=60, check=True, **options):
         """Runs a command to its end; its output is bytes."""
