@@ -78,7 +78,7 @@ def test_address_fallback(box):
 
 def test_address_fallback_ipv6(box):
     """No MX and no A: the domain's own IPv6 address."""
-    port = box.port(box.other_host(0))
+    port = box.port("::1")
     box.add(PostfixSink(box, address=("::1", port)))
     dns = box.add(Dns(box, ["bare6.example. IN AAAA ::1"]))
     bridgehead = box.add(Bridgehead(box, resolver=dns.address, config={"delivery": {"port": port, "retry": QUICK}}))
@@ -108,7 +108,7 @@ def test_several_addresses(box):
 
 def test_ipv6(box):
     """An exchanger with nothing but an IPv6 address."""
-    port = box.port(box.other_host(0))
+    port = box.port("::1")
     sink = box.add(PostfixSink(box, address=("::1", port)))
     dns = box.add(Dns(box, ["six.example. IN MX 10 m.six.example.", "m.six.example. IN AAAA ::1"]))
     bridgehead = box.add(Bridgehead(box, resolver=dns.address, config={"delivery": {"port": port, "retry": QUICK}}))
