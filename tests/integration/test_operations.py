@@ -249,7 +249,12 @@ def test_connection_limits(box):
     bridgehead = server(Bridgehead(box), max_connections=5, max_connections_per_client=3)
     bridgehead.write({"node": {"threads": 1}})
     box.add(bridgehead)
-    open_sessions = [Client(bridgehead.smtp) for _ in range(3)]
+
+    def session():
+        """Refused as long as the node has not seen that the connections which found it ready have ended."""
+        client = Client(bridgehead.smtp, greeting=None)
+        return client if client.reply().code == 220 else None
+    open_sessions = [wait_for("a session", session) for _ in range(3)]
     with Client(bridgehead.smtp, greeting=421) as refused:
         assert refused.closed()
     for one in open_sessions:
@@ -296,6 +301,13 @@ def frozen_world(box):
     return sink, bridgehead, ids
 
 
+def wait_back(bridgehead):
+    """Until no worker has anything in hand: freeze leaves that alone, and a connection that is being made when the sink
+    begins to accept succeeds."""
+    in_hand = lambda: [queue for queue in bridgehead.json("queue", "list") if queue["in_hand"]]
+    wait_for(in_hand, lambda: not in_hand())
+
+
 def delivered_nothing_for(sink, seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -309,6 +321,7 @@ def test_queue_freeze_thaw(box):
     """freeze stops a destination, thaw starts it again."""
     sink, bridgehead, _ = frozen_world(box)
     bridgehead.cli("queue", "freeze", "far.example")
+    wait_back(bridgehead)
     sink.control("accept")
     assert "Frozen" in bridgehead.cli("queue", "list").stdout
     assert delivered_nothing_for(sink, 4)
@@ -402,6 +415,7 @@ def test_etrn(box):
     for recipient in ("b1@far.example", "b2@far.example", "b3@far.example", "b@other.example"):
         bridgehead.send(recipient, TEXT)
     wait_for("the first failures", lambda: bridgehead.cli("queue", "list").stdout.count("Retry") == 2)
+    wait_back(bridgehead)  # ETRN counts what waits
     sink.control("accept")
     host, port = open_to_all["listen"][0].split(":")
     with Client((host, int(port))) as stranger:
