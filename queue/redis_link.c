@@ -10,6 +10,7 @@
 enum {
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 2000,
+    LEASE_PART = 8,
     HEALTHY_MS = 10000,
     RETRY_MIN_MS = 20,
     RETRY_MAX_MS = 1000,
@@ -175,11 +176,20 @@ static void on_tick(void *arg)
 
 /* --- Losing the connection ----------------------------------------------------------------------- */
 
+ms_t redis_link_backoff_max(ms_t lease_ms)
+{
+    ms_t part = lease_ms / LEASE_PART;
+    if (lease_ms == 0 || part > BACKOFF_MAX_MS)
+        return BACKOFF_MAX_MS;
+    return part < BACKOFF_MIN_MS ? BACKOFF_MIN_MS : part;
+}
+
 static void schedule(struct redis_link *k)
 {
+    ms_t most = redis_link_backoff_max(k->conf.lease_ms);
     k->state = WAITING;
     timer_set(k->reconnect, k->backoff_ms / 2 + rng_below(&k->rng, k->backoff_ms));
-    k->backoff_ms = k->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : k->backoff_ms * 2;
+    k->backoff_ms = k->backoff_ms * 2 > most ? most : k->backoff_ms * 2;
 }
 
 /* Sorts out what the connection did not answer; it goes before what waits already. */

@@ -8,8 +8,8 @@
  * executed and has REQUEST_WAIT; else done(ERR_UNKNOWN), or ERR_AGAIN if it surely was not executed.
  * A request that waits longer than its give_up_ms ends the same way. Errors are sorted by
  * queue/redis_error.h: temporary ones are sent again after 20 ms to 1 s with either flag.
- * Backoff: 50 ms doubling to 2 s, half of it random; from the start once a connection was of use, or up
- * for 10 s. */
+ * Backoff: 50 ms doubling to redis_link_backoff_max(), half of it random; from the start once a connection
+ * was of use, or up for 10 s. */
 #pragma once
 #include "common/rng.h"
 #include "queue/redis_metrics.h"
@@ -34,9 +34,13 @@ struct redis_link_conf {
     const char *role;              /* appended to the client's name */
     const enum script_id *scripts; /* loaded on every connection */
     size_t nscripts;
+    ms_t lease_ms; /* what is renewed over it ends after so long; 0: nothing */
     const struct redis_link_ops *ops;
     void *arg;
 };
+/* 2 s, but an eighth of the lease at most: who was away as long as the others must be back before they take
+ * what he has for dead. Not below the 50 ms that it begins with. */
+ms_t redis_link_backoff_max(ms_t lease_ms);
 struct redis_link *redis_link_new(const struct redis_link_conf *conf); /* connects; NULL: out of memory */
 void redis_link_free(struct redis_link *k); /* what is pending: done(ERR_CANCELED); NULL is a no-op */
 /* Takes rq, also a bad one; done() is called once, never before this returns. */

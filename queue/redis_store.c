@@ -96,6 +96,7 @@ struct redis_link *redis_store_link(struct redis_store *st, const char *role, co
                                    .role = role,
                                    .scripts = list,
                                    .nscripts = n,
+                                   .lease_ms = st->lease_ms,
                                    .ops = ops,
                                    .arg = arg};
     return redis_link_new(&conf);

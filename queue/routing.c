@@ -228,6 +228,7 @@ static struct redis_link *open_link(struct routing *r, const char *role, const e
                                    .role = role,
                                    .scripts = list,
                                    .nscripts = n,
+                                   .lease_ms = r->lease_ms,
                                    .ops = ops,
                                    .arg = r};
     return redis_link_new(&conf);
@@ -344,6 +345,7 @@ enum err routing_open(struct loop *l, const struct config *conf, ms_t patience_m
         return err_set(ec, ERR_NOMEM, "out of memory");
     r->loop = l;
     r->patience_ms = patience_ms;
+    r->lease_ms = root->router.lease_ms;
     rng_seed(&r->rng, rng_system_seed());
     (void)snprintf(r->tag, sizeof r->tag, "{%s.rt}", root->redis.namespace_);
     (void)snprintf(r->channel, sizeof r->channel, "%s:say", r->tag);

@@ -32,7 +32,7 @@ struct routing {
     struct redis_topology *topology;
     struct redis_link *control, *subscribe;
     struct redis_metrics metrics;
-    ms_t patience_ms;
+    ms_t patience_ms, lease_ms; /* of a router's mastership */
     char tag[REDIS_TAG_MAX], channel[REDIS_TAG_MAX + 8], why[400];
     bool installed, closing;
     struct rng rng;
