@@ -328,12 +328,15 @@ void redis_worker_close(struct store *store, done_fn *done, void *arg)
 /* --- Reaping ------------------------------------------------------------------------------------- */
 
 /* Leases end in Redis's time, also while nobody can reach it to renew them. Whoever comes back first gives
- * the others the time of a lease to come back, too, and to say what they have finished. */
+ * the others the time of a lease to come back, too, and to say what they have finished. What of that time
+ * nobody could reach it again does not count. */
 void redis_reap_later(struct redis_store *st)
 {
-    ms_t now = loop_now(st->loop);
-    if (now >= ms_after(st->unusable_ms, st->lease_ms / 2))
+    ms_t now = loop_now(st->loop), since = st->unusable_ms;
+    if (now >= ms_after(since, st->lease_ms / 2))
         st->reap_after_ms = ms_after(now, st->lease_ms);
+    else if (since < st->reap_after_ms)
+        st->reap_after_ms = ms_after(st->reap_after_ms, now - since);
 }
 
 struct count_ask {

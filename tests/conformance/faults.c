@@ -28,7 +28,7 @@ int faults_setup(void **state)
 
 int faults_setup_short(void **state)
 {
-    return setup_lease(state, 1500);
+    return setup_lease(state, FAULTS_SHORT_LEASE_MS);
 }
 
 int faults_teardown(void **state)

@@ -8,6 +8,7 @@
 
 extern struct redis_proxy proxy; /* of both clients */
 int faults_setup(void **state);  /* a lease longer than any machine is slow */
+enum { FAULTS_SHORT_LEASE_MS = 1500 };
 int faults_setup_short(void **state);
 int faults_teardown(void **state);
 

@@ -241,7 +241,7 @@ static void every_script_is_cut(void **state)
 
 /* Nobody can renew while Redis is down, and leases end all the same: those who come back late lose nothing.
  */
-static void an_outage_beyond_the_lease_is_nobody_s_death(void **state)
+static void late_after_outages(void **state, void (*more)(struct world *w))
 {
     struct world *w = *state;
     struct answer expired, other;
@@ -258,11 +258,49 @@ static void an_outage_beyond_the_lease_is_nobody_s_death(void **state)
     REAL_UNTIL(w, other.calls > 0);
     redis_server_restart(&real_server);
     REAL_UNTIL(w, store_worker_valid(w->store[1]) > 0);
+    more(w);
     assert_int_equal(reap_all(w, 1), 0);
     real_freeze(w, 0, false);
     assert_int_equal(finish_done(w, 0, c), ERR_OK);
     nothing_is_left(w);
     answer_done(&commit);
+}
+
+static void no_more(struct world *w)
+{
+    (void)w;
+}
+
+static void an_outage_beyond_the_lease_is_nobody_s_death(void **state)
+{
+    late_after_outages(state, no_more);
+}
+
+static bool is_ready(struct store *store)
+{
+    struct buf why;
+    buf_init(&why, 4096);
+    bool ready = store_ready(store, &why);
+    buf_done(&why);
+    return ready;
+}
+
+/* Each too short to be one of its own, all of them longer than a lease. */
+static void flicker(struct world *w)
+{
+    ms_t end = clock_mono(&clock_system) + 2 * FAULTS_SHORT_LEASE_MS;
+    while (clock_mono(&clock_system) < end) {
+        redis_proxy_refuse(&proxy, true);
+        REAL_UNTIL(w, !is_ready(w->store[1]));
+        redis_proxy_refuse(&proxy, false);
+        REAL_UNTIL(w, is_ready(w->store[1]));
+    }
+}
+
+/* While nobody can reach Redis the others cannot come back, either. */
+static void outages_one_after_the_other_are_nobody_s_death(void **state)
+{
+    late_after_outages(state, flicker);
 }
 
 /* Client 0 has connections that wait for the answer to their final dot when Redis goes, for longer than its
@@ -518,6 +556,8 @@ int main(int argc, char **argv)
     int failed = CHECK_RUN(
         T(cut_small_messages), T(cut_small_reports), T(cut_large_bodies_and_reports),
         cmocka_unit_test_setup_teardown(an_outage_beyond_the_lease_is_nobody_s_death, faults_setup_short,
+                                        faults_teardown),
+        cmocka_unit_test_setup_teardown(outages_one_after_the_other_are_nobody_s_death, faults_setup_short,
                                         faults_teardown),
         cmocka_unit_test_setup_teardown(an_outage_keeps_the_caps, faults_setup_short, faults_teardown),
         cmocka_unit_test_setup_teardown(a_long_outage_keeps_the_caps, faults_setup_short, faults_teardown),
