@@ -25,6 +25,8 @@ struct client *client_new(const struct client_conf *conf)
     reply_init(&c->parser);
     c->lmtp = conf->lmtp;
     c->configured = conf->configured;
+    c->self = conf->self;
+    c->nself = conf->configured ? 0 : conf->nself;
     c->secured = conf->secured;
     c->tls = conf->tls;
     c->timeouts = *conf->timeouts;

@@ -33,9 +33,11 @@
 struct client;
 
 struct client_conf {
-    struct span hostname;       /* own name for EHLO; copied */
-    bool lmtp;                  /* LHLO and a reply per recipient after the data */
-    bool configured;            /* the operator named this server: see worker/verdict.h */
+    struct span hostname;    /* own name for EHLO; copied */
+    bool lmtp;               /* LHLO and a reply per recipient after the data */
+    bool configured;         /* the operator named this server: see worker/verdict.h */
+    const struct span *self; /* own names, borrowed for the session: who answers EHLO with one of them, and */
+    size_t nself;            /* was not named by the operator, is this server itself (RFC 5321 6.3) */
     enum conf_delivery_tls tls; /* NONE: never STARTTLS; OPPORTUNISTIC: when offered; REQUIRED, VERIFIED: or
                                    the session fails with TLS_MISSING before any mail. Whether the name is
                                    verified is the business of the tls_context that the owner uses */

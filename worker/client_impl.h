@@ -90,6 +90,9 @@ struct expect {
 struct client {
     struct buf hostname;
     bool lmtp, secured, configured;
+    bool met_self; /* the answer to EHLO begins with a name of our own */
+    const struct span *self;
+    size_t nself;
     enum conf_delivery_tls tls;
     struct conf_client_timeouts timeouts;
 

@@ -33,12 +33,27 @@ static void read_limits(struct caps *caps, struct span rest)
     }
 }
 
+/* RFC 5321 4.1.1.1: the first line of the answer begins with the domain of the server. A name of one label,
+ * "localhost" say, is that of too many. */
+static bool is_self(const struct client *c, struct span name)
+{
+    size_t at;
+    for (size_t i = 0; i < c->nself; i++) {
+        if (span_find(c->self[i], '.', &at) && span_ieq(c->self[i], name))
+            return true;
+    }
+    return false;
+}
+
 void client_ehlo_line(void *arg, uint16_t code, unsigned line, struct span text)
 {
     struct client *c = arg;
     struct span keyword, rest;
-    if (line == 0)
+    if (line == 0) {
         c->caps = (struct caps){0};
+        (void)span_cut(span_trim(text), ' ', &keyword, &rest);
+        c->met_self = is_self(c, keyword);
+    }
     if (line == 0 || code / 100 != 2)
         return;
     (void)span_cut(span_trim(text), ' ', &keyword, &rest);
@@ -96,7 +111,10 @@ static void judge_helo(struct client *c, const struct outcome *o, size_t rcpt)
 
 static void judge_ehlo(struct client *c, const struct outcome *o, size_t rcpt)
 {
-    if (o->verdict.action == VERDICT_OK)
+    if (o->verdict.action == VERDICT_OK && c->met_self) {
+        struct outcome loop = client_outcome(c, STEP_EHLO, FAILURE_LOOP, NULL);
+        client_end_session(c, &loop);
+    } else if (o->verdict.action == VERDICT_OK)
         judge_helo(c, o, rcpt);
     else if (o->code >= 500 && !c->lmtp) /* RFC 5321 3.2: an old server */
         client_command(c, STEP_HELO, 0);

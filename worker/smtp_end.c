@@ -138,6 +138,8 @@ static void on_cut(struct smtp_lane *s, const struct client_end *end, const char
         smtp_end_lane(s);
         return;
     }
+    if (end->failure == FAILURE_LOOP) /* RFC 5321 5.1: equal and worse ones lead back here */
+        s->at = s->list.n - 1;
     next_target(s);
 }
 

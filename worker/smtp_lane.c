@@ -47,6 +47,8 @@ static void on_opened(void *arg)
         .hostname = span_cstr(link->set->hostname),
         .lmtp = link->kind == LINK_LMTP,
         .configured = link->spec.kind != TARGETS_DNS,
+        .self = link->spec.self,
+        .nself = link->spec.nself,
         .tls = s->no_tls ? CONF_TLS_NONE : link->tls,
         .timeouts = &link->set->root->delivery.timeouts,
     };

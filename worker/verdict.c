@@ -87,6 +87,7 @@ static const struct failure_row {
     {FAILURE_SMART_HOST_NAME, ANY,      TO(NEXT_TARGET, LINK, 0)},
     {FAILURE_NO_ROUTE,        ANY,      TO(BOUNCE, LINK, 0)},
     {FAILURE_UNREACHABLE,     ANY,      TO(RETRY_LATER, LINK, 0)},
+    {FAILURE_LOOP,            AT(EHLO), TO(NEXT_TARGET, LINK, CLOSE | PERMANENT)}, /* better ones may recover */
     {FAILURE_LOOP,            ANY,      TO(BOUNCE, LINK, 0)},
     {FAILURE_HOPS,            ANY,      TO(BOUNCE, MESSAGE, 0)},
     {FAILURE_REFUSED,         ANY,      TO(NEXT_TARGET, LINK, CLOSE)},

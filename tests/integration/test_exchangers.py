@@ -132,6 +132,43 @@ def test_null_mx(box):
     returned(bridgehead, "5.1.10")
 
 
+def own_address(box, *records):
+    """Bridgehead, {0} its own address and {1} that of a sink at the same port; records name them."""
+    bridgehead = Bridgehead(box, config={"delivery": {"port": 0, "retry": QUICK, "timeouts": {"connect": "2s"}}})
+    port, hosts = bridgehead.smtp[1], (bridgehead.smtp[0], box.other_host(0))
+    sink = box.add(Sink(box, "sink", listen=f"{hosts[1]}:{port}"))
+    dns = box.add(Dns(box, [record.format(*hosts) for record in records]))
+    bridgehead.write({"delivery": {"port": port}, "resolver": {"servers": ["{}@{}".format(*dns.address)]}})
+    return box.add(bridgehead), sink
+
+
+def taken(bridgehead):
+    """How many messages it has taken by SMTP."""
+    return bridgehead.metric("bridgehead_smtp_messages_accepted_total")
+
+
+def test_exchanger_is_this_server(box):
+    """The exchanger's name is nobody's we know, and its address is our own: returned at once, not after thirty rounds;
+    a worse exchanger, which would give it back to us, is not tried."""
+    bridgehead, sink = own_address(box, "self.example. IN MX 10 m.self.example.", "m.self.example. IN A {0}",
+                                   "self.example. IN MX 20 b.self.example.", "b.self.example. IN A {1}")
+    bridgehead.send("b@self.example", TEXT)
+    returned(bridgehead, "5.4.6")
+    assert taken(bridgehead) == 1 and sink.stats()["connections"] == 0
+
+
+def test_backup_of_a_dead_exchanger(box):
+    """This server is the worse exchanger: the mail waits for the better one, and does not go round meanwhile."""
+    bridgehead, sink = own_address(box, "back.example. IN MX 10 m.back.example.", "m.back.example. IN A {1}",
+                                   "back.example. IN MX 20 b.back.example.", "b.back.example. IN A {0}")
+    sink.control("refuse")
+    bridgehead.send("b@back.example", TEXT)
+    wait_for("two failures", lambda: bridgehead.metric("bridgehead_worker_link_failures_total", "worker") >= 2)
+    sink.control("accept")
+    arrives(sink)
+    assert taken(bridgehead) == 1 and not bridgehead.mailbox("a")
+
+
 def test_no_such_domain(box):
     """NXDOMAIN."""
     bridgehead, _ = world(box, [])

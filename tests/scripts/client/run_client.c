@@ -1,14 +1,19 @@
-/* tests/scripts/client/run_client.c — plays a conversation with the SMTP client; no socket, no clock.
+/* tests/scripts/client/run_client.c — plays a conversation with the SMTP client; no socket, no clock. */
+/* clang-format off */
+/* A script is read from top to bottom:
  *
- * A script is read from top to bottom:
- *
- *   option lmtp | secured | hostname NAME | tls none|opportunistic|required|verified | piece BYTES | hold
- *   message sender=A [body=7bit|8bitmime|binarymime] [smtputf8] [ret=full|hdrs] [envid=X] [size=N]
- * [visited=X] rcpt ADDRESS [notify=never|success,failure,delay] [orcpt=X]       (after its message) body TEXT
- * appends to the body of the message; \r \n \0 \xNN \\ are escapes S: LINE              the server says LINE
- * and CRLF            S* TEXT   exactly TEXT, with escapes C: LINE              the client must have said
- * LINE and CRLF  C* TEXT   exactly TEXT, with escapes send                 the client must be READY; hands
- * over the message tls                  the client must want TLS; the handshake succeeds quit client_quit()
+ *   option lmtp | secured | configured | self NAME | hostname NAME | piece BYTES | hold
+ *   option tls none|opportunistic|required|verified
+ *   message sender=A [body=7bit|8bitmime|binarymime] [smtputf8] [ret=full|hdrs] [envid=X] [size=N] [visited=X]
+ *   rcpt ADDRESS [notify=never|success,failure,delay] [orcpt=X]       (after its message)
+ *   body TEXT            appends to the body of the message; \r \n \0 \xNN \\ are escapes
+ *   S: LINE              the server says LINE and CRLF
+ *   S* TEXT              exactly TEXT, with escapes
+ *   C: LINE              the client must have said LINE and CRLF
+ *   C* TEXT              exactly TEXT, with escapes
+ *   send                 the client must be READY; hands over the message
+ *   tls                  the client must want TLS; the handshake succeeds
+ *   quit                 client_quit()
  *   feed                 with option hold: the next piece of the body is there
  *   fail LOST            client_failed() with that failure
  *   timeout MS           what client_timeout_ms() must say
@@ -18,6 +23,7 @@
  *
  * Output that no C line asks for is an error. Every script runs with what the server says in one piece
  * and byte by byte. */
+/* clang-format on */
 #include "common/buf.h"
 #include "worker/client.h"
 
@@ -28,7 +34,8 @@ struct script {
     unsigned line;
     bool bytewise, hold, feed; /* hold: a piece of the body comes when it is fed, not when it is asked for */
 
-    struct buf hostname, out, body, server;
+    struct buf hostname, self_name, out, body, server;
+    struct span self;
     struct client_conf conf;
     struct conf_client_timeouts timeouts;
     struct client *c;
@@ -110,6 +117,9 @@ static void start(struct script *s)
     if (s->c != NULL)
         return;
     s->conf.hostname = buf_span(&s->hostname);
+    s->self = buf_span(&s->self_name);
+    s->conf.self = &s->self;
+    s->conf.nself = s->self.len > 0 ? 1 : 0;
     s->conf.timeouts = &s->timeouts;
     s->c = client_new(&s->conf);
     need(s, s->c != NULL, "out of memory");
@@ -183,6 +193,10 @@ static void do_option(struct script *s, struct span *t, size_t n)
         s->conf.secured = true;
     } else if (span_eq(t[1], SPAN("hold"))) {
         s->hold = true;
+    } else if (span_eq(t[1], SPAN("configured"))) {
+        s->conf.configured = true;
+    } else if (span_eq(t[1], SPAN("self")) && n == 3) {
+        need(s, buf_add(&s->self_name, t[2]) == ERR_OK, "name too long");
     } else if (span_eq(t[1], SPAN("hostname")) && n == 3) {
         buf_clear(&s->hostname);
         need(s, buf_add(&s->hostname, t[2]) == ERR_OK, "hostname too long");
@@ -411,6 +425,7 @@ static void run(const char *name, struct span text, bool bytewise)
     struct script s = {.name = name, .bytewise = bytewise};
     struct span line;
     buf_init(&s.hostname, 256);
+    buf_init(&s.self_name, 256);
     buf_init(&s.out, SCRIPT_MAX);
     buf_init(&s.body, SCRIPT_MAX);
     buf_init(&s.server, SCRIPT_MAX);
@@ -433,6 +448,7 @@ static void run(const char *name, struct span text, bool bytewise)
         die(&s, "at the end the client also says", buf_span(&s.out));
     client_free(s.c);
     buf_done(&s.hostname);
+    buf_done(&s.self_name);
     buf_done(&s.out);
     buf_done(&s.body);
     buf_done(&s.server);
