@@ -29,8 +29,9 @@ enum {
     REPORT_ARGS = 8,
     JOB_ARGS = 3,
     RELEASE_ARGS = 4,
-    TEXT_MAX = 1024,
+    TEXT_MAX = 3072,
     WHOM_MAX = 640,
+    OTHERS_MAX = 1500,
     EVENT_MAX = 32,
     BODIES_MAX = 3,                   /* times the body of a report is sent */
     FAILED_AGAIN_MS = 60000,          /* until a job whose finish came to nothing is due again */
@@ -398,14 +399,14 @@ static void arg_job_name(struct redis_request *record, const struct redis_finish
     redis_arg_u64(record, what->token);
 }
 
-/* "<reason>" or "<reason>\n<whom>" (queue/lua/README.md). */
+/* "<reason>" or "<reason>\n<whom>", and lines of others (queue/lua/README.md). */
 static void arg_text(struct redis_request *record, const struct finish *in)
 {
-    struct span whom = span_first(in->whom, WHOM_MAX);
+    struct span whom = span_first(in->whom, WHOM_MAX), others = span_first(in->others, OTHERS_MAX);
     char text[TEXT_MAX + 1];
-    struct span reason = span_first(in->reason, TEXT_MAX - 1 - whom.len);
-    int n = snprintf(text, sizeof text, SPAN_FMT "%s" SPAN_FMT, SPAN_ARG(reason), whom.len > 0 ? "\n" : "",
-                     SPAN_ARG(whom));
+    struct span reason = span_first(in->reason, TEXT_MAX - 1 - whom.len - others.len);
+    int n = snprintf(text, sizeof text, SPAN_FMT "%s" SPAN_FMT SPAN_FMT, SPAN_ARG(reason),
+                     whom.len + others.len > 0 ? "\n" : "", SPAN_ARG(whom), SPAN_ARG(others));
     redis_arg(record, span_of(text, n < 0 ? 0 : (size_t)n));
 }
 

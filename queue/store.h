@@ -158,10 +158,11 @@ struct finish {
     enum finish_verb verb;
     const struct job *job; /* RETRY, BADMAIL: new state, recipients still waiting; NULL: as it was */
     ms_t delay_ms;
-    bool problem;                /* RETRY: sort behind healthy messages */
-    struct span reason;          /* BADMAIL, and the tracking record; without line feeds */
-    struct span whom;            /* tracking: for whom and by which way; at most 640 bytes */
-    struct span event;           /* tracking: "delivered", "bounced", "deferred", ... */
+    bool problem;       /* RETRY: sort behind healthy messages */
+    struct span reason; /* BADMAIL, and the tracking record; without line feeds */
+    struct span whom;   /* tracking: for whom and by which way; at most 640 bytes */
+    struct span others; /* "\n<event> <what>" for each kind of recipients that fared otherwise; <= 1500 */
+    struct span event;  /* tracking: "delivered", "bounced", "deferred", ... */
     uint32_t delivered, bounced; /* recipients settled by this attempt: counters */
     struct upload *report;       /* a DSN or delay notice committed in the same script, or NULL */
     const struct envelope *report_env;

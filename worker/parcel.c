@@ -12,6 +12,9 @@ enum {
     WHOM_MAX = 640, /* of the store */
     WHOM_RCPTS_MAX = 400,
     WHOM_RELAY_MAX = 200,
+    OTHERS_MAX = 1500, /* of the store: two lines */
+    OTHERS_RCPTS_MAX = 330,
+    OTHERS_SAID_MAX = 160,
     SAID_MAX = 300
 };
 
@@ -139,37 +142,76 @@ static void log_outcomes(const struct parcel *p)
 
 /* --- History --------------------------------------------------------------------------------------- */
 
-static size_t add_rcpt(char out[WHOM_MAX], size_t n, struct span to, size_t *left_out)
+static size_t add_rcpt(char out[WHOM_MAX], size_t n, size_t max, struct span to, size_t *left_out)
 {
-    if (to.len + 3 > WHOM_RCPTS_MAX - n) {
+    if (n + to.len + 3 > max) {
         ++*left_out;
         return n;
     }
     return n + (size_t)snprintf(out + n, WHOM_MAX - n, "%s<" SPAN_FMT ">", n > 0 ? " " : "", SPAN_ARG(to));
 }
 
+static size_t end_whom(const struct parcel *p, char out[WHOM_MAX], size_t n, size_t left_out)
+{
+    if (left_out > 0)
+        n += (size_t)snprintf(out + n, WHOM_MAX - n, " and %zu more", left_out);
+    if (p->relay[0] != '\0')
+        n += (size_t)snprintf(out + n, WHOM_MAX - n, " via %.*s", WHOM_RELAY_MAX, p->relay);
+    return n;
+}
+
 /* For whom and by which way, as `message track` shows it: "<a@x> <b@x> via RELAY", as many recipients as fit.
  * Of what goes on waiting those that wait, of a partly returned job those that were returned. */
-static struct span whom(const struct parcel *p, char out[WHOM_MAX])
+static struct span whom(const struct parcel *p, const struct settlement *s, char out[WHOM_MAX])
 {
-    const struct settlement *s = &p->settlement;
     const struct job *job = &p->claim->job;
     const struct job *left = s->job.nrcpts > 0 ? &s->job : job; /* of none left it stays as it was */
     bool over = s->verb == FINISH_DONE;
     size_t n = 0, left_out = 0;
 
     for (size_t i = 0; !over && i < left->nrcpts; i++)
-        n = add_rcpt(out, n, left->rcpts[i].address, &left_out);
+        n = add_rcpt(out, n, WHOM_RCPTS_MAX, left->rcpts[i].address, &left_out);
     for (size_t i = 0; over && i < job->nrcpts; i++) {
         const struct outcome *o = &p->attempt.outcomes[i];
 
         if (!o->carried && !(s->bounced > 0 && o->tried && o->verdict.action == VERDICT_DONE))
-            n = add_rcpt(out, n, job->rcpts[i].address, &left_out);
+            n = add_rcpt(out, n, WHOM_RCPTS_MAX, job->rcpts[i].address, &left_out);
     }
-    if (left_out > 0)
-        n += (size_t)snprintf(out + n, WHOM_MAX - n, " and %zu more", left_out);
-    if (p->relay[0] != '\0')
-        n += (size_t)snprintf(out + n, WHOM_MAX - n, " via %.*s", WHOM_RELAY_MAX, p->relay);
+    return span_of(out, end_whom(p, out, n, left_out));
+}
+
+/* A line of those of whom `action` was said, none: nothing. Who was returned and is kept (S4) is with those
+ * that wait. */
+static size_t add_others(const struct parcel *p, enum verdict_action action, const char *event, char *out,
+                         size_t size)
+{
+    char to[WHOM_MAX];
+    const char *said = NULL;
+    size_t n = 0, left_out = 0;
+
+    for (size_t i = 0; i < p->claim->job.nrcpts; i++) {
+        const struct outcome *o = &p->attempt.outcomes[i];
+
+        if (o->carried || !o->tried || o->verdict.action != action)
+            continue;
+        n = add_rcpt(to, n, OTHERS_RCPTS_MAX, p->claim->job.rcpts[i].address, &left_out);
+        said = said == NULL ? o->text : said;
+    }
+    if (said == NULL)
+        return 0;
+    n = end_whom(p, to, n, left_out);
+    return (size_t)snprintf(out, size, "\n%s %.*s: %.*s", event, (int)n, to, OTHERS_SAID_MAX, said);
+}
+
+/* Those that whom() leaves out, each kind with an event of its own. */
+static struct span others(const struct parcel *p, const struct settlement *s, char out[OTHERS_MAX])
+{
+    size_t n = 0;
+
+    if (s->delivered > 0 && (s->verb != FINISH_DONE || s->bounced > 0))
+        n = add_others(p, VERDICT_DONE, "delivered", out, OTHERS_MAX);
+    if (s->bounced > 0 && s->verb == FINISH_RETRY && p->claim->env.sender.len > 0)
+        n += add_others(p, VERDICT_BOUNCE, "bounced", out + n, OTHERS_MAX - n);
     return span_of(out, n);
 }
 
@@ -240,8 +282,15 @@ static void count(const struct parcel *p)
         metric_observe_ms(&m->delivery_ms, now > since ? now - since : 0);
 }
 
-static void put_settlement(struct finish *f, const struct settlement *s)
+struct told { /* what the history is told; the words of a finish are here */
+    char whom[WHOM_MAX], others[OTHERS_MAX];
+};
+
+static void put_settlement(struct finish *f, const struct parcel *p, const struct settlement *s,
+                           struct told *told)
 {
+    f->whom = whom(p, s, told->whom);
+    f->others = others(p, s, told->others);
     f->verb = s->verb;
     f->job = s->verb == FINISH_DONE || s->job.nrcpts == 0 ? NULL : &s->job;
     f->delay_ms = s->delay_ms;
@@ -255,18 +304,17 @@ void parcel_finish(struct parcel *p, struct upload *report, const struct envelop
                    const struct commit_job *jobs, size_t njobs)
 {
     const struct settlement *s = &p->settlement;
-    char text[WHOM_MAX] = "";
+    struct told told, told_apart;
     struct settlement apart = {0};
     struct finish f = {
         .claim = p->claim,
         .reason = said_of(p),
-        .whom = whom(p, text),
         .report = report,
         .report_env = env,
         .report_jobs = jobs,
         .nreport_jobs = njobs,
     };
-    struct finish without = {.reason = f.reason, .whom = f.whom};
+    struct finish without = {.reason = f.reason};
     struct link *link = p->link;
     struct telling *t;
     enum err e;
@@ -277,9 +325,9 @@ void parcel_finish(struct parcel *p, struct upload *report, const struct envelop
     }
     log_outcomes(p);
     count(p);
-    put_settlement(&f, s);
+    put_settlement(&f, p, s, &told);
     if (report != NULL && settle_apart(&p->input, s, REPORT_RETRY_MS, &apart) == ERR_OK) {
-        put_settlement(&without, &apart);
+        put_settlement(&without, p, &apart, &told_apart);
         f.without = &without;
     }
     link->requests++;

@@ -31,7 +31,7 @@ local function check_record(i)
   int(ARGV[i + 6], JOBS_MAX, 'delivered')
   int(ARGV[i + 7], JOBS_MAX, 'bounced')
   str(ARGV[i + 8], 0, 32, 'event')
-  str(ARGV[i + 9], 0, 1024, 'text')
+  str(ARGV[i + 9], 0, 3072, 'text')
   str(ARGV[i + 10], 0, 131072, 'job')
   if int(ARGV[i + 11], 1, 'reports') == 0 then
     return i + RECORD_ARGS, nil
@@ -84,10 +84,14 @@ local function reason_of(text)
   return string.match(text, '^[^\n]*')
 end
 
--- "<b@a.example> via mx: 451 come again"
-local function told(text)
-  local reason, whom = string.match(text, '^([^\n]*)\n(.*)$')
-  return not whom and text or reason == '' and whom or whom .. ': ' .. reason
+-- The history of a record: first those recipients that fared otherwise, then "<b@a.example> via mx: 451 come again".
+local function tell(i, q)
+  local text = ARGV[i + 9]
+  local reason, whom, others = string.match(text, '^([^\n]*)\n([^\n]*)(.*)$')
+  for event, what in string.gmatch(others or '', '\n(%a+) ([^\n]*)') do
+    track(history, ARGV[i], event, q, what)
+  end
+  track(history, ARGV[i], ARGV[i + 8], q, not whom and text or reason == '' and whom or whom .. ': ' .. reason)
 end
 
 -- What retry and badmail share: the new state, and the record for a reply that is lost.
@@ -184,7 +188,7 @@ local function finish(i, report)
   verbs[ARGV[i + 3]](i, bucket, q)
   counters.delivered = counters.delivered + tonumber(ARGV[i + 6])
   counters.bounced = counters.bounced + tonumber(ARGV[i + 7])
-  track(history, ARGV[i], ARGV[i + 8], q, told(ARGV[i + 9]))
+  tell(i, q)
   return wake and 2 or 1
 end
 

@@ -538,6 +538,23 @@ def test_track_names_recipients(box):
                     "delivered"])[0].startswith("<d@far.example> via ")
 
 
+def test_track_tells_what_became_of_each(box):
+    """A message of which one recipient was delivered to, one returned and one waits: the history names all three."""
+    sink = box.add(Sink(box, rules=["rcpt:550 5.1.1 no such user:1:none@", "rcpt:451 4.2.1 come again:1:late@"]))
+    bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
+    number = bridgehead.send(["ok@far.example", "none@far.example", "late@far.example"], TEXT)
+    events = wait_for("the first attempt", lambda: {e["event"]: e["text"] for e in bridgehead.json("message", "track", number)
+                                                    if e["event"] in ("delivered", "bounced", "deferred")})
+    assert set(events) == {"delivered", "bounced", "deferred"}, events
+    for event, who, said in (("delivered", "<ok@far.example> via ", "250 "), ("bounced", "<none@far.example> via ", "no such user"),
+                             ("deferred", "<late@far.example> via ", "come again")):
+        assert events[event].startswith(who) and said in events[event] and events[event].count("@") == 1, events
+    number = bridgehead.send(["ok@far.example", "none@far.example"], TEXT)
+    events = wait_for("both ends", lambda: {e["event"]: e["text"] for e in bridgehead.json("message", "track", number)
+                                            if e["event"] in ("delivered", "bounced")})
+    assert set(events) == {"delivered", "bounced"} and events["delivered"].startswith("<ok@far.example> via "), events
+
+
 def test_badmail_commands(box):
     """badmail: list, show, requeue, delete."""
     sink = box.add(Sink(box, rules=["rcpt:550 5.1.1 no such user"], store=True))

@@ -624,6 +624,15 @@ class Hold(StoreTest):
         self.assertEqual(self.p.cmd("HGET", "a:a.example", "err"), b"451 again")
         bad = self.p.call("jobs", "bad", "", 10, "", "", "", 0, 0)
         self.assertEqual(bad[2 + 7], b"550 no")
+        mid = self.put("c.example")
+        job, = self.p.claim("c.example")
+        self.p.finish(self.p.record(job, verb="r", event="deferred", text="451 again\n<b@c.example> via mx\n"
+                                    "delivered <c@c.example> via mx: 250 ok\nbounced <d@c.example> via mx: 550 no"))
+        told = [(fields[3], fields[5], fields[7]) for _, fields in self.p.cmd("XRANGE", "ev", "-", "+") if fields[1] == mid.encode()]
+        self.assertEqual(told[1:], [(b"delivered", b"c.example", b"<c@c.example> via mx: 250 ok"),
+                                    (b"bounced", b"c.example", b"<d@c.example> via mx: 550 no"),
+                                    (b"deferred", b"c.example", b"<b@c.example> via mx: 451 again")])
+        self.assertEqual(self.p.cmd("HGET", "a:c.example", "err"), b"451 again")
 
     def test_holds_that_are_over_are_dropped(self):
         self.put("a.example")
