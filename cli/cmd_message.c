@@ -58,7 +58,7 @@ static const struct column rcpt_columns[] = {
 struct showing {
     struct remote r;
     struct table *message, *rcpts;
-    bool nomem;
+    bool badmail, nomem; /* badmail: a part of it is */
 };
 
 static bool on_message(void *arg, const struct admin_message *m)
@@ -89,6 +89,7 @@ static bool on_job(void *arg, const struct admin_job *j)
     struct showing *s = ((struct remote *)arg)->user;
     struct table *t = s->rcpts;
     struct buf name;
+    s->badmail |= j->place == ADMIN_BADMAIL || j->place == ADMIN_QUARANTINE;
     buf_init(&name, 512);
     s->nomem = queue_name(j->job.domain, j->job.klass, &name) != ERR_OK;
     for (size_t i = 0; i < j->job.nrcpts && !s->nomem; i++) {
@@ -120,7 +121,7 @@ static int print_shown(struct cli *cli, struct showing *s)
     return code;
 }
 
-int cmd_message_show(struct cli *cli)
+static int show_message(struct cli *cli, bool badmail)
 {
     struct msgid id;
     struct showing s = {.nomem = false};
@@ -138,6 +139,9 @@ int cmd_message_show(struct cli *cli)
         (void)remote_wait(&s.r);
     if (code == CLI_OK)
         code = s.r.code != CLI_OK || !s.nomem ? s.r.code : cli_fail(cli, CLI_FAILED, "out of memory");
+    if (code == CLI_OK && badmail && !s.badmail)
+        code =
+            cli_fail(cli, CLI_NOTFOUND, "%s is no badmail; `bridgehead message show` shows it", cli->args[0]);
     if (code == CLI_OK)
         code = print_shown(cli, &s);
     table_free(s.message);
@@ -146,28 +150,94 @@ int cmd_message_show(struct cli *cli)
     return code;
 }
 
+int cmd_message_show(struct cli *cli)
+{
+    return show_message(cli, false);
+}
+
+int cmd_badmail_show(struct cli *cli)
+{
+    return show_message(cli, true);
+}
+
 /* --- track ------------------------------------------------------------------------------------------------
- */
+ * The history, and of one message what is still to come: `accepted` says nothing of recipients, because that
+ * would have to be kept twice for every queued message. */
 
 enum { T_AT, T_ID, T_EVENT, T_DOMAIN, T_TEXT };
 static const struct column event_columns[] = {
     [T_AT] = {"at", "AT", COLUMN_TIME, 0},          [T_ID] = {"id", "ID", COLUMN_TEXT, 0},
     [T_EVENT] = {"event", "EVENT", COLUMN_TEXT, 0}, [T_DOMAIN] = {"domain", "DOMAIN", COLUMN_TEXT, 32},
-    [T_TEXT] = {"text", "TEXT", COLUMN_TEXT, 100},
+    [T_TEXT] = {"text", "TEXT", COLUMN_TEXT, 400},
 };
+
+static enum err add_event(struct table *t, ms_t at_ms, struct span id, struct span event, struct span domain,
+                          struct span text)
+{
+    enum err e = table_row(t);
+    if (e == ERR_OK)
+        e = table_text(t, T_ID, id);
+    if (e == ERR_OK)
+        e = table_text(t, T_EVENT, event);
+    if (e == ERR_OK)
+        e = table_text(t, T_DOMAIN, domain);
+    if (e == ERR_OK)
+        e = table_text(t, T_TEXT, text);
+    if (e == ERR_OK)
+        table_number(t, T_AT, at_ms);
+    return e;
+}
 
 static bool on_event(void *arg, const struct admin_event *e)
 {
     struct remote *r = arg;
-    struct table *t = r->user;
     char id[MSGID_TEXT_MAX];
     msgid_text(&e->id, id);
-    if (table_row(t) != ERR_OK || table_text(t, T_ID, span_cstr(id)) != ERR_OK ||
-        table_text(t, T_EVENT, e->event) != ERR_OK || table_text(t, T_DOMAIN, e->domain) != ERR_OK ||
-        table_text(t, T_TEXT, e->text) != ERR_OK)
-        return false;
-    table_number(t, T_AT, e->at_ms);
+    return add_event(r->user, e->at_ms, span_cstr(id), e->event, e->domain, e->text) == ERR_OK;
+}
+
+/* "queued: <a@x> <b@x>; next try in 4m09s" */
+static enum err add_state(const struct admin_job *j, struct buf *out)
+{
+    char when[24];
+    enum err e = buf_addf(out, "%s:", remote_place(j));
+    for (size_t i = 0; i < j->job.nrcpts && e == ERR_OK; i++)
+        e = buf_addf(out, " <" SPAN_FMT ">", SPAN_ARG(j->job.rcpts[i].address));
+    if (e != ERR_OK || j->place != ADMIN_QUEUED || j->frozen || j->due_ms <= j->now_ms)
+        return e;
+    age_text(j->due_ms - j->now_ms, when);
+    return buf_addf(out, "; next try in %s", when);
+}
+
+static bool on_open_job(void *arg, const struct admin_job *j)
+{
+    struct remote *r = arg;
+    char id[MSGID_TEXT_MAX];
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    msgid_text(&j->id, id);
+    bool ok = add_state(j, &text) == ERR_OK && add_event(r->user, j->now_ms, span_cstr(id), SPAN("now"),
+                                                         j->job.domain, buf_span(&text)) == ERR_OK;
+    buf_done(&text);
+    return ok;
+}
+
+static bool on_open_message(void *arg, const struct admin_message *m)
+{
+    (void)arg;
+    (void)m;
     return true;
+}
+
+/* That it is not in the queue is no error as long as there is history. */
+static void on_open_done(void *arg, enum err e, const char *why)
+{
+    struct remote *r = arg;
+    bool over = e == ERR_NOTFOUND && table_rows(r->user) > 0;
+    remote_ended(r, over ? ERR_OK : e,
+                 e == ERR_NOTFOUND ? "neither the queue nor the history has that message; "
+                                     "redis.history says how much is kept"
+                                   : why);
 }
 
 int cmd_message_track(struct cli *cli)
@@ -185,11 +255,13 @@ int cmd_message_track(struct cli *cli)
     if (code == CLI_OK &&
         remote_asked(&r, admin_track(r.admin, cli->nargs > 0 ? &id : NULL, on_event, remote_done, &r)))
         (void)remote_wait(&r);
+    if (code == CLI_OK && r.code == CLI_OK && cli->nargs > 0 &&
+        remote_asked(&r, admin_show(r.admin, &id, on_open_message, on_open_job, on_open_done, &r)))
+        (void)remote_wait(&r);
     if (code == CLI_OK)
         code = r.code;
     if (code == CLI_OK)
-        code = table_print(t, cli->output,
-                           "The history holds nothing of that; redis.history says how much is kept.");
+        code = table_print(t, cli->output, "The history is empty; redis.history says how much is kept.");
     table_free(t);
     remote_close(&r);
     return code;

@@ -45,6 +45,7 @@ int cmd_config_schema(struct cli *cli);
 int cmd_queue_list(struct cli *cli);
 int cmd_queue_show(struct cli *cli);
 int cmd_queue_fsck(struct cli *cli);
+int cmd_badmail_show(struct cli *cli);
 int cmd_badmail_list(struct cli *cli);
 /* cmd_freeze.c */
 int cmd_queue_freeze(struct cli *cli);

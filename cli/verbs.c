@@ -119,11 +119,14 @@ const struct verb cli_verbs[] = {
     {"queue delete", queues, "[QUEUE|ID]", 0, 1, "delete, without a report", NULL, filter_opts, cmd_queue_delete},
     {"queue fsck", queues, "", 0, 0, "prove the invariants of the whole store while it runs", NULL, fsck_opts, cmd_queue_fsck},
 
-    {"message show", mail, "ID", 1, 1, "envelope, recipients and what became of them", NULL, NULL, cmd_message_show},
-    {"message track", mail, "[ID]", 0, 1, "the history of a message, or of all that is kept", NULL, NULL, cmd_message_track},
+    {"message show", mail, "ID", 1, 1, "envelope, and the recipients that are left: where they wait, tries, last reply",
+     "Who was delivered to or returned is not there any more: `message track` tells what became of them.", NULL, cmd_message_show},
+    {"message track", mail, "[ID]", 0, 1, "the history of a message, or of all that is kept",
+     "Each line of an attempt names its recipients, the way, and what was said. Of one message that is not over, lines `now` at the\n"
+     "end say for whom it waits, and where. How much history is kept says redis.history.", NULL, cmd_message_track},
     {"message export", mail, "ID", 1, 1, "the message itself, to standard output", NULL, NULL, cmd_message_export},
     {"badmail list", mail, "", 0, 0, "what can be neither delivered nor returned, and why", NULL, find_opts, cmd_badmail_list},
-    {"badmail show", mail, "ID", 1, 1, "envelope and recipients of badmail", NULL, NULL, cmd_message_show},
+    {"badmail show", mail, "ID", 1, 1, "envelope and recipients of badmail", NULL, NULL, cmd_badmail_show},
     {"badmail requeue", mail, "[QUEUE|ID]", 0, 1, "try badmail again, as if it had just arrived", NULL, filter_opts, cmd_badmail_requeue},
     {"badmail delete", mail, "[QUEUE|ID]", 0, 1, "delete badmail", NULL, filter_opts, cmd_badmail_delete},
     {"send", mail, "[ADDRESS...]", 0, CLI_ARGS_MAX - 1, "send a test message over SMTP; prints what the server answered", NULL, send_opts, cmd_send},

@@ -9,7 +9,8 @@
 
 enum { TRACK_PAGE = 500, EVENT_FIELDS = 5, STREAM_ID_MAX = 48 };
 
-static const char unknown[] = "no such message in the queue: delivered, deleted, or never here";
+static const char unknown[] =
+    "no such message in the queue: delivered, deleted, or never here; `bridgehead message track` may know";
 
 /* --- Showing ------------------------------------------------------------------------------------- */
 

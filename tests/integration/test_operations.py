@@ -511,7 +511,10 @@ def test_message_commands(box):
     assert exported.replace("\r\n", "\n").endswith(TEXT.decode().replace("\r\n", "\n")), exported
     events = bridgehead.json("message", "track", ids[3])
     assert {e["id"] for e in events} == {ids[3]} and events[0]["event"] == "accepted", events
-    assert bridgehead.cli("message", "show", "00-0000000000000000", check=False).returncode == 5
+    for command in (("message", "show"), ("message", "track"), ("message", "export"), ("badmail", "show")):
+        assert bridgehead.cli(*command, "00-0000000000000000", check=False).returncode == 5, command
+    queued = bridgehead.cli("badmail", "show", ids[3], check=False)
+    assert queued.returncode == 5 and "is no badmail" in queued.stderr, queued
 
 
 def test_track_names_recipients(box):
@@ -546,6 +549,8 @@ def test_track_tells_what_became_of_each(box):
     events = wait_for("the first attempt", lambda: {e["event"]: e["text"] for e in bridgehead.json("message", "track", number)
                                                     if e["event"] in ("delivered", "bounced", "deferred")})
     assert set(events) == {"delivered", "bounced", "deferred"}, events
+    now, = [e["text"] for e in bridgehead.json("message", "track", number) if e["event"] == "now"]
+    assert now.endswith("ed: <late@far.example>") or ": <late@far.example>; next try in " in now, now
     for event, who, said in (("delivered", "<ok@far.example> via ", "250 "), ("bounced", "<none@far.example> via ", "no such user"),
                              ("deferred", "<late@far.example> via ", "come again")):
         assert events[event].startswith(who) and said in events[event] and events[event].count("@") == 1, events
@@ -553,6 +558,10 @@ def test_track_tells_what_became_of_each(box):
     events = wait_for("both ends", lambda: {e["event"]: e["text"] for e in bridgehead.json("message", "track", number)
                                             if e["event"] in ("delivered", "bounced")})
     assert set(events) == {"delivered", "bounced"} and events["delivered"].startswith("<ok@far.example> via "), events
+    assert "now" not in [e["event"] for e in bridgehead.json("message", "track", number)]
+    bridgehead.cli("queue", "freeze", "cold.example")
+    number = bridgehead.send(["a@cold.example", "b@cold.example"], TEXT)
+    assert [e["text"] for e in bridgehead.json("message", "track", number)][1:] == ["queued: <a@cold.example> <b@cold.example>"]
 
 
 def test_badmail_commands(box):
