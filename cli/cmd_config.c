@@ -99,7 +99,9 @@ static int print_text(const char *file, const struct buf *problems, const struct
     if (problems->len > 0)
         return CLI_OK;
     if (tried > 0)
-        return printf("%s is in order; %zu targets answer\n", file, tried) < 0 ? CLI_FAILED : CLI_OK;
+        return printf("%s is in order; %zu target%s\n", file, tried, tried == 1 ? " answers" : "s answer") < 0
+                   ? CLI_FAILED
+                   : CLI_OK;
     return printf("%s is in order\n", file) < 0 ? CLI_FAILED : CLI_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/sim_files.h"
 #include "cli/table.h"
+#include "common/plural.h"
 #include "linkstate/scenario.h"
 #include "linkstate/shape.h"
 
@@ -228,8 +229,8 @@ static struct span name_topology(const struct run *r, char out[320])
     if (span_rfind(from, '/', &slash))
         from = span_from(from, slash + 1);
     int n =
-        snprintf(out, 320, "simulation of " SPAN_FMT "%s, after %zu events", SPAN_ARG(span_first(from, 255)),
-                 r->cli->nargs > 1 ? " and others" : "", table_rows(r->t));
+        snprintf(out, 320, "simulation of " SPAN_FMT "%s, after %zu event%s", SPAN_ARG(span_first(from, 255)),
+                 r->cli->nargs > 1 ? " and others" : "", table_rows(r->t), plural(table_rows(r->t)));
     return span_of(out, (size_t)n);
 }
 
@@ -267,11 +268,12 @@ static int print_sum(const struct run *r)
     bytes_text(r->bytes, bytes);
     bytes_text(r->full_flood_bytes, full);
     (void)printf(
-        "%zu groups, %zu links; longest convergence %s; %s sent for all events, %s with full tables\n",
-        sim_groups(r->s), sim_links(r->s), worst, bytes, full);
+        "%zu group%s, %zu link%s; longest convergence %s; %s sent for all events, %s with full tables\n",
+        sim_groups(r->s), plural(sim_groups(r->s)), sim_links(r->s), plural(sim_links(r->s)), worst, bytes,
+        full);
     if (r->apart > 0)
-        (void)printf("%u events had not spread everywhere when the next one came, or the time was over\n",
-                     r->apart);
+        (void)printf("%u event%s had not spread everywhere when the next one came, or the time was over\n",
+                     r->apart, plural(r->apart));
     return CLI_OK;
 }
 

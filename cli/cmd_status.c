@@ -4,6 +4,7 @@
 #include "cli/remote.h"
 #include "cli/status_view.h"
 #include "cli/table.h"
+#include "common/plural.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -132,28 +133,34 @@ static double rate(const struct watching *w, uint64_t now, uint64_t before)
     return (double)(now - before) * 1000.0 / (double)(w->now.status.now_ms - w->before.status.now_ms);
 }
 
+static const char *deliveries(uint64_t n)
+{
+    return n == 1 ? "delivery" : "deliveries";
+}
+
 static void print_queue(const struct watching *w)
 {
     const struct admin_status *s = &w->now.status;
     const struct admin_counters *c = &s->counters;
-    (void)printf("queue      %" PRIu64 " messages with %" PRIu64 " deliveries left: %" PRIu64
-                 " in hand, %" PRIu64 " badmail, %" PRIu64 " in quarantine\n",
-                 s->messages, s->waiting_jobs, c->in_hand, c->badmail_now, c->quarantine_now);
+    (void)printf("queue      %" PRIu64 " message%s with %" PRIu64 " %s left: %" PRIu64 " in hand, %" PRIu64
+                 " badmail, %" PRIu64 " in quarantine\n",
+                 s->messages, plural(s->messages), s->waiting_jobs, deliveries(s->waiting_jobs), c->in_hand,
+                 c->badmail_now, c->quarantine_now);
     if (c->frozen > 0 || c->frozen_jobs > 0)
-        (void)printf("frozen     %" PRIu64 " queues, and %" PRIu64 " deliveries one by one\n", c->frozen,
-                     c->frozen_jobs);
+        (void)printf("frozen     %" PRIu64 " queue%s, and %" PRIu64 " %s one by one\n", c->frozen,
+                     plural(c->frozen), c->frozen_jobs, deliveries(c->frozen_jobs));
     (void)printf("ever       %" PRIu64 " accepted, %" PRIu64 " delivered, %" PRIu64 " bounced, %" PRIu64
-                 " deferrals\n",
-                 c->accepted, c->delivered, c->bounced, c->deferred);
+                 " deferral%s\n",
+                 c->accepted, c->delivered, c->bounced, c->deferred, plural(c->deferred));
 }
 
 static void print_parties(const struct watching *w)
 {
-    (void)printf("nodes      %u, %" PRIu64 " messages a minute accepted%s\n", w->now.view.nodes.n,
-                 w->now.view.nodes.per_minute, w->now.view.nodes.n == 0 ? ": NOTHING TAKES MAIL IN" : "");
-    (void)printf("workers    %u, %" PRIu64 " recipients a minute delivered%s\n", w->now.view.workers.n,
-                 w->now.view.workers.per_minute,
-                 w->now.view.workers.n == 0 ? ": WHAT IS ACCEPTED WAITS" : "");
+    uint64_t in = w->now.view.nodes.per_minute, out = w->now.view.workers.per_minute;
+    (void)printf("nodes      %u, %" PRIu64 " message%s a minute accepted%s\n", w->now.view.nodes.n, in,
+                 plural(in), w->now.view.nodes.n == 0 ? ": NOTHING TAKES MAIL IN" : "");
+    (void)printf("workers    %u, %" PRIu64 " recipient%s a minute delivered%s\n", w->now.view.workers.n, out,
+                 plural(out), w->now.view.workers.n == 0 ? ": WHAT IS ACCEPTED WAITS" : "");
     if (w->now.view.routers.n > 0)
         (void)printf("routers    %u, %s%s\n", w->now.view.routers.n,
                      w->now.view.master[0] != '\0' ? "master " : "NONE IS MASTER: ROUTES STAY AS THEY ARE",
@@ -199,7 +206,8 @@ static void print_redis(const struct watching *w)
                  s->redis.max_memory != 0 ? most : "", s->redis.aof ? w->now.fsync : "off", w->now.eviction,
                  s->redis.aof && !s->redis.aof_write_ok ? ", WRITE FAILED" : "",
                  s->redis.loading ? ", LOADING" : "");
-    (void)printf("store      %u partitions, schema %s\n", s->partitions, w->now.schema);
+    (void)printf("store      %u partition%s, schema %s\n", s->partitions, plural(s->partitions),
+                 w->now.schema);
 }
 
 static void print_screen(const struct watching *w)

@@ -1,6 +1,7 @@
 /* cli/routing_tree.c — `linkstate show`: the table of link state as a tree, as JSON, as a drawing. */
 #include "cli/routing_view.h"
 #include "cli/table.h"
+#include "common/plural.h"
 #include "linkstate/drawing.h"
 #include "router/keys.h"
 
@@ -98,9 +99,9 @@ static void add_restrictions(const struct record_connector *c, char *out, size_t
         n += snprintf(out + n, size - (size_t)n, ", %s",
                       c->content == RECORD_CONTENT_SYSTEM ? "reports only" : "no reports");
     if (c->naccept > 0)
-        n += snprintf(out + n, size - (size_t)n, ", from %zu senders only", c->naccept);
+        n += snprintf(out + n, size - (size_t)n, ", from %zu sender%s only", c->naccept, plural(c->naccept));
     if (c->nreject > 0)
-        n += snprintf(out + n, size - (size_t)n, ", not from %zu senders", c->nreject);
+        n += snprintf(out + n, size - (size_t)n, ", not from %zu sender%s", c->nreject, plural(c->nreject));
     if (c->weight > 1)
         n += snprintf(out + n, size - (size_t)n, ", weight %u", c->weight);
     if (c->relay_open)
@@ -180,9 +181,10 @@ static enum err add_view(const struct view *v, const struct conf_root *root, boo
     age_text(v->now_ms > v->published_ms ? v->now_ms - v->published_ms : 0, age);
     struct span by = view_router_name(span_cstr(v->master));
     add(&t, 0,
-        "%s: table %" PRIu64 ", published %s ago by " SPAN_FMT ", %zu groups, digest %016" PRIx64
+        "%s: table %" PRIu64 ", published %s ago by " SPAN_FMT ", %zu group%s, digest %016" PRIx64
         "%016" PRIx64,
-        root->organization, v->version, age, SPAN_ARG(by), v->ngroups, v->sum.hi, v->sum.lo);
+        root->organization, v->version, age, SPAN_ARG(by), v->ngroups, plural(v->ngroups), v->sum.hi,
+        v->sum.lo);
     for (size_t i = 0; i < v->ngroups; i++)
         add_group(&t, &v->groups[i], raw);
     return print_tree(&t, out);

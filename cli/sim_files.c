@@ -1,5 +1,6 @@
 #include "cli/sim_files.h"
 
+#include "common/plural.h"
 #include "linkstate/graphml.h"
 #include "linkstate/sim_config.h"
 
@@ -171,7 +172,8 @@ static void tell_of_graph(const struct graphml *g)
     else if (g->measure != NULL && strcmp(g->measure, "cost") != 0)
         (void)fprintf(stderr, "note: costs come from '%s'\n", g->measure);
     if (g->parallel + g->loops > 0)
-        (void)fprintf(stderr, "note: %zu parallel edges and %zu loops are left out\n", g->parallel, g->loops);
+        (void)fprintf(stderr, "note: %zu parallel edge%s and %zu loop%s are left out\n", g->parallel,
+                      plural(g->parallel), g->loops, plural(g->loops));
 }
 
 static int read_graph(struct cli *cli, const char *path, struct span text, struct sim *s)

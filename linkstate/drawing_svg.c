@@ -1,4 +1,5 @@
 /* linkstate/drawing_svg.c — a drawing as an SVG that needs no other file, script or font. */
+#include "common/plural.h"
 #include "linkstate/drawing_int.h"
 
 #include <math.h>
@@ -476,11 +477,12 @@ static enum err add_head(const struct picture *p, struct buf *out)
     if (e == ERR_OK)
         e = add_cut(out, span_cstr(d->title), 60);
     if (e == ERR_OK)
-        e = buf_addf(out,
-                     "</text>\n<text class=\"legend%s\" x=\"%d\" y=\"48\">%zu groups, %zu connectors between "
-                     "them, %zu of these DOWN%s</text>\n",
-                     down > 0 ? " alarm" : "", MARGIN, d->ngroups, d->nlinks, down,
-                     exits_down > 0 ? "; ways out are DOWN too" : "");
+        e = buf_addf(
+            out,
+            "</text>\n<text class=\"legend%s\" x=\"%d\" y=\"48\">%zu group%s, %zu connector%s between "
+            "them, %zu of these DOWN%s</text>\n",
+            down > 0 ? " alarm" : "", MARGIN, d->ngroups, plural(d->ngroups), d->nlinks, plural(d->nlinks),
+            down, exits_down > 0 ? "; ways out are DOWN too" : "");
     return e;
 }
 

@@ -1,5 +1,6 @@
 /* Snapshots: from a file or from memory to one immutable, counted struct. */
 #include "common/config/load.h"
+#include "common/plural.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,7 +90,8 @@ static enum err parse(struct span yaml, const char *name, const char *base_dir, 
     }
     enum err e = l.out_of_memory ? ERR_NOMEM : l.nproblems > 0 ? ERR_CONFIG : ERR_OK;
     if (l.nproblems > PROBLEMS_MAX && problems != NULL)
-        (void)!buf_addf(problems, "%s: %zu more problems\n", name, l.nproblems - PROBLEMS_MAX);
+        (void)!buf_addf(problems, "%s: %zu more problem%s\n", name, l.nproblems - PROBLEMS_MAX,
+                        plural(l.nproblems - PROBLEMS_MAX));
     if (e == ERR_OK) {
         *ret = c;
         return ERR_OK;

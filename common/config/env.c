@@ -1,6 +1,7 @@
 /* BRIDGEHEAD_VIRTUAL_SERVERS_0_LISTEN and its like: the path of a key in upper case, lists by index. */
 #include "common/config/load.h"
 #include "common/nearest.h"
+#include "common/plural.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,8 +115,8 @@ static struct yaml_node **item_of(struct loader *l, struct yaml_node **slot, con
     *slot = list;
     if (step->index > list->count) {
         struct mark at = {.env = env};
-        conf_problem(l, &at, step->row->key, "has %zu items, so the next index is %zu", list->count,
-                     list->count);
+        conf_problem(l, &at, step->row->key, "has %zu item%s, so the next index is %zu", list->count,
+                     plural(list->count), list->count);
         return NULL;
     }
     if (step->index == list->count) {

@@ -1,4 +1,5 @@
 #include "common/config/value.h"
+#include "common/plural.h"
 
 #include <string.h>
 
@@ -82,7 +83,7 @@ static enum err items_in_range(const struct conf_row *row, size_t n, struct errc
         return ERR_OK;
     buf_init(&range, 256);
     (void)!conf_range_text(row, &range);
-    (void)err_set(ec, ERR_CONFIG, "%zu items; write %s", n, buf_cstr(&range));
+    (void)err_set(ec, ERR_CONFIG, "%zu item%s; write %s", n, plural(n), buf_cstr(&range));
     buf_done(&range);
     return ERR_CONFIG;
 }

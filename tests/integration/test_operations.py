@@ -645,6 +645,18 @@ def test_help_and_usage(box):
         assert said.returncode == 2 and f"did you mean '{meant}'?" in said.stderr, said
 
 
+def test_status_counts_as_people_do(box):
+    """One message is not "1 messages"."""
+    bridgehead = box.add(Bridgehead(box))
+    bridgehead.cli("queue", "freeze", "cold.example")
+    bridgehead.send("a@cold.example", TEXT)
+    text = bridgehead.cli("status").stdout
+    assert "1 message with 1 delivery left: 0 in hand" in text and "1 queue, and 0 deliveries one by one" in text, text
+    assert "1 accepted, 0 delivered, 0 bounced, 0 deferrals" in text, text
+    bridgehead.send("b@cold.example", TEXT)
+    assert "2 messages with 2 deliveries left" in bridgehead.cli("status").stdout
+
+
 def test_completion_in_bash(box):
     """The script that `completion bash` prints completes commands, families and options in a real bash."""
     script = box.path("completion.bash")
