@@ -13,7 +13,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { TOP_EVERY_MS = 1000, TOP_LINKS = 12 };
+enum { TOP_EVERY_MS = 1000, TOP_COUNT_MAX = 1000000 };
 
 struct look { /* what one round of questions brought */
     struct admin_status status;
@@ -28,6 +28,7 @@ struct watching {
     struct timer *timer;
     struct watch *keys;
     bool live, tty, failed;
+    uint64_t left; /* screens until the end; 0: until somebody ends it */
 };
 
 static void look_done(struct look *l)
@@ -268,6 +269,10 @@ static int print_json(const struct watching *w)
 
 static void shown(struct watching *w)
 {
+    if (w->live && !w->tty && !w->before.have) { /* what happens in a second is known after one */
+        timer_set(w->timer, TOP_EVERY_MS);
+        return;
+    }
     if (w->r.cli->output == CLI_JSON) {
         w->r.code = print_json(w);
     } else {
@@ -277,10 +282,16 @@ static void shown(struct watching *w)
         if (w->live && w->tty)
             (void)printf("\nq quits\n");
     }
-    if (fflush(stdout) != 0 || !w->live)
+    bool over = fflush(stdout) != 0 || w->left == 1;
+    if (w->left > 0)
+        w->left--;
+    if (over) {
         loop_stop(w->r.loop);
-    else
-        timer_set(w->timer, TOP_EVERY_MS);
+        return;
+    }
+    if (!w->tty && w->r.cli->output == CLI_TABLE)
+        (void)printf("\n");
+    timer_set(w->timer, TOP_EVERY_MS);
 }
 
 static void on_key(void *arg)
@@ -294,12 +305,16 @@ static void on_key(void *arg)
 static int watch_cluster(struct cli *cli, bool live)
 {
     struct watching w = {.live = live, .tty = isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0};
+    const char *count = live ? cli_opt(cli, "count") : NULL;
+    w.left = live && w.tty ? 0 : 1;
+    if (count != NULL && (!span_to_u64(span_cstr(count), TOP_COUNT_MAX, &w.left) || w.left == 0))
+        return cli_fail(cli, CLI_USAGE, "--count takes 1 to %d, not '%s'", TOP_COUNT_MAX, count);
     struct termios saved, raw;
     int code = remote_open(&w.r, cli);
     bool keys = code == CLI_OK && live && w.tty && tcgetattr(STDIN_FILENO, &saved) == 0;
     if (keys) {
         raw = saved;
-        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG); /* Ctrl-C is a key: the terminal is put back */
         (void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
         w.keys = watch_fd(w.r.loop, STDIN_FILENO, on_key, &w);
     }

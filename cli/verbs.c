@@ -79,6 +79,10 @@ static const struct cli_optdesc check_opts[] = {
     {"timeout", 0, "DURATION", "longest wait for each answer of a target; default 10s"},
     {NULL, 0, NULL, NULL},
 };
+static const struct cli_optdesc top_opts[] = {
+    {"count", 'n', "N", "end after N screens; default: on a terminal never, else 1"},
+    {NULL, 0, NULL, NULL},
+};
 static const struct cli_optdesc fsck_opts[] = {
     {"repair", 0, NULL, "mend what can be mended"},
     {NULL, 0, NULL, NULL},
@@ -102,7 +106,8 @@ const struct verb cli_verbs[] = {
     {"reload", running, "", 0, 0, "let `bridgehead run` read its configuration again; prints what needs a restart", NULL, NULL, cmd_reload},
 
     {"status", watching, "", 0, 0, "one screen: queues, nodes and workers, connections, Redis", STATUS_LONG, NULL, cmd_status},
-    {"top", watching, "", 0, 0, "the same, live; q quits", NULL, NULL, cmd_top},
+    {"top", watching, "", 0, 0, "the same, live; q quits",
+     "Anew every second. Without a terminal it prints one screen, with the rates of one second, and ends.", top_opts, cmd_top},
 
     {"queue list", queues, "", 0, 0, "destination queues: state, next hop, messages, oldest, last error, next try", NULL, NULL, cmd_queue_list},
     {"queue show", queues, "[QUEUE|ID]", 0, 1, "the mail in a queue, or all mail that the options describe", NULL, find_opts, cmd_queue_show},

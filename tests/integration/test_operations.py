@@ -1,9 +1,13 @@
 """Running it: policy, reload, shutdown, limits, commands, metrics, health."""
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
 import socket
+import subprocess
+import termios
 import time
 
 from peers.bridgehead import Bridgehead, executable, merge
@@ -655,6 +659,38 @@ def test_status_counts_as_people_do(box):
     assert "1 accepted, 0 delivered, 0 bounced, 0 deferrals" in text, text
     bridgehead.send("b@cold.example", TEXT)
     assert "2 messages with 2 deliveries left" in bridgehead.cli("status").stdout
+
+
+def top_in_terminal(box, bridgehead, keys):
+    """Starts `top` on a terminal of its own, presses keys when it shows something; returns what it printed, how it
+    ended, and whether the terminal echoes again."""
+    master, slave = pty.openpty()
+    with subprocess.Popen([executable(), "top", "-c", bridgehead.file], stdin=slave, stdout=slave, stderr=slave,
+                          start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) as top:
+        text = b""
+        while b"q quits" not in text:
+            text += os.read(master, 65536)
+        quiet = not termios.tcgetattr(slave)[3] & termios.ECHO
+        os.write(master, keys)
+        code = top.wait(timeout=30)
+    echoes = bool(termios.tcgetattr(slave)[3] & termios.ECHO)
+    os.close(slave)
+    os.close(master)
+    return text.decode(), code, quiet and echoes
+
+
+def test_top(box):
+    """On a terminal until q or Ctrl-C, which leave the terminal as it was; else one screen, or as many as asked for."""
+    bridgehead = box.add(Bridgehead(box))
+    for keys in (b"q", b"\x03"):
+        text, code, restored = top_in_terminal(box, bridgehead, keys)
+        assert (code, restored) == (0, True) and "a second" in text, (keys, code, restored, text)
+    once = bridgehead.cli("top").stdout
+    assert once.count("nodes ") == 1 and "a second" in once and "\x1b" not in once and "q quits" not in once, once
+    assert bridgehead.cli("top", "--count", "2").stdout.count("nodes ") == 2
+    assert bridgehead.json("top")["members"]
+    wrong = bridgehead.cli("top", "--count", "0", check=False)
+    assert wrong.returncode == 2 and "--count takes" in wrong.stderr, wrong
 
 
 def test_completion_in_bash(box):
