@@ -53,7 +53,7 @@ static const struct column rcpt_columns[] = {
     [R_TRIES] = {"attempts", "TRIES", COLUMN_COUNT, 0},
     [R_NEXT] = {"next_try", "NEXT TRY", COLUMN_TIME, 0},
     [R_EXPIRES] = {"expires", "EXPIRES", COLUMN_TIME, 0},
-    [R_REPLY] = {"last_reply", "LAST REPLY", COLUMN_TEXT, 60},
+    [R_REPLY] = {"last_reply", "LAST REPLY", COLUMN_TEXT, 400},
 };
 struct showing {
     struct remote r;

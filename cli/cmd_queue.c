@@ -195,7 +195,7 @@ static const struct column job_columns[] = {
     [J_RCPTS] = {"recipients", "RCPTS", COLUMN_COUNT, 0},
     [J_TRIES] = {"attempts", "TRIES", COLUMN_COUNT, 0},
     [J_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_AGE, 0},
-    [J_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 60},
+    [J_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 80},
     [J_SUBJECT] = {"subject", NULL, COLUMN_TEXT, 0},
 };
 

@@ -285,9 +285,11 @@ int table_print_one(const struct table *t, enum cli_output how)
     struct buf b;
     buf_init(&b, 1 << 20);
     size_t wide = 0;
-    for (size_t i = 0; i < t->ncolumns; i++)
-        if (t->columns[i].title != NULL && strlen(t->columns[i].title) > wide)
+    for (size_t i = 0; t->nrows > 0 && i < t->ncolumns; i++) {
+        shown(&t->columns[i], &t->cells[i], &b);
+        if (t->columns[i].title != NULL && b.len > 0 && strlen(t->columns[i].title) > wide)
             wide = strlen(t->columns[i].title);
+    }
     for (size_t i = 0; t->nrows > 0 && i < t->ncolumns; i++) {
         shown(&t->columns[i], &t->cells[i], &b);
         if (t->columns[i].title != NULL && b.len > 0)
