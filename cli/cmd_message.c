@@ -101,7 +101,7 @@ static bool on_job(void *arg, const struct admin_job *j)
         if (s->nomem)
             break;
         table_number(t, R_TRIES, j->job.attempts);
-        table_number(t, R_NEXT, j->place == ADMIN_QUEUED && !j->frozen ? j->due_ms : 0);
+        table_number(t, R_NEXT, remote_has_next(j) ? j->due_ms : 0);
         table_number(t, R_EXPIRES, j->job.expire_ms);
     }
     buf_done(&name);
@@ -203,7 +203,7 @@ static enum err add_state(const struct admin_job *j, struct buf *out)
     enum err e = buf_addf(out, "%s:", remote_place(j));
     for (size_t i = 0; i < j->job.nrcpts && e == ERR_OK; i++)
         e = buf_addf(out, " <" SPAN_FMT ">", SPAN_ARG(j->job.rcpts[i].address));
-    if (e != ERR_OK || j->place != ADMIN_QUEUED || j->frozen || j->due_ms <= j->now_ms)
+    if (e != ERR_OK || !remote_has_next(j) || j->due_ms <= j->now_ms)
         return e;
     age_text(j->due_ms - j->now_ms, when);
     return buf_addf(out, "; next try in %s", when);

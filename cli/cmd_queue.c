@@ -218,7 +218,7 @@ static bool job_row(struct table *t, const struct admin_job *j)
     table_number(t, J_SIZE, j->body.size_bytes);
     table_number(t, J_RCPTS, j->job.nrcpts);
     table_number(t, J_TRIES, j->job.attempts);
-    if (j->place == ADMIN_QUEUED && !j->frozen)
+    if (remote_has_next(j))
         table_number(t, J_NEXT, since(j->due_ms, j->now_ms));
     buf_done(&name);
     return ok;

@@ -265,7 +265,7 @@ const char *remote_place(const struct admin_job *j)
         return "returning";
     switch (j->place) {
     case ADMIN_QUEUED:
-        return j->frozen ? "frozen" : j->problem ? "problem" : "queued";
+        return j->frozen ? "frozen" : j->queue_frozen ? "queue frozen" : j->problem ? "problem" : "queued";
     case ADMIN_IN_HAND:
         return "in hand";
     case ADMIN_BADMAIL:
@@ -276,6 +276,11 @@ const char *remote_place(const struct admin_job *j)
         return "staged";
     }
     return "?";
+}
+
+bool remote_has_next(const struct admin_job *j)
+{
+    return j->place == ADMIN_QUEUED && !j->frozen && !j->queue_frozen;
 }
 
 struct span remote_sender(struct span sender)

@@ -50,8 +50,9 @@ enum err queue_name_parse(struct span text, struct buf *ret_domain, uint32_t *re
 int remote_filter(struct cli *cli, bool need_all, struct buf *ret_domain, struct admin_filter *f);
 /* Where a job is, for people: "queued", "frozen", "in hand". */
 const char *remote_place(const struct admin_job *j);
-struct span remote_sender(struct span sender); /* "<>" when it is the null sender */
-struct span remote_user(void);                 /* who gives the command; borrowed until the next call */
+bool remote_has_next(const struct admin_job *j); /* whether its time to be tried says anything */
+struct span remote_sender(struct span sender);   /* "<>" when it is the null sender */
+struct span remote_user(void);                   /* who gives the command; borrowed until the next call */
 /* Whether the filter tells messages apart, rather than queues. */
 bool remote_finds_messages(const struct admin_filter *f);
 /* When nothing was found in what the command's argument names: CLI_OK for a queue that is there all the same

@@ -98,6 +98,7 @@ struct admin_job {
     uint32_t interrupted;    /* workers that died with it in hand */
     bool problem;            /* sorts behind healthy ones */
     bool frozen;             /* by itself: waits until somebody thaws it, and does not expire meanwhile */
+    bool queue_frozen;       /* waits until its queue is thawed */
     bool returning;          /* to be returned to its sender */
     struct span reason;      /* why: of badmail, quarantine, returning */
     struct span worker;      /* ADMIN_IN_HAND */

@@ -32,6 +32,7 @@ void admin_job_read(const struct admin_raw *raw, struct admin_job *ret)
                               .place = place_of(raw->place),
                               .arrival_ms = raw->arrival_ms,
                               .due_ms = raw->score,
+                              .queue_frozen = span_eq(raw->place, SPAN("fz")),
                               .interrupted = (uint32_t)raw->interrupted,
                               .returning = span_has_prefix(raw->flags, SPAN("b")),
                               .reason = raw->why,

@@ -46,6 +46,12 @@ local now = clock()
 local page, next_cursor = (where == 'c' and held or ranked)()
 local reply = {now, next_cursor}
 
+-- Where the page's jobs are; fz: in a queue that is frozen.
+local place = where
+if where == 'q' and call('HEXISTS', p .. 'fz', string.sub(source, 3)) == 1 then
+  place = 'fz'
+end
+
 local function wanted(id, t, envelope, job)
   local old = now - (tonumber(t) or now)
   return string.sub(id, 1, #prefix) == prefix and old >= min_age and (max_age == 0 or old <= max_age)
@@ -59,7 +65,7 @@ for i = 1, #page, 2 do
   local _, q = split_home(m[5])
   if m[8] and m[6] and wanted(id, m[1], m[6], m[8]) then
     local r = #reply
-    reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = id, k, where, page[i + 1]
+    reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = id, k, place, page[i + 1]
     reply[r + 5], reply[r + 6], reply[r + 7] = m[1] or '0', m[2] or '0', m[3] or ''
     reply[r + 8], reply[r + 9], reply[r + 10] = m[4] or '', q or '', m[6]
     reply[r + 11], reply[r + 12] = m[7] or '', m[8]

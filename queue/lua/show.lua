@@ -21,6 +21,9 @@ for k = math.max(first, 1), math.min(first + count - 1, tonumber(m[4]) or 0) do
     local _, q = split_home(job[4])
     local place, score, worker = where_is(id, k, q)
     local r = #reply
+    if place == 'q' and call('HEXISTS', p .. 'fz', q) == 1 then
+      place = 'fz'  -- in a queue that is frozen
+    end
     reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = k, place, score, worker
     reply[r + 5], reply[r + 6], reply[r + 7] = job[1] or '0', job[2] or '', job[3] or ''
     reply[r + 8], reply[r + 9] = q or '', job[5]

@@ -565,7 +565,11 @@ def test_track_tells_what_became_of_each(box):
     assert "now" not in [e["event"] for e in bridgehead.json("message", "track", number)]
     bridgehead.cli("queue", "freeze", "cold.example")
     number = bridgehead.send(["a@cold.example", "b@cold.example"], TEXT)
-    assert [e["text"] for e in bridgehead.json("message", "track", number)][1:] == ["queued: <a@cold.example> <b@cold.example>"]
+    assert [e["text"] for e in bridgehead.json("message", "track", number)][1:] == ["queue frozen: <a@cold.example> <b@cold.example>"]
+    job, = bridgehead.json("queue", "show", "cold.example")
+    assert (job["place"], job["next_try_ms"]) == ("queue frozen", None), job
+    bridgehead.cli("queue", "freeze", number)
+    assert bridgehead.json("queue", "show", "cold.example")[0]["place"] == "frozen"
 
 
 def test_badmail_commands(box):

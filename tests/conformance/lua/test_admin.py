@@ -78,6 +78,13 @@ class Listing(StoreTest):
         self.p.cmd("HINCRBY", "a:a.example", old // 600000, 1)
         self.assertTrue(old - 600000 <= self.queues()["a.example"]["oldest"] <= old)
 
+    def test_jobs_say_that_their_queue_is_frozen(self):
+        mid = self.put("a.example", "b.example")
+        self.p.call("freeze", "a.example", "root", "")
+        self.assertEqual([self.jobs("q:" + q)[0][2] for q in ("a.example", "b.example")], [b"fz", b"q"])
+        shown = self.p.call("show", mid, 1, 100)
+        self.assertEqual([shown[i + 1] for i in range(7, len(shown), 9)], [b"fz", b"q"])
+
     def test_many_queues_in_pages(self):
         for n in range(300):
             self.put("d%d" % n)
