@@ -13,7 +13,21 @@
 
 /* --- list --------------------------------------------------------------------------------------------- */
 
-enum { Q_NAME, Q_STATE, Q_HOP, Q_WAITING, Q_HAND, Q_ICE, Q_OLDEST, Q_NEXT, Q_ERROR, Q_SINCE, Q_BY, Q_WHY };
+enum {
+    Q_NAME,
+    Q_STATE,
+    Q_HOP,
+    Q_WAITING,
+    Q_HAND,
+    Q_ICE,
+    Q_OLDEST,
+    Q_ABOUT,
+    Q_NEXT,
+    Q_ERROR,
+    Q_SINCE,
+    Q_BY,
+    Q_WHY
+};
 static const struct column queue_columns[] = {
     [Q_NAME] = {"queue", "QUEUE", COLUMN_TEXT, 40},
     [Q_STATE] = {"state", "STATE", COLUMN_TEXT, 0},
@@ -22,7 +36,8 @@ static const struct column queue_columns[] = {
     [Q_HAND] = {"in_hand", "IN HAND", COLUMN_COUNT, 0},
     [Q_ICE] = {"frozen", "FROZEN", COLUMN_COUNT, COLUMN_RARE}, /* one by one, of those that wait */
     [Q_OLDEST] = {"oldest_ms", "OLDEST", COLUMN_AGE, 0},
-    [Q_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_AGE, 0},
+    [Q_ABOUT] = {"oldest_about", NULL, COLUMN_BOOL, 0},
+    [Q_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_WAIT, 0},
     [Q_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 80},
     [Q_SINCE] = {"frozen_ms", "FROZEN FOR", COLUMN_AGE, COLUMN_RARE},
     [Q_BY] = {"frozen_by", "BY", COLUMN_TEXT, 20 | COLUMN_RARE},
@@ -121,8 +136,12 @@ static bool list_row(struct listing *l, const struct admin_queue *q)
     table_number(t, Q_WAITING, q->waiting);
     table_number(t, Q_HAND, q->in_hand);
     table_number(t, Q_ICE, q->frozen_jobs);
-    if (q->oldest_ms != 0)
+    if (q->oldest_ms != 0) {
         table_number(t, Q_OLDEST, since(q->now_ms, q->oldest_ms));
+        table_number(t, Q_ABOUT, q->oldest_about);
+        if (q->oldest_about)
+            table_about(t, Q_OLDEST);
+    }
     ms_t next = q->due_ms > q->hold_ms ? q->due_ms : q->hold_ms;
     if (q->due_ms != 0 && q->frozen_ms == 0)
         table_number(t, Q_NEXT, since(next, q->now_ms));
@@ -194,7 +213,7 @@ static const struct column job_columns[] = {
     [J_RCPT] = {"recipient", "RECIPIENT", COLUMN_TEXT, 28},
     [J_RCPTS] = {"recipients", "RCPTS", COLUMN_COUNT, 0},
     [J_TRIES] = {"attempts", "TRIES", COLUMN_COUNT, 0},
-    [J_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_AGE, 0},
+    [J_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_WAIT, 0},
     [J_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 80},
     [J_SUBJECT] = {"subject", NULL, COLUMN_TEXT, 0},
 };

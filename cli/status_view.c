@@ -39,7 +39,7 @@ static const struct column link_columns[] = {
     [L_LINK] = {"link", "LINK", COLUMN_TEXT, 36},
     [L_SLOTS] = {"slots", "CONNECTIONS", COLUMN_COUNT, 0},
     [L_FAILURES] = {"failures", "FAILURES", COLUMN_COUNT, 0},
-    [L_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_AGE, 0},
+    [L_NEXT] = {"next_try_ms", "NEXT TRY", COLUMN_WAIT, 0},
     [L_ERROR] = {"last_error", "LAST ERROR", COLUMN_TEXT, 80},
 };
 

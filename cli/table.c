@@ -10,7 +10,7 @@
 struct cell {
     char *text; /* COLUMN_TEXT */
     uint64_t number;
-    bool set;
+    bool set, about;
 };
 struct table {
     const struct column *columns;
@@ -88,6 +88,11 @@ void table_number(struct table *t, size_t column, uint64_t value)
     c->set = true;
 }
 
+void table_about(struct table *t, size_t column)
+{
+    last_cell(t, column)->about = true;
+}
+
 void age_text(uint64_t ms, char out[24])
 {
     uint64_t s = ms / 1000;
@@ -152,8 +157,12 @@ static void shown(const struct column *col, const struct cell *c, struct buf *ou
     case COLUMN_BYTES:
         bytes_text(c->number, text);
         break;
+    case COLUMN_WAIT:
     case COLUMN_AGE:
-        age_text(c->number, text);
+        if (c->number == 0 && col->kind == COLUMN_WAIT)
+            (void)snprintf(text, sizeof text, "now");
+        else
+            age_text(c->number, text);
         break;
     case COLUMN_MOMENT:
         moment_text(c->number, text);
@@ -166,7 +175,7 @@ static void shown(const struct column *col, const struct cell *c, struct buf *ou
         (void)snprintf(text, sizeof text, "%s", c->number != 0 ? "yes" : "no");
         break;
     }
-    (void)!buf_add(out, span_cstr(text));
+    (void)!buf_addf(out, "%s%s", c->about ? "~" : "", text);
 }
 
 static json_t *json_cell(const struct column *col, const struct cell *c)
@@ -196,6 +205,7 @@ static json_t *json_cell(const struct column *col, const struct cell *c)
     case COLUMN_COUNT:
     case COLUMN_BYTES:
     case COLUMN_AGE:
+    case COLUMN_WAIT:
     case COLUMN_MOMENT:
         break;
     }
@@ -222,7 +232,8 @@ int json_print(json_t *j)
 
 static bool right_aligned(enum column_kind kind)
 {
-    return kind == COLUMN_COUNT || kind == COLUMN_BYTES || kind == COLUMN_AGE || kind == COLUMN_MOMENT;
+    return kind == COLUMN_COUNT || kind == COLUMN_BYTES || kind == COLUMN_AGE || kind == COLUMN_WAIT ||
+           kind == COLUMN_MOMENT;
 }
 
 static bool has_column(const struct table *t, size_t column)

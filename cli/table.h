@@ -11,6 +11,7 @@ enum column_kind {
     COLUMN_COUNT,
     COLUMN_BYTES,
     COLUMN_AGE,    /* milliseconds */
+    COLUMN_WAIT,   /* the same, until something happens; 0: "now" */
     COLUMN_MOMENT, /* the same, since something began: every one of them is shown */
     COLUMN_TIME,   /* milliseconds since 1970; 0: none. JSON: RFC 3339 */
     COLUMN_BOOL,
@@ -36,6 +37,7 @@ size_t table_rows(const struct table *t);
 /* Cells of the row that was begun last. A cell that is never set is empty, in JSON null. */
 enum err table_text(struct table *t, size_t column, struct span text) MUST_USE;
 void table_number(struct table *t, size_t column, uint64_t value); /* counts, bytes, ages, times, bools */
+void table_about(struct table *t, size_t column); /* marks its number with a "~", in a table */
 /* A table with headings; `empty` (a sentence) when there are no rows; JSON: an array of objects. */
 int table_print(const struct table *t, enum cli_output how, const char *empty);
 /* One row as an object, or as lines "title  value". */

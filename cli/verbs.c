@@ -109,7 +109,10 @@ const struct verb cli_verbs[] = {
     {"top", watching, "", 0, 0, "the same, live; q quits",
      "Anew every second. Without a terminal it prints one screen, with the rates of one second, and ends.", top_opts, cmd_top},
 
-    {"queue list", queues, "", 0, 0, "destination queues: state, next hop, messages, oldest, last error, next try", NULL, NULL, cmd_queue_list},
+    {"queue list", queues, "", 0, 0, "destination queues: state, next hop, messages, oldest, last error, next try",
+     "Active: a worker has mail of it in hand; Ready: some is due; Retry: waits for another try; Scheduled: for a time that was set; Frozen:\n"
+     "until `queue thaw`. WAITING and IN HAND are deliveries: a message has one in each queue. OLDEST with a ~ is up to 10 minutes\n"
+     "off (64 and more wait, some of them deferred): `queue show` has the exact age of each.", NULL, cmd_queue_list},
     {"queue show", queues, "[QUEUE|ID]", 0, 1, "the mail in a queue, or all mail that the options describe", NULL, find_opts, cmd_queue_show},
     {"queue freeze", queues, "[QUEUE|ID]", 0, 1, "send nothing of a queue, or of some messages, until it is thawed",
      "A queue that is frozen, or with --all every queue that has mail, accepts mail and sends none. With an id, a filter\n"

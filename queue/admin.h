@@ -51,7 +51,8 @@ struct admin_queue {
     enum admin_queue_state state;
     uint64_t waiting, in_hand; /* jobs: a message with one recipient domain is one job */
     uint64_t frozen_jobs;      /* of those that wait, frozen one by one */
-    ms_t oldest_ms;            /* arrival of the oldest that waits; of 64 and more, up to 10 minutes early */
+    ms_t oldest_ms;            /* arrival of the oldest that waits */
+    bool oldest_about;         /* that is up to 10 minutes off: many wait, and some were deferred */
     ms_t due_ms;               /* next try */
     ms_t hold_ms;              /* skipped until then: link down or at its cap */
     struct span last_error;

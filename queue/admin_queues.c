@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { PAGE = 50, ROW_FIELDS = 11, PAGE_HEAD = 2, ROWS_MAX = 4000000 };
+enum { OLDEST_SAMPLE = 64 }; /* of queues.lua: of as many that wait it does not look at all */
 
 static const char *const sources[] = {"dom", "fz", "inf"};
 
@@ -114,6 +115,7 @@ static void merge(struct admin_queue *into, const struct row *row, uint64_t *def
     into->in_hand += row->in_hand;
     into->frozen_jobs += row->frozen_jobs;
     *deferred += row->deferred;
+    into->oldest_about |= row->waiting >= OLDEST_SAMPLE && row->deferred > 0;
     into->due_ms = earlier(into->due_ms, row->due_ms);
     into->oldest_ms = earlier(into->oldest_ms, row->oldest_ms);
     if (row->hold_ms > into->hold_ms)

@@ -16,7 +16,7 @@
     X(told, GAUGE, "queue_told", "1 on the worker that tells these figures; the others say 0 in all of them: add them up") \
     X(messages, GAUGE, "queue_messages", "messages that are durable and not settled") \
     X(in_hand, GAUGE, "queue_in_hand", "jobs in the hands of workers") \
-    X(oldest_s, GAUGE, "queue_oldest_seconds", "age of the oldest job that waits; of a queue of 64 and more, up to 600 too many") \
+    X(oldest_s, GAUGE, "queue_oldest_seconds", "age of the oldest job that waits; of a queue of 64 and more, up to 600 off") \
     X(frozen, GAUGE, "queue_frozen", "destination queues that are frozen") \
     X(frozen_jobs, GAUGE, "queue_frozen_jobs", "jobs that are frozen one by one, in queues that go on") \
     X(badmail, GAUGE, "queue_badmail", "jobs that could be neither delivered nor returned") \

@@ -625,6 +625,21 @@ def test_json_keys(box):
     check_json_keys(said)
 
 
+def test_oldest_is_marked_when_it_is_not_exact(box):
+    """Of many that wait, some deferred, `queue list` knows the age of the oldest to ten minutes, and says so."""
+    bridgehead = box.add(Bridgehead(box, config={"redis": {"partitions": 1}}))
+    bridgehead.cli("queue", "freeze", "cold.example")
+    ids = [bridgehead.send("b@cold.example", TEXT) for _ in range(63)]
+    bridgehead.cli("queue", "freeze", ids[0])  # it is not fresh any more
+    queue, = bridgehead.json("queue", "list")
+    assert (queue["waiting"], queue["oldest_about"]) == (63, False) and "~" not in bridgehead.cli("queue", "list").stdout, queue
+    bridgehead.send("b@cold.example", TEXT)
+    queue, = bridgehead.json("queue", "list")
+    assert (queue["waiting"], queue["oldest_about"]) == (64, True), queue
+    assert re.search(r" ~\d+(ms|s|m\d+s) ", bridgehead.cli("queue", "list").stdout)
+    assert len([j["age_ms"] for j in bridgehead.json("queue", "show", "cold.example") if j["age_ms"] is not None]) == 64
+
+
 def test_send_command(box):
     """`bridgehead send` injects a message."""
     bridgehead = box.add(Bridgehead(box))

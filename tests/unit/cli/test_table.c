@@ -9,6 +9,7 @@ static const struct column columns[] = {
     {"queue", "QUEUE", COLUMN_TEXT, 12}, {"messages", "MESSAGES", COLUMN_COUNT, 0},
     {"bytes", "SIZE", COLUMN_BYTES, 0},  {"oldest_ms", "OLDEST", COLUMN_AGE, 0},
     {"since", NULL, COLUMN_TIME, 0},     {"frozen", "FROZEN", COLUMN_BOOL, 0},
+    {"next_ms", "NEXT", COLUMN_WAIT, 0},
 };
 
 /* What print() writes to standard output. */
@@ -44,14 +45,16 @@ static void test_table__prints_for_people_and_for_programs(void **state)
     table_number(t, 1, 12);
     table_number(t, 2, 4096);
     table_number(t, 3, 192000);
+    table_about(t, 3);
     table_number(t, 4, 0);
     table_number(t, 5, 1);
+    table_number(t, 6, 0);
     assert_int_equal(table_row(t), ERR_OK);
     assert_int_equal(table_text(t, 0, span_of(NULL, 0)), ERR_OK);
     captured(t, CLI_TABLE, out, sizeof out);
-    assert_string_equal(out, "QUEUE        MESSAGES SIZE OLDEST FROZEN\n"
-                             "a.example...       12 4.0K  3m12s yes\n"
-                             "                                  \n");
+    assert_string_equal(out, "QUEUE        MESSAGES SIZE OLDEST FROZEN NEXT\n"
+                             "a.example...       12 4.0K ~3m12s yes     now\n"
+                             "                                         \n");
     captured(t, CLI_JSON, out, sizeof out);
     assert_non_null(strstr(out, "\"queue\": \"a.example\\u001B[2J.much.longer\""));
     assert_non_null(strstr(out, "\"oldest_ms\": 192000"));
