@@ -1,4 +1,4 @@
-/* cli/cmd_queue.c — the destination queues: list, show, fsck. */
+/* cli/cmd_queue.c — the destination queues: list, show. */
 #include "cli/alive.h"
 #include "cli/commands.h"
 #include "cli/failing.h"
@@ -287,46 +287,4 @@ int cmd_badmail_list(struct cli *cli)
 {
     struct admin_filter f = {.places = ADMIN_BADMAIL | ADMIN_QUARANTINE};
     return list_jobs(cli, &f, "There is no badmail.");
-}
-
-/* --- fsck ----------------------------------------------------------------------------------------------- */
-
-static void on_finding(void *arg, struct span finding)
-{
-    struct buf line;
-    (void)arg;
-    buf_init(&line, 8192);
-    if (buf_add_escaped(&line, span_first(finding, 2000)) == ERR_OK)
-        (void)printf("%s\n", buf_cstr(&line));
-    buf_done(&line);
-}
-
-static void on_checked(void *arg, enum err e, const struct admin_check_result *res, const char *why)
-{
-    struct remote *r = arg;
-    if (e == ERR_OK)
-        *(struct admin_check_result *)r->user = *res;
-    remote_ended(r, e, why);
-}
-
-int cmd_queue_fsck(struct cli *cli)
-{
-    struct remote r;
-    struct admin_check_result res = {0};
-    bool repair = cli_opt(cli, "repair") != NULL;
-    int code = remote_open(&r, cli);
-    r.user = &res;
-    if (code == CLI_OK && remote_asked(&r, admin_check(r.admin, repair, on_finding, on_checked, &r)))
-        (void)remote_wait(&r);
-    if (code == CLI_OK)
-        code = r.code;
-    remote_close(&r);
-    if (code != CLI_OK)
-        return code;
-    (void)printf("%" PRIu64 " keys checked, %" PRIu64 " findings, %" PRIu64 " mended\n", res.keys,
-                 res.findings, res.mended);
-    if (res.moved > 0)
-        (void)printf("mail moved in %" PRIu64 " partitions meanwhile: their counters (I9) were not judged\n",
-                     res.moved);
-    return res.findings > res.mended ? CLI_FAILED : CLI_OK;
 }

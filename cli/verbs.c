@@ -125,7 +125,9 @@ const struct verb cli_verbs[] = {
     {"queue retry", queues, "[QUEUE|ID]", 0, 1, "try again now", "Also forgets the failures of the next hops, so that nothing waits for their next try. What is frozen stays frozen.", filter_opts, cmd_queue_retry},
     {"queue bounce", queues, "[QUEUE|ID]", 0, 1, "return to the senders, with a report", "What waits in a frozen queue is returned when that is thawed; messages that are frozen one by one at once.", filter_opts, cmd_queue_bounce},
     {"queue delete", queues, "[QUEUE|ID]", 0, 1, "delete, without a report", NULL, filter_opts, cmd_queue_delete},
-    {"queue fsck", queues, "", 0, 0, "prove the invariants of the whole store while it runs", NULL, fsck_opts, cmd_queue_fsck},
+    {"queue fsck", queues, "", 0, 0, "prove the invariants of the whole store while it runs",
+     "A line for each finding: partition, invariant, what it is about. Then what these invariants mean, and what to do. Ends with 1\n"
+     "when something is found that is not mended.", fsck_opts, cmd_queue_fsck},
 
     {"message show", mail, "ID", 1, 1, "envelope, and the recipients that are left: where they wait, tries, last reply",
      "Who was delivered to or returned is not there any more: `message track` tells what became of them.", NULL, cmd_message_show},

@@ -1,10 +1,12 @@
 """A Redis that refuses, is gone, or is not what it should be: clients get 4xx, people get told what to do."""
+import json
 import os
 import re
 import signal
 
 from peers.bridgehead import Bridgehead
 from peers.certificates import Certificates
+from peers.golden import check_json_keys
 from peers.mail import message, noise
 from peers.process import ROOT, Failed, wait_for
 from peers.redis import Redis
@@ -164,6 +166,35 @@ def test_acl_too_little(box):
 
 def partitions(redis):
     return sorted(key.removesuffix(":g") for key in redis.ask("--scan", "--pattern", "*:g").splitlines() if ".p" in key)
+
+
+def test_fsck_tells_what_to_do(box):
+    """Findings name messages as other commands take them; --repair goes on until nothing is left to mend; what cannot be
+    mended is told, and the command that it names gets rid of it."""
+    redis = box.add(Redis(box))
+    bridgehead = box.add(Bridgehead(box, config={"redis": {"url": redis.url, "partitions": 1}}))
+    for queue in ("lost.example", "whole.example"):
+        bridgehead.cli("queue", "freeze", queue)
+    lost, whole = bridgehead.send("a@lost.example", TEXT), bridgehead.send("b@whole.example", TEXT)
+    assert bridgehead.json("queue", "fsck") == {"keys": bridgehead.json("queue", "fsck")["keys"], "found": 0, "mended": 0,
+                                                "partitions_not_judged": 0, "findings": []}
+    bridgehead.cli("queue", "freeze", whole)  # so that it is counted by age
+    tag, = partitions(redis)
+    redis.ask("del", f"{tag}:b:{lost[3:]}")
+    redis.ask("zrem", f"{tag}:q:whole.example", f"{whole[3:]}.1")
+    found = bridgehead.cli("queue", "fsck", check=False)
+    assert found.returncode == 1 and f"I1 {lost} has no body" in found.stdout, found.stdout
+    assert f"I2 {whole} (delivery 1) is nowhere" in found.stdout and "queue fsck --repair" in found.stdout, found.stdout
+    said = bridgehead.cli("queue", "fsck", "--repair", "-o", "json", check=False)
+    mended = json.loads(said.stdout)
+    assert said.returncode == 1 and mended["found"] == mended["mended"] + 1 and mended["mended"] >= 2, mended
+    assert [f["text"] for f in mended["findings"] if not f["mended"]] == [f"{lost} has no body"], mended
+    check_json_keys({"queue fsck": mended})
+    again = bridgehead.cli("queue", "fsck", check=False).stdout
+    assert "1 finding, 0 mended" in again and "queue delete ID" in again, again
+    bridgehead.cli("queue", "delete", lost)
+    assert "0 findings" in bridgehead.cli("queue", "fsck").stdout
+    assert [j["id"] for j in bridgehead.json("queue", "show", "whole.example")] == [whole]
 
 
 def test_fsck_of_a_live_store(box):
