@@ -2,6 +2,8 @@
 #include "tests/unit/common/io/server.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 
 static void test_listener__pauses_and_resumes(void **state)
@@ -44,6 +46,34 @@ static void test_listener__may_be_closed_by_its_callback(void **state)
     assert_int_equal(dial(&s, &t), ERR_OK);
     loop_run(s.loop);
     assert_null(s.listener);
+    server_done(&s);
+}
+
+static void note_options(void *arg, int fd, const struct ip_endpoint *peer)
+{
+    int nodelay = 0, quickack = 1;
+    socklen_t len = sizeof nodelay;
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &nodelay, &len), 0);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &quickack, &len), 0);
+    assert_int_not_equal(nodelay, 0);
+    assert_int_equal(quickack, 0);
+    close_listener(arg, fd, peer);
+}
+
+/* What is set once must hold for each connection: no call of its own sets it. */
+static void test_listener__hands_its_options_on(void **state)
+{
+    struct server s;
+    struct errctx ec;
+    (void)state;
+    server_init(&s, "127.0.0.1:0");
+    listener_close(s.listener);
+    s.at.port = 0;
+    assert_int_equal(listener_open(s.loop, &s.at, true, note_options, &s, &s.listener, &ec), ERR_OK);
+    assert_true(listener_address(s.listener, &s.at));
+    struct conn_target t = {.endpoint = s.at};
+    assert_int_equal(dial(&s, &t), ERR_OK);
+    loop_run(s.loop);
     server_done(&s);
 }
 
@@ -90,6 +120,7 @@ int main(void)
     alarm(60);
     return CHECK_RUN(cmocka_unit_test(test_listener__pauses_and_resumes),
                      cmocka_unit_test(test_listener__may_be_closed_by_its_callback),
+                     cmocka_unit_test(test_listener__hands_its_options_on),
                      cmocka_unit_test(test_listener__says_why_it_cannot_listen),
                      cmocka_unit_test(test_listener__survives_exhaustion));
 }
