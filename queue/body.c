@@ -2,12 +2,21 @@
 
 #include "common/crc32c.h"
 #include "common/wire.h"
+#include "queue/base64.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
 
-enum { CODEC_RAW = 'r', CODEC_ZSTD = 'z', LEVEL = 1, VERSION = 1, WORTH_TRYING = 128 };
+enum {
+    CODEC_RAW = 'r',
+    CODEC_ZSTD = 'z',
+    CODEC_BASE64 = 'b',
+    LEVEL = 1,
+    VERSION = 1,
+    WORTH_TRYING = 128,
+    BASE64_FROM = 8192,
+};
 
 struct body_codec {
     ZSTD_CCtx *compress;
@@ -42,6 +51,17 @@ static uint32_t checksum(uint32_t chunk, struct span raw)
     return crc32c(crc32c(0, span_of(number, sizeof number)), raw);
 }
 
+/* Returns the length of what it wrote, and 0 when it gains too little. */
+static size_t pack(struct body_codec *c, struct span raw, char *to, char *ret_codec)
+{
+    size_t room = raw.len - raw.len / 10;
+    size_t n = raw.len >= BASE64_FROM ? base64_pack(raw, to, room) : 0;
+    *ret_codec = n > 0 ? CODEC_BASE64 : CODEC_ZSTD;
+    if (n == 0)
+        n = ZSTD_compressCCtx(c->compress, to, room, raw.ptr, raw.len, LEVEL);
+    return ZSTD_isError(n) ? 0 : n;
+}
+
 enum err body_pack(struct body_codec *c, uint32_t chunk, struct span raw, size_t plain_below, struct buf *out)
 {
     uint32_t crc = checksum(chunk, raw);
@@ -53,13 +73,11 @@ enum err body_pack(struct body_codec *c, uint32_t chunk, struct span raw, size_t
     if (e != ERR_OK)
         return e;
     char *at = out->ptr + out->len;
-    size_t room = raw.len - raw.len / 10; /* what does not fit here gains too little */
     size_t packed = 0;
     if (raw.len >= WORTH_TRYING && raw.len >= plain_below)
-        packed = ZSTD_compressCCtx(c->compress, at + BODY_CHUNK_HEADER, room, raw.ptr, raw.len, LEVEL);
-    if (packed != 0 && !ZSTD_isError(packed)) {
-        header[0] = CODEC_ZSTD;
-    } else {
+        packed = pack(c, raw, at + BODY_CHUNK_HEADER, &header[0]);
+    if (packed == 0) {
+        header[0] = CODEC_RAW;
         packed = raw.len;
         if (raw.len > 0)
             memcpy(at + BODY_CHUNK_HEADER, raw.ptr, raw.len);
@@ -67,6 +85,22 @@ enum err body_pack(struct body_codec *c, uint32_t chunk, struct span raw, size_t
     memcpy(at, header, sizeof header);
     buf_wrote(out, BODY_CHUNK_HEADER + packed);
     return ERR_OK;
+}
+
+static bool unpack(struct body_codec *c, uint8_t codec, struct span data, char *out, size_t size)
+{
+    switch (codec) {
+    case CODEC_RAW:
+        if (data.len == size && size > 0)
+            memcpy(out, data.ptr, size);
+        return data.len == size;
+    case CODEC_ZSTD: /* a frame that holds more than size does not fit: an error of the decoder */
+        return ZSTD_decompressDCtx(c->decompress, out, size, data.ptr, data.len) == size;
+    case CODEC_BASE64:
+        return base64_unpack(data, out, size);
+    default:
+        return false;
+    }
 }
 
 enum err body_unpack(struct body_codec *c, uint32_t chunk, struct span stored, size_t size, struct buf *out)
@@ -81,11 +115,8 @@ enum err body_unpack(struct body_codec *c, uint32_t chunk, struct span stored, s
     enum err e = buf_reserve(out, size + 1);
     if (e != ERR_OK)
         return e;
-    if (codec == CODEC_RAW && data.len == size)
-        memcpy(out->ptr, data.ptr, size);
-    else if (codec != CODEC_ZSTD ||
-             ZSTD_decompressDCtx(c->decompress, out->ptr, size, data.ptr, data.len) != size)
-        return ERR_PARSE; /* a frame that holds more than size does not fit: an error of the decoder */
+    if (!unpack(c, codec, data, out->ptr, size))
+        return ERR_PARSE;
     buf_wrote(out, size);
     return checksum(chunk, buf_span(out)) == crc ? ERR_OK : ERR_PARSE;
 }

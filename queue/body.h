@@ -1,10 +1,10 @@
 /* queue/body.h — how a body lies in the store: chunks, each readable alone, and what describes them.
  *
- * A chunk: codec byte ('r' raw, 'z' a zstd frame), CRC-32C of the raw bytes (4 bytes, big endian; begun with
- * the number of the chunk, so that chunks in the wrong order are noticed), the bytes. Raw when compression
- * gains less than a tenth, and when it is short while Redis has room (queue/redis_room.c). All chunks but the
- * last hold CHUNK_BYTES raw; a body has at least one. The descriptor (field z): version, then varints: raw
- * size, stored size, number of chunks. */
+ * A chunk: codec byte ('r' raw, 'z' a zstd frame, 'b' queue/base64.h), CRC-32C of the raw bytes (4 bytes, big
+ * endian; begun with the number of the chunk, so that chunks in the wrong order are noticed), the bytes. Raw
+ * when compression gains less than a tenth, and when it is short while Redis has room (queue/redis_room.c).
+ * All chunks but the last hold CHUNK_BYTES raw; a body has at least one. The descriptor (field z): version,
+ * then varints: raw size, stored size, number of chunks. */
 #pragma once
 #include "common/buf.h"
 #include "common/err.h"
