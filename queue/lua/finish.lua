@@ -149,7 +149,7 @@ local function whereabouts(i)
   return nil, 0
 end
 
--- Takes the job from where it is. False: its message is gone, and there is nothing to write to.
+-- Takes the job from where it is.
 local function take(i, place, q)
   local job = ARGV[i] .. '.' .. ARGV[i + 1]
   if place == 'hand' then
@@ -160,13 +160,10 @@ local function take(i, place, q)
     thaw_job(job)
     rescore(q, now)
   end
-  if ARGV[i + 3] == 'd' or call('HEXISTS', p .. 'm:' .. ARGV[i], 'j' .. ARGV[i + 1]) == 1 then
-    return true
-  end
-  counters.ghosts = counters.ghosts + 1
-  return false
 end
 
+-- A finish that breaks off on a key that somebody else wrote is told again. So the report goes first: before it is there the
+-- job has to stay in hand, or it would come back as if nothing had been done.
 local function finish(i, report)
   local place, bucket, q = whereabouts(i)
   if not place then
@@ -178,13 +175,16 @@ local function finish(i, report)
   if report and not body_there(report) then
     return -1
   end
-  if not take(i, place, q) then
+  if ARGV[i + 3] ~= 'd' and call('HEXISTS', p .. 'm:' .. ARGV[i], 'j' .. ARGV[i + 1]) == 0 then
+    take(i, place, q) -- its message is gone, and there is nothing to write to
+    counters.ghosts = counters.ghosts + 1
     return 0
   end
   local _, wake
   if report then
     _, wake = admit(report, report.first, report.njobs, nil, now, now_text, history)
   end
+  take(i, place, q)
   verbs[ARGV[i + 3]](i, bucket, q)
   counters.delivered = counters.delivered + tonumber(ARGV[i + 6])
   counters.bounced = counters.bounced + tonumber(ARGV[i + 7])

@@ -221,6 +221,69 @@ class WrongTypes(StoreTest):
             self.assertEqual(self.p.call("cancel", ID), 1)
             self.p.cmd("DEL", "fin:" + self.fin())
 
+    REPORT = "000000000000000R"
+
+    def tell(self, record):
+        """As a worker does: what is over once more when it is in nobody's hand."""
+        try:
+            n, = self.p.finish(record)
+            if n == 0 and record[3] == "d":
+                n, = self.p.finish(record, redo=2)
+            return n
+        except RedisError as e:
+            self.assertEqual(e.code, "WRONGTYPE", str(e))
+            return None
+
+    def mend(self):
+        check(self.p, repair=1)
+        check(self.p, repair=1)
+
+    def places(self, job):
+        found = [key for key in ("q:a.example", "bad", "qz") if self.p.cmd("ZSCORE", key, job)]
+        return found + [key for key in ("c:w1",) if self.p.cmd("HEXISTS", key, job)]
+
+    def finish_with_foreign_key(self, key, verb, reports, mended_first):
+        self.setUp()
+        self.damaged = True
+        self.p.history = 10
+        mid = self.put("a.example")
+        self.p.hello()
+        job, = self.p.claim("a.example")
+        report = (self.REPORT, b"body", ["s.example"]) if reports else None
+        if reports:
+            self.p.body(self.REPORT)
+        record = self.p.record(job, verb=verb, delay=1000, text="t", blob="" if verb == "d" else "left", report=report)
+        key = key.replace(ID, mid)
+        self.spoil(key)
+        told = [self.tell(record), self.tell(record)]  # held, and told again
+        self.p.cmd("DEL", key)
+        if mended_first:
+            self.mend()
+        told.append(self.tell(record))
+        self.mend()
+        self.assertEqual(check(self.p), [])
+        return mid, told
+
+    def test_a_finish_that_breaks_off_is_told_again(self):
+        """Whatever is in its way, and whether it is mended before or after: who was delivered does not come back, who was
+        not is kept, and a report is committed once."""
+        keys = [key for key in self.KEYS if key != "m:" + ID] + ["q:s.example", "a:s.example", "fin:" + self.fin()]
+        for key in keys:
+            for verb in "drb":
+                for reports in (False, True):
+                    for mended_first in (False, True):
+                        with self.subTest(key=key, verb=verb, reports=reports, mended_first=mended_first):
+                            mid, told = self.finish_with_foreign_key(key, verb, reports, mended_first)
+                            left = self.places(mid + ".1")
+                            if key == "c:w1":  # with it went who holds what: nobody can be believed
+                                continue
+                            if verb == "d":
+                                self.assertEqual((left, self.p.cmd("EXISTS", "m:" + mid)), ([], 0), told)
+                            else:
+                                self.assertEqual((len(left), self.p.cmd("HGET", "m:" + mid, "j1")), (1, b"left"), (left, told))
+                            if reports:
+                                self.assertEqual(self.p.cmd("HGET", "m:" + self.REPORT, "n"), b"1", told)
+
     def fin(self):
         return str(self.now() // 150000)
 
