@@ -8,13 +8,12 @@
  *
  * A record is sent until it is answered: the token makes a second time harmless. A batch that the script
  * calls malformed is sent again record by record, so that one does not spoil the others. What Redis refuses
- * (no right to, no memory, a key of another type) is held and told again until it is taken: what was
- * delivered must not be delivered again because an operator has something to mend, and what was given back
- * must not stay in our hand for as long as our lease is renewed. What there is no room to hold is found by an
- * audit when Redis takes records again. A job that is over but
- * whose lease was lost is told once more: if it waits in its queue, it is not done a second time. A report
- * that Redis has lost, or does not take, is given up: the record that goes without it says who is settled all
- * the same. */
+ * (no right to, no memory, a key of another type), or we have no memory to send, is held and told again until
+ * it is taken: what was delivered must not be delivered again because an operator has something to mend, and
+ * what was given back must not stay in our hand for as long as our lease is renewed. What there is no room to
+ * hold is found by an audit when Redis takes records again. A job that is over but whose lease was lost is
+ * told once more: if it waits in its queue, it is not done a second time. A report that Redis has lost, or
+ * does not take, is given up: the record that goes without it says who is settled all the same. */
 #include "queue/redis_worker.h"
 
 #include "queue/redis_error.h"
@@ -129,7 +128,7 @@ static bool hold(struct redis_finish *f, enum err e, bool alone)
 {
     struct redis_worker *w = f->st->worker;
     size_t bytes = weight_of(f);
-    bool refused = e == ERR_BACKEND || e == ERR_FULL || e == ERR_AGAIN;
+    bool refused = e == ERR_BACKEND || e == ERR_FULL || e == ERR_AGAIN || e == ERR_NOMEM;
     size_t max = f->kind == KIND_FINISH ? HELD_MAX : HELD_RELEASES_MAX;
     if (!refused || !w->wanted || w->nheld >= max || bytes > HELD_BYTES_MAX - w->held_bytes)
         return false;
@@ -276,7 +275,9 @@ static void send_batch(struct redis_store *st, struct redis_finish *head, size_t
         redis_request_unref(rq);
         for (struct redis_finish *next; head != NULL; head = next) {
             next = head->next;
-            finish_end(head, ERR_NOMEM); /* the lease gives the job back */
+            head->next = NULL;
+            if (!hold(head, ERR_NOMEM, false))
+                finish_end(head, ERR_NOMEM);
         }
         return;
     }

@@ -1,6 +1,8 @@
 /* A world whose connections to Redis can be cut, and a message that survives it. */
 #include "tests/conformance/faults.h"
 
+#include "queue/redis_slot.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,6 +126,46 @@ void nothing_is_left(struct world *w)
     assert_int_equal(total_depth(w), 0);
     assert_int_equal(reap_all(w, 0), 0);
 }
+
+void key_of(const struct world *w, const struct msgid *id, const char *kind, char out[128])
+{
+    char tag[REDIS_TAG_MAX];
+    redis_tag(((const struct real *)w->own)->namespace, id->partition, WORLD_PARTITIONS, tag);
+    (void)snprintf(out, 128, "%s:%s%s", tag, kind, kind[0] == 'g' || kind[0] == 'n' ? "" : id->id);
+}
+
+bool in_queue(const struct world *w, const struct msgid *id)
+{
+    char tag[REDIS_TAG_MAX], key[128], job[32], out[64] = "";
+    redis_tag(((const struct real *)w->own)->namespace, id->partition, WORLD_PARTITIONS, tag);
+    (void)snprintf(key, sizeof key, "%s:q:example.net", tag);
+    (void)snprintf(job, sizeof job, "%s.1", id->id);
+    REDIS_ASK(&real_server, out, "ZSCORE", key, job);
+    return out[0] != '\0';
+}
+
+const struct refusal refusals[REFUSALS] = {
+    {"LOADING Redis is loading the dataset in memory", ERR_OK, "wait"},
+    {"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", ERR_OK,
+     "SCRIPT KILL"},
+    {"UNKILLABLE Sorry the script already executed write commands", ERR_OK, "script of somebody else"},
+    {"TRYAGAIN Multiple keys request during rehashing of slot", ERR_OK, "slot is being moved"},
+    {"CLUSTERDOWN Hash slot not served", ERR_OK, "CLUSTER NODES"},
+    {"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", ERR_OK, "failover"},
+    {"READONLY You can't write against a read only replica.", ERR_OK, "master's address"},
+    {"NOREPLICAS Not enough good replicas to write.", ERR_OK, "min-replicas-to-write"},
+    {"MISCONF Errors writing to the AOF file: No space left on device", ERR_OK, "free space"},
+    {"NOSCRIPT No matching script. Please use EVAL.", ERR_OK, ""},
+    {"OOM command not allowed when used memory > 'maxmemory'.", ERR_FULL, "redis.embedded_memory"},
+    {"NOAUTH Authentication required.", ERR_BACKEND, "redis.password_file"},
+    {"WRONGPASS invalid username-password pair or user is disabled.", ERR_BACKEND, "redis.password_file"},
+    {"NOPERM this user has no permissions to run the 'evalsha' command", ERR_BACKEND, "docs/operations.md"},
+    {"MOVED 3999 127.0.0.1:6381", ERR_BACKEND, "redis-cluster://"},
+    {"ASK 3999 127.0.0.1:6381", ERR_BACKEND, "redis-cluster://"},
+    {"CROSSSLOT Keys in request don't hash to the same slot", ERR_BACKEND, "redis-cluster://"},
+    {"WRONGTYPE Operation against a key holding the wrong kind of value", ERR_BACKEND, "queue fsck"},
+    {"ERR something that nobody has heard of", ERR_BACKEND, "nobody has heard of"},
+};
 
 void digest(enum script_id id, char out[41])
 {

@@ -22,5 +22,16 @@ struct life {
 }; /* report: to the sender, delivered too */
 void live(struct world *w, const struct life *life);
 void nothing_is_left(struct world *w);
+void key_of(const struct world *w, const struct msgid *id, const char *kind,
+            char out[128]);                                   /* "<tag>:<kind>:<id>" */
+bool in_queue(const struct world *w, const struct msgid *id); /* its only job, in example.net's */
+
+/* What Redis may answer to a script that it does not run. */
+enum { REFUSALS = 19 };
+extern const struct refusal {
+    const char *error;
+    enum err e;         /* ERR_OK: waited for, and then done */
+    const char *remedy; /* what people are told */
+} refusals[REFUSALS];
 void digest(enum script_id id, char out[41]);
 void kill_redis(void); /* kill -9, and a restart */

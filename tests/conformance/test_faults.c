@@ -328,20 +328,20 @@ static unsigned ask_slots(struct world *w, size_t client, unsigned want)
     return (unsigned)a.number;
 }
 
-/* All there are, as soon as nobody has any. */
-static void take_all(struct world *w, size_t client)
+/* So many, as soon as others have left them. */
+static void take(struct world *w, size_t client, unsigned n)
 {
     unsigned got = 0;
-    for (int i = 0; got < CAP; i++) {
+    for (int i = 0; got < n; i++) {
         assert_true(i < REAL_TURNS_MAX);
-        got += ask_slots(w, client, CAP);
+        got += ask_slots(w, client, n - got);
     }
 }
 
 static void open_sessions(struct world *w, struct sessions *s)
 {
     store_on_slots_lost(w->store[0], close_all, s);
-    take_all(w, 0);
+    take(w, 0, CAP);
     s->open = CAP;
 }
 
@@ -414,6 +414,37 @@ static void slots_are_taken_over(void **state)
     assert_int_equal(s.lost, 0);
 }
 
+/* What was granted to an incarnation that is over by the time the answer comes is nobody's: not handed out,
+ * and given back by the next one. */
+static void slots_of_an_old_incarnation_are_given_back(void **state)
+{
+    struct world *w = *state;
+    struct redis_store *st = (struct redis_store *)w->store[0];
+    struct answer expired, other, a;
+    answer_init(&expired);
+    answer_init(&other);
+    answer_init(&a);
+    work(w, 0, &expired);
+    work(w, 1, &other);
+    for (unsigned held = 0; held < 2; held++) { /* without slots of its own, and with one */
+        answer_done(&a);
+        answer_init(&a);
+        take(w, 0, held);
+        assert_int_equal(store_slots_get(w->store[0], SPAN("mx.example"), CAP - held, CAP, CAP, on_slots, &a),
+                         ERR_OK);
+        redis_worker_expire(st); /* the question is on its way under the old name */
+        until(w, &a, 1);
+        assert_int_equal(a.e, ERR_STALE);
+        assert_int_equal(a.number, 0);
+        REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+        take(w, 1, CAP - held);
+        assert_int_equal(ask_slots(w, 1, 1), 0); /* what it held itself stayed */
+        store_slots_put(w->store[1], SPAN("mx.example"), CAP - held);
+        store_slots_put(w->store[0], SPAN("mx.example"), held);
+    }
+    answer_done(&a);
+}
+
 /* Somebody has begun to give them away: what is left is closed at once. */
 static void slots_that_others_have_are_lost(void **state)
 {
@@ -430,7 +461,7 @@ static void slots_that_others_have_are_lost(void **state)
         open_sessions(w, &s);
         (void)snprintf(w_key, sizeof w_key, "%s:w", st->sem_tag);
         REDIS_ASK(&real_server, out, "ZADD", w_key, "1", st->worker->name); /* its time is long over */
-        take_all(w, 1);
+        take(w, 1, CAP);
         if (named == 0)
             store_slots_put(w->store[0], SPAN("mx.example"), 1);
         else
@@ -561,8 +592,9 @@ int main(int argc, char **argv)
                                         faults_teardown),
         cmocka_unit_test_setup_teardown(an_outage_keeps_the_caps, faults_setup_short, faults_teardown),
         cmocka_unit_test_setup_teardown(a_long_outage_keeps_the_caps, faults_setup_short, faults_teardown),
-        T(slots_are_taken_over), T(slots_that_others_have_are_lost), T(cut_slots), T(every_script_is_cut),
-        T(kill_redis_at_any_moment), T(scripts_that_vanish_are_loaded_again),
+        T(slots_are_taken_over), T(slots_of_an_old_incarnation_are_given_back),
+        T(slots_that_others_have_are_lost), T(cut_slots), T(every_script_is_cut), T(kill_redis_at_any_moment),
+        T(scripts_that_vanish_are_loaded_again),
         cmocka_unit_test_setup_teardown(silence_is_survived, faults_setup_short, faults_teardown),
         T(unreachable_is_said_and_mended));
     redis_server_stop(&real_server);
