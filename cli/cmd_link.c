@@ -164,6 +164,13 @@ static bool on_link(void *arg, const struct routing_link *k)
     return l->ok;
 }
 
+static bool on_router(void *arg, const struct routing_router *m)
+{
+    struct links *l = ((struct remote *)arg)->user;
+    l->master = l->master || (m->master && m->lease_ms > m->now_ms);
+    return true;
+}
+
 /* Configured, and nothing told of it yet: what finds its targets by DNS is never DOWN. */
 static bool add_others(struct links *l)
 {
@@ -176,7 +183,8 @@ static bool add_others(struct links *l)
             table_text(l->table, L_STATE,
                        alive_none(&l->alive, c) ? SPAN("DOWN (no source)")
                        : connector_by_dns(c)    ? SPAN("UP (by DNS)")
-                                                : SPAN("UP (no trouble heard of)")) != ERR_OK)
+                       : l->master              ? SPAN("UP (no trouble heard of)")
+                                                : SPAN("UP (no router watches it)")) != ERR_OK)
             return false;
         table_number(l->table, L_UP, !alive_none(&l->alive, c));
         (void)json_array_append_new(l->targets, json_array());
@@ -213,6 +221,8 @@ int cmd_link_list(struct cli *cli)
     if (code == CLI_OK)
         code = alive_read(&l.alive, &l.r);
     if (code == CLI_OK && remote_asked(&l.r, routing_links(l.r.routing, on_link, remote_done, &l.r)))
+        code = remote_wait(&l.r);
+    if (code == CLI_OK && remote_asked(&l.r, routing_routers(l.r.routing, on_router, remote_done, &l.r)))
         code = remote_wait(&l.r);
     if (code == CLI_OK && (!l.ok || !add_others(&l)))
         code = cli_fail(cli, CLI_FAILED, "out of memory");
@@ -259,13 +269,6 @@ static int check_connector(struct cli *cli, enum routing_override word)
             "holds the mail of a destination",
             c->name);
     return CLI_OK;
-}
-
-static bool on_router(void *arg, const struct routing_router *m)
-{
-    struct links *l = ((struct remote *)arg)->user;
-    l->master = l->master || (m->master && m->lease_ms > m->now_ms);
-    return true;
 }
 
 static int tell(struct links *l, enum routing_override word, ms_t for_ms)

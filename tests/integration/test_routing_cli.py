@@ -263,7 +263,7 @@ def test_without_a_router(box):
     assert "start `bridgehead router`" in cli.run("group", "list", code=5)
     assert "is the routing daemon running" in cli.run("linkstate", "verify", code=4)
     assert cli.json("linkstate", "history") == []
-    assert [r["state"] for r in cli.json("link", "list")] == ["UP (no trouble heard of)"]
+    assert [r["state"] for r in cli.json("link", "list")] == ["UP (no router watches it)"]
     group.redis.stop()
     assert subprocess.run([str(executable()), "link", "list", "-c", str(router.file)], capture_output=True, check=False).returncode == 4
 
