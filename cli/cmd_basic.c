@@ -1,11 +1,13 @@
 /* cli/cmd_basic.c — help, version, generated documents. */
 #include "cli/commands.h"
+#include "cli/table.h"
 #include "node/metrics.h"
 #include "queue/redis_metrics.h"
 #include "queue/survey.h"
 #include "router/metrics.h"
 #include "worker/metrics.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,7 +60,8 @@ int cmd_help(struct cli *cli)
 
 int cmd_version(struct cli *cli)
 {
-    (void)cli;
+    if (cli->output == CLI_JSON)
+        return json_print(json_pack("{s:s}", "version", BRIDGEHEAD_VERSION));
     return printf("bridgehead %s\n", BRIDGEHEAD_VERSION) > 0 ? CLI_OK : CLI_FAILED;
 }
 

@@ -1,6 +1,7 @@
 /* cli/cmd_daemons.c — starting the daemons, and telling running ones to read their configuration again. */
 #include "cli/commands.h"
 #include "cli/supervisor.h"
+#include "cli/table.h"
 #include "common/io/reload.h"
 #include "common/log.h"
 #include "node/node.h"
@@ -8,6 +9,7 @@
 #include "worker/worker.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,12 +81,31 @@ static pid_t running_pid(const char *data_dir, const char *name)
     return runs ? (pid_t)pid : 0;
 }
 
+/* list: of -o json. */
+static void tell_json(const char *name, struct span outcome, struct span text, json_t *list)
+{
+    struct span line;
+    json_t *lines = json_array();
+    while (text.len > 0) {
+        (void)span_cut(text, '\n', &line, &text);
+        if (line.len > 0)
+            (void)json_array_append_new(lines, json_stringn(line.ptr, line.len));
+    }
+    (void)json_array_append_new(
+        list, json_pack("{s:s, s:s%, s:o}", "daemon", name, "outcome", outcome.ptr, outcome.len,
+                        span_eq(outcome, SPAN("applied")) ? "needs_restart" : "why", lines));
+}
+
 /* One line: what a daemon said it did. */
-static int tell_outcome(const char *name, struct span text)
+static int tell_outcome(const char *name, struct span text, json_t *list)
 {
     struct span outcome, line;
     (void)span_cut(text, '\n', &outcome, &text);
     bool applied = span_eq(outcome, SPAN("applied"));
+    if (list != NULL) {
+        tell_json(name, outcome, text, list);
+        return applied ? CLI_OK : CLI_CONFIG;
+    }
     (void)printf("%s: " SPAN_FMT, name, SPAN_ARG(outcome));
     for (const char *sep = applied ? "; needs a restart: " : ": "; text.len > 0;) {
         (void)span_cut(text, '\n', &line, &text);
@@ -98,7 +119,7 @@ static int tell_outcome(const char *name, struct span text)
 }
 
 /* *budget: how long to wait, less what was waited. */
-static int wait_outcome(const char *name, const char *path, ms_t *budget)
+static int wait_outcome(const char *name, const char *path, ms_t *budget, json_t *list)
 {
     struct buf text;
     int code;
@@ -108,9 +129,13 @@ static int wait_outcome(const char *name, const char *path, ms_t *budget)
         (void)usleep(RELOAD_LOOK_MS * 1000);
     }
     if (text.len > 0) {
-        code = tell_outcome(name, buf_span(&text));
+        code = tell_outcome(name, buf_span(&text), list);
     } else {
-        (void)printf("%s: no answer yet; it says in its log what it applied\n", name);
+        static const char none[] = "no answer yet; it says in its log what it applied";
+        if (list != NULL)
+            tell_json(name, SPAN("no answer"), span_cstr(none), list);
+        else
+            (void)printf("%s: %s\n", name, none);
         code = CLI_FAILED;
     }
     buf_done(&text);
@@ -124,6 +149,7 @@ int cmd_reload(struct cli *cli)
     struct buf paths[ARRAY_LEN(names)];
     ms_t budget = RELOAD_WAIT_MS;
     int code = CLI_OK;
+    json_t *list = NULL;
     if (conf == NULL)
         return CLI_CONFIG;
     const char *dir = config_root(conf)->data_dir;
@@ -132,6 +158,8 @@ int cmd_reload(struct cli *cli)
         return cli_fail(cli, CLI_NOTFOUND,
                         "nothing runs from '%s'; send SIGHUP to daemons that `bridgehead run` did not start",
                         dir);
+    if (cli->output == CLI_JSON)
+        list = json_array();
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         buf_init(&paths[i], PATH_BYTES_MAX);
         if (reload_path(dir, names[i], &paths[i]) == ERR_OK)
@@ -142,9 +170,11 @@ int cmd_reload(struct cli *cli)
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         int outcome = code == CLI_FAILED || running_pid(dir, names[i]) == 0
                           ? CLI_OK
-                          : wait_outcome(names[i], buf_cstr(&paths[i]), &budget);
+                          : wait_outcome(names[i], buf_cstr(&paths[i]), &budget, list);
         code = outcome == CLI_OK ? code : outcome;
         buf_done(&paths[i]);
     }
+    if (list != NULL && json_print(list) != CLI_OK)
+        return CLI_FAILED;
     return code;
 }

@@ -1,6 +1,7 @@
 /* cli/cmd_send.c — injects one message over SMTP, as any client would: greeting, EHLO, MAIL, RCPT..., DATA.
  */
 #include "cli/commands.h"
+#include "cli/table.h"
 #include "common/address.h"
 #include "common/io/conn.h"
 #include "common/io/loop.h"
@@ -10,6 +11,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -257,6 +259,8 @@ static int send_to(struct sending *s, const char *listen)
         return cli_fail(s->cli, CLI_FAILED, "%s", ec.msg);
     int code = talk(s, &target);
     tls_unref(target.tls);
+    if (code == CLI_OK && s->cli->output == CLI_JSON)
+        return json_print(json_pack("{s:s}", "accepted", buf_cstr(&s->accepted)));
     if (code == CLI_OK)
         (void)printf("accepted: %s\n", buf_cstr(&s->accepted));
     return code;

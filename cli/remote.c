@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { PATIENCE_MS = 5000 };
@@ -97,13 +98,24 @@ int remote_wait(struct remote *r)
     return r->code;
 }
 
+/* When nothing answers where Redis ought to be. */
+static const char *advice(const struct cli *cli, const char *why)
+{
+    if (strstr(why, ": cannot connect: ") == NULL)
+        return "";
+    return strcmp(config_root(cli->conf)->redis.url, "embedded") == 0
+               ? "; does `bridgehead run` run there, with this configuration?"
+               : "; that is where redis.url says that Redis is: does it run?";
+}
+
 void remote_ended(struct remote *r, enum err e, const char *why)
 {
     r->waiting = false;
     if (e == ERR_NOTFOUND)
         r->code = cli_fail(r->cli, CLI_NOTFOUND, "%s", why[0] != '\0' ? why : "there is no such message");
     else if (e != ERR_OK)
-        r->code = cli_fail(r->cli, exit_of(e), "%s%s%s", err_text(e), why[0] != '\0' ? ": " : "", why);
+        r->code = cli_fail(r->cli, exit_of(e), "%s%s%s%s", err_text(e), why[0] != '\0' ? ": " : "", why,
+                           advice(r->cli, why));
     loop_stop(r->loop);
 }
 

@@ -146,7 +146,9 @@ const struct verb cli_verbs[] = {
      "the cost of each step; the targets in the order that they are tried; and what would happen if the first\n"
      "connector failed.", explain_opts, cmd_route_explain},
     {"route table", routing, "", 0, 0, "address spaces: cost, connector, group, path from here, state", NULL, offline_opts, cmd_route_table},
-    {"link list", routing, "", 0, 0, "connectors of this group: UP or DOWN, since when and why, targets, penalty, overrides", NULL, NULL, cmd_link_list},
+    {"link list", routing, "", 0, 0, "connectors of this group: UP or DOWN, since when and why, targets, penalty, overrides",
+     "Only a router watches connectors that name their targets, and takes mail from one that is DOWN. Without one workers go on trying:\n"
+     "`status` shows the next hops that fail.", NULL, cmd_link_list},
     {"link down", routing, "CONNECTOR", 1, 1, "announce a connector DOWN, whatever is found out: mail takes another way, or waits", NULL, word_opts, cmd_link_down},
     {"link up", routing, "CONNECTOR", 1, 1, "announce a connector UP, whatever is found out", NULL, word_opts, cmd_link_up},
     {"link auto", routing, "CONNECTOR", 1, 1, "take an override back: workers and probes decide again", NULL, NULL, cmd_link_auto},

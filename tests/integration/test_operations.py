@@ -104,6 +104,7 @@ def test_reload_command_and_broken_file(box):
     """`bridgehead reload`; a broken file changes nothing and is reported."""
     bridgehead = box.add(Bridgehead(box))
     assert bridgehead.cli("reload").stdout == "node: applied\nworker: applied\n"
+    assert bridgehead.json("reload") == [{"daemon": name, "outcome": "applied", "needs_restart": []} for name in ("node", "worker")]
     server(bridgehead, banner="ESMTP by command")
     bridgehead.write({"log": {"format": "json"}, "node": {"threads": 3}})
     told = bridgehead.cli("reload").stdout
@@ -646,6 +647,7 @@ def test_send_command(box):
     said = bridgehead.cli("send", "--from", "a@client.example", "--to", "b@local.example", "--subject", "by hand").stdout
     assert b"by hand" in bridgehead.wait_mail("b")[0]
     assert re.search(r"\d\d-[0-9A-Z]{16}", said), said
+    assert re.fullmatch(r"2\.6\.0 \d\d-[0-9A-Z]{16} .*", bridgehead.json("send", "b@local.example")["accepted"])
     bridgehead.cli("send", "c@local.example", "d@local.example")
     assert re.search(rb"^From: <MAILER-DAEMON@\S+>\r?$", bridgehead.wait_mail("c")[0], re.MULTILINE) and bridgehead.wait_mail("d")
     assert bridgehead.cli("send", check=False).returncode == 2
@@ -666,6 +668,19 @@ def test_help_and_usage(box):
     for wrong, meant in (("versoin", "version"), ("quue list", "queue"), ("message trak", "message track")):
         said = bridgehead.cli(*wrong.split(), check=False)
         assert said.returncode == 2 and f"did you mean '{meant}'?" in said.stderr, said
+    for wrong, meant in (("badmail", "list, show, requeue, delete"), ("queue list x", "'x' is too much"), ("message show", "missing")):
+        said = bridgehead.cli(*wrong.split(), check=False)
+        assert said.returncode == 2 and meant in said.stderr, said
+    assert bridgehead.cli("badmail", "--help").stdout == bridgehead.cli("help", "badmail").stdout
+    assert list(bridgehead.json("version")) == ["version"]
+
+
+def test_a_redis_that_is_not_there(box):
+    """Whoever asks before anything runs is told what to start, or what to look at."""
+    embedded, other = Bridgehead(box, "embedded"), Bridgehead(box, "other", config={"redis": {"url": "redis://127.0.0.1:1/0"}})
+    for bridgehead, advice in ((embedded, "does `bridgehead run` run there"), (other, "redis.url")):
+        said = bridgehead.cli("queue", "list", check=False)
+        assert said.returncode == 4 and "cannot connect" in said.stderr and advice in said.stderr, said
 
 
 def test_status_counts_as_people_do(box):
