@@ -91,4 +91,5 @@ enum err listener_open(struct loop *l, const struct ip_endpoint *at, bool reuse_
                        void *arg, struct listener **ret, struct errctx *ec) MUST_USE;
 bool listener_address(const struct listener *ln, struct ip_endpoint *ret); /* real port when bound to 0 */
 void listener_pause(struct listener *ln, bool paused);
-void listener_close(struct listener *ln); /* NULL is a no-op */
+void listener_close(struct listener *ln);  /* NULL is a no-op */
+void listener_finish(struct listener *ln); /* the same, after accepting those who have connected already */

@@ -146,6 +146,13 @@ void listener_pause(struct listener *ln, bool paused)
     watch_listener(ln);
 }
 
+void listener_finish(struct listener *ln)
+{
+    if (!ln->paused && !ln->busy)
+        accept_some(ln->fd, EV_READ, ln);
+    listener_close(ln);
+}
+
 void listener_close(struct listener *ln)
 {
     if (ln == NULL)

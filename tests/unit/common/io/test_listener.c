@@ -77,6 +77,39 @@ static void test_listener__hands_its_options_on(void **state)
     server_done(&s);
 }
 
+static void count_and_close(void *arg, int fd, const struct ip_endpoint *peer)
+{
+    (void)peer;
+    close(fd);
+    ++*(unsigned *)arg;
+}
+
+static void test_listener__finishes_with_who_has_connected(void **state)
+{
+    struct loop *loop = loop_new();
+    struct listener *ln;
+    struct ip_endpoint at;
+    struct sockaddr_storage ss;
+    struct errctx ec;
+    unsigned taken = 0;
+    int fds[3];
+    (void)state;
+    assert_int_equal(ip_endpoint_parse(SPAN("127.0.0.1:0"), 0, &at), ERR_OK);
+    assert_int_equal(listener_open(loop, &at, true, count_and_close, &taken, &ln, &ec), ERR_OK);
+    assert_true(listener_address(ln, &at));
+    socklen_t len = (socklen_t)ip_to_sockaddr(&at, (struct sockaddr *)&ss);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (i + 1 == ARRAY_LEN(fds))
+            listener_finish(ln); /* the others wait in the kernel: the loop has not turned */
+        assert_int_equal(connect(fds[i], (struct sockaddr *)&ss, len) == 0, i + 1 < ARRAY_LEN(fds));
+    }
+    assert_int_equal(taken, 2);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
+    loop_free(loop);
+}
+
 static void test_listener__says_why_it_cannot_listen(void **state)
 {
     struct server s;
@@ -121,6 +154,7 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_listener__pauses_and_resumes),
                      cmocka_unit_test(test_listener__may_be_closed_by_its_callback),
                      cmocka_unit_test(test_listener__hands_its_options_on),
+                     cmocka_unit_test(test_listener__finishes_with_who_has_connected),
                      cmocka_unit_test(test_listener__says_why_it_cannot_listen),
                      cmocka_unit_test(test_listener__survives_exhaustion));
 }
