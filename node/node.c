@@ -103,32 +103,6 @@ static void tell_shards(struct node *n, struct snapshot *snapshot)
 /* --- configuration ----------------------------------------------------------------------------------------
  */
 
-/* What a reload cannot do: a line for each virtual server that was added or removed; a new name is both. */
-static void tell_other_servers(const struct snapshot *s, struct config *next)
-{
-    const struct conf_root *root = config_root(next);
-    size_t found = 0;
-    for (size_t i = 0; i < s->nservers; i++) {
-        const char *name = s->servers[i].session.vs->name;
-        if (snapshot_settings(root, name) != NULL)
-            found++;
-        else
-            log_warn("node.needs_restart",
-                     "virtual_server=%s text='is not in the configuration any more: it goes "
-                     "on as it was until the node is restarted'",
-                     name);
-    }
-    for (size_t i = 0; found < root->virtual_servers.count && i < root->virtual_servers.count; i++) {
-        const char *name = root->virtual_servers.items[i].name;
-        bool served = false;
-        for (size_t k = 0; k < s->nservers && !served; k++)
-            served = strcmp(s->servers[k].session.vs->name, name) == 0;
-        if (!served)
-            log_warn("node.needs_restart",
-                     "virtual_server=%s text='is new: it listens when the node is restarted'", name);
-    }
-}
-
 static bool take_over(struct node *n, struct config *config, const char *event)
 {
     struct snapshot *next = NULL;
@@ -140,6 +114,12 @@ static bool take_over(struct node *n, struct config *config, const char *event)
                   log_text(&scratch, span_cstr(ec.msg)));
     if (next == NULL)
         return false;
+    /* What the first loop can open the others can: so it is all, or nothing. */
+    if (shard_listen(n->shards[0], next, &ec) != ERR_OK) {
+        log_error(event, "applied=no text=%s", log_text(&scratch, span_cstr(ec.msg)));
+        snapshot_unref(next);
+        return false;
+    }
     if (e == ERR_OK)
         log_info(event, "applied=yes");
     snapshot_unref(n->snapshot);
@@ -150,10 +130,7 @@ static bool take_over(struct node *n, struct config *config, const char *event)
 
 bool node_reload(struct node *n, struct config *next)
 {
-    if (!take_over(n, next, "node.reload"))
-        return false;
-    tell_other_servers(n->snapshot, next);
-    return true;
+    return take_over(n, next, "node.reload");
 }
 
 static void look_at_files(void *arg)
@@ -238,20 +215,6 @@ static enum err open_shards(struct node *n, struct errctx *ec)
     return ERR_OK;
 }
 
-static void log_listeners(const struct node *n)
-{
-    const struct shard *s = n->shards[0];
-    for (size_t i = 0; i < s->nlisteners; i++) {
-        struct ip_endpoint at;
-        char text[ENDPOINT_TEXT_MAX] = "?";
-        if (node_address(n, i, &at))
-            ip_endpoint_text(&at, text);
-        log_info("smtp.listening", "address=%s tls=%s virtual_server=%s threads=%zu", text,
-                 s->listeners[i].tls ? "yes" : "no",
-                 s->snapshot->servers[s->listeners[i].server].session.vs->name, n->nshards);
-    }
-}
-
 enum err node_new(const struct node_deps *deps, struct config *conf, struct node **ret, struct errctx *ec)
 {
     struct node *n = calloc(1, sizeof *n);
@@ -259,7 +222,7 @@ enum err node_new(const struct node_deps *deps, struct config *conf, struct node
         return err_set(ec, ERR_NOMEM, "out of memory");
     n->deps = *deps;
     buf_init(&n->published, ROUTING_TABLE_MAX);
-    n->limits = limits_new(config_root(conf)->virtual_servers.count, rng_system_seed());
+    n->limits = limits_new(SNAPSHOT_SERVERS_MAX, rng_system_seed());
     n->files = timer_new(deps->loop, look_at_files, n);
     enum err e = n->limits == NULL || n->files == NULL ? err_set(ec, ERR_NOMEM, "out of memory") : ERR_OK;
     if (e == ERR_OK)
@@ -278,7 +241,7 @@ enum err node_new(const struct node_deps *deps, struct config *conf, struct node
     timer_set(n->files, FILES_LOOK_MS);
     if (deps->routing != NULL)
         routing_watch(deps->routing, on_table, n);
-    log_listeners(n);
+    shard_tell_listeners(n->shards[0]);
     *ret = n;
     return ERR_OK;
 }
@@ -333,8 +296,8 @@ enum err node_warnings(const struct node *n, struct buf *out)
 bool node_address(const struct node *n, size_t i, struct ip_endpoint *ret)
 {
     const struct shard *s = n->shards[0];
-    return i < s->nlisteners && s->listeners[i].listener != NULL &&
-           listener_address(s->listeners[i].listener, ret);
+    return i < s->nlisteners && s->listeners[i]->listener != NULL &&
+           listener_address(s->listeners[i]->listener, ret);
 }
 
 static enum err write_replies(const struct node *n, struct buf *out)

@@ -1,11 +1,14 @@
 #include "node/shard.h"
 
 #include "common/log.h"
+#include "common/room.h"
 #include "node/caller.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { LISTENERS_MAX = 8192 }; /* of a process, those that were closed with them */
 
 /*               shard k                       shard 0                        shard k
  *   accept(2) ----------> asking ── posted ──> limits_admit() ── posted ──> caller, or turned away
@@ -158,40 +161,129 @@ static void on_store_change(void *arg)
     metric_set(&s->metrics.store_ready, store_ready(s->store, NULL) ? 1 : 0);
 }
 
-static enum err listen_at(struct shard *s, size_t server, const char *where, struct errctx *ec)
+/* --- listeners ------------------------------------------------------------------------------------------
+ * What a configuration wants is compared with what there is by server, address and tls. First the new ones
+ * are opened, then those that nobody wants any more are closed: an address may go from one server to another
+ * (SO_REUSEPORT), and nobody finds the door shut. */
+
+static void tell(const struct shard_listener *at, const char *event, const struct snapshot *snapshot)
 {
-    struct shard_listener *at = &s->listeners[s->nlisteners];
-    struct span text = span_cstr(where), tls = SPAN("tls://");
-    struct ip_endpoint endpoint, bound;
-    *at = (struct shard_listener){.shard = s, .server = server, .tls = span_has_iprefix(text, tls)};
-    text = span_from(text, at->tls ? tls.len : 0);
-    if (ip_endpoint_parse(text, 0, &endpoint) != ERR_OK)
-        return err_set(ec, ERR_CONFIG, "listen: '%s' is not ADDRESS:PORT", where);
-    /* port 0 is chosen by the kernel for the first loop; the others join it there */
-    if (endpoint.port == 0 && s != s->keeper &&
-        listener_address(s->keeper->listeners[s->nlisteners].listener, &bound))
-        endpoint.port = bound.port;
-    enum err e = listener_open(s->loop, &endpoint, true, on_accept, at, &at->listener, ec);
+    struct ip_endpoint real;
+    char text[ENDPOINT_TEXT_MAX] = "?";
+    if (listener_address(at->listener, &real))
+        ip_endpoint_text(&real, text);
+    log_info(event, "address=%s tls=%s virtual_server=%s threads=%zu", text, at->tls ? "yes" : "no",
+             snapshot->servers[at->server].session.vs->name, at->shard->nshards);
+}
+
+void shard_tell_listeners(struct shard *s)
+{
+    for (size_t i = 0; i < s->nlisteners; i++) {
+        struct shard_listener *at = s->listeners[i];
+        if (at->listener == NULL || at->told)
+            continue;
+        tell(at, "smtp.listening", s->snapshot);
+        at->told = true;
+    }
+}
+
+static enum err parse_listen(const char *text, struct shard_listener *ret, struct errctx *ec)
+{
+    struct span where = span_cstr(text), tls = SPAN("tls://");
+    ret->tls = span_has_iprefix(where, tls);
+    if (ip_endpoint_parse(span_from(where, ret->tls ? tls.len : 0), 0, &ret->where) == ERR_OK)
+        return ERR_OK;
+    return err_set(ec, ERR_CONFIG, "listen: '%s' is not ADDRESS:PORT", text);
+}
+
+static struct shard_listener *find_listener(const struct shard *s, const struct shard_listener *like)
+{
+    for (size_t i = 0; i < s->nlisteners; i++) {
+        struct shard_listener *at = s->listeners[i];
+        if (at->server == like->server && at->tls == like->tls && at->where.port == like->where.port &&
+            ip_eq(&at->where.addr, &like->where.addr))
+            return at;
+    }
+    return NULL;
+}
+
+static enum err place_for(struct shard *s, const struct shard_listener *like, struct shard_listener **ret,
+                          struct errctx *ec)
+{
+    void *list = s->listeners;
+    enum err e = room_for_one(&list, &s->listeners_cap, s->nlisteners, sizeof *s->listeners, LISTENERS_MAX);
+    s->listeners = list;
+    if (e == ERR_TOOBIG)
+        return err_set(ec, e, "more than %d addresses since this node was started; restart it",
+                       LISTENERS_MAX);
+    struct shard_listener *at = e == ERR_OK ? malloc(sizeof *at) : NULL;
+    if (at == NULL)
+        return err_set(ec, ERR_NOMEM, "out of memory");
+    *at = *like;
+    s->listeners[s->nlisteners++] = at;
+    *ret = at;
+    return ERR_OK;
+}
+
+static enum err listen_at(struct shard *s, const struct shard_listener *like, struct errctx *ec)
+{
+    struct shard_listener *at = find_listener(s, like);
+    struct ip_endpoint endpoint = like->where;
+    if (at != NULL && at->listener != NULL)
+        return ERR_OK;
+    if (endpoint.port == 0 && s != s->keeper) { /* the kernel chose one for the first loop: join it there */
+        struct shard_listener *first = s->opened ? NULL : find_listener(s->keeper, like);
+        if (first == NULL || !listener_address(first->listener, &endpoint))
+            return ERR_OK; /* while loops run, only the first one can */
+    }
+    enum err e = at == NULL ? place_for(s, like, &at, ec) : ERR_OK;
     if (e == ERR_OK)
-        s->nlisteners++;
+        e = listener_open(s->loop, &endpoint, true, on_accept, at, &at->listener, ec);
     return e;
 }
 
-static enum err open_listeners(struct shard *s, struct errctx *ec)
+static bool wants(const struct snapshot *next, const struct shard_listener *at)
 {
-    const struct conf_root *root = config_root(s->snapshot->config);
-    size_t n = 0;
-    enum err e = ERR_OK;
-    for (size_t i = 0; i < root->virtual_servers.count; i++)
-        n += root->virtual_servers.items[i].listen.count;
-    s->listeners = calloc(n + 1, sizeof *s->listeners);
-    if (s->listeners == NULL)
-        return err_set(ec, ERR_NOMEM, "out of memory");
-    for (size_t i = 0; i < root->virtual_servers.count; i++) {
-        const struct conf_strs *listen = &root->virtual_servers.items[i].listen;
-        for (size_t k = 0; k < listen->count && e == ERR_OK; k++)
-            e = listen_at(s, i, listen->items[k], ec);
+    if (at->server >= next->nservers)
+        return false;
+    const struct snapshot_server *sv = &next->servers[at->server];
+    struct shard_listener one;
+    for (size_t i = 0; sv->older == NULL && i < sv->session.vs->listen.count; i++)
+        if (parse_listen(sv->session.vs->listen.items[i], &one, NULL) == ERR_OK && one.tls == at->tls &&
+            one.where.port == at->where.port && ip_eq(&one.where.addr, &at->where.addr))
+            return true;
+    return false;
+}
+
+/* Those that next does not want. */
+static void close_others(struct shard *s, const struct snapshot *next, void (*how)(struct listener *ln))
+{
+    for (size_t i = 0; i < s->nlisteners; i++) {
+        struct shard_listener *at = s->listeners[i];
+        if (at->listener == NULL || wants(next, at))
+            continue;
+        if (at->told)
+            tell(at, "smtp.closed", next);
+        at->told = false;
+        how(at->listener);
+        at->listener = NULL;
     }
+}
+
+enum err shard_listen(struct shard *s, const struct snapshot *next, struct errctx *ec)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < next->nservers && e == ERR_OK; i++) {
+        const struct snapshot_server *sv = &next->servers[i];
+        for (size_t k = 0; sv->older == NULL && k < sv->session.vs->listen.count && e == ERR_OK; k++) {
+            struct shard_listener like = {.shard = s, .server = i};
+            e = parse_listen(sv->session.vs->listen.items[k], &like, ec);
+            if (e == ERR_OK)
+                e = listen_at(s, &like, ec);
+        }
+    }
+    if (e != ERR_OK && s->opened)
+        close_others(s, s->snapshot, listener_close);
     return e;
 }
 
@@ -216,7 +308,16 @@ static void apply(struct shard *s)
 void shard_set_snapshot(struct shard *s, struct snapshot *next)
 {
     struct snapshot *old = s->snapshot;
+    struct errctx ec = {""};
+    struct log_scratch scratch;
+    bool other = next->config != old->config && !s->draining;
+    if (other && shard_listen(s, next, &ec) != ERR_OK)
+        log_error("smtp.listen", "loop=%zu text=%s", s->index, log_text(&scratch, span_cstr(ec.msg)));
     s->snapshot = snapshot_ref(next);
+    if (other)
+        close_others(s, next, listener_finish); /* who has connected already is let in */
+    if (other && s == s->keeper)
+        shard_tell_listeners(s);
     snapshot_unref(old);
     apply(s);
 }
@@ -243,12 +344,13 @@ enum err shard_new(const struct shard_options *o, struct shard **ret, struct err
         apply(s);
         store_on_change(s->store, on_store_change, s);
         on_store_change(s);
-        e = open_listeners(s, ec);
+        e = shard_listen(s, s->snapshot, ec);
     }
     if (e != ERR_OK) {
         shard_free(s);
         return e;
     }
+    s->opened = true;
     *ret = s;
     return ERR_OK;
 }
@@ -256,8 +358,8 @@ enum err shard_new(const struct shard_options *o, struct shard **ret, struct err
 static void close_listeners(struct shard *s)
 {
     for (size_t i = 0; i < s->nlisteners; i++) {
-        listener_close(s->listeners[i].listener);
-        s->listeners[i].listener = NULL;
+        listener_close(s->listeners[i]->listener);
+        s->listeners[i]->listener = NULL;
     }
 }
 
@@ -295,6 +397,8 @@ void shard_free(struct shard *s)
         (void)close(v->fd);
         free(v);
     }
+    for (size_t i = 0; i < s->nlisteners; i++)
+        free(s->listeners[i]);
     free(s->listeners);
     free(s);
 }

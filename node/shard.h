@@ -19,9 +19,10 @@
 struct caller;
 struct shard_listener {
     struct shard *shard;
-    struct listener *listener;
-    size_t server; /* index into snapshot.servers */
-    bool tls;      /* from the first byte */
+    struct listener *listener; /* NULL: closed, and kept for its callers */
+    struct ip_endpoint where;  /* as configured */
+    size_t server;             /* index into snapshot.servers */
+    bool tls, told;            /* tls: from the first byte; told: a line of the log was */
 };
 /* A client, from its accept until it has left or was turned away: counted in shard 0 meanwhile. */
 struct visitor {
@@ -38,17 +39,17 @@ struct shard {
     struct dns *dns; /* NULL: no virtual server looks names up */
     struct etrn *etrn;
     struct snapshot *snapshot;
-    struct shard *keeper;  /* shard 0 */
-    struct limits *limits; /* of shard 0; NULL in the others */
-    struct shard_listener *listeners;
-    size_t nlisteners, nshards, index;
+    struct shard *keeper;              /* shard 0 */
+    struct limits *limits;             /* of shard 0; NULL in the others */
+    struct shard_listener **listeners; /* each stays where it is: callers know it */
+    size_t nlisteners, listeners_cap, nshards, index;
     struct caller *callers; /* all of them */
     struct visitor *asking; /* accepted, and not yet admitted or turned away */
     struct intake_budget budget;
     struct node_metrics metrics;
     uint64_t replies[REPLY__COUNT];
     uint64_t next_session;
-    bool draining, owns_loop, ended;
+    bool draining, owns_loop, ended, opened; /* opened: its listeners were, for the first time */
 };
 struct shard_options {
     struct loop *loop; /* NULL: one of its own */
@@ -64,9 +65,15 @@ enum err shard_new(const struct shard_options *o, struct shard **ret, struct err
 void shard_free(struct shard *s);
 
 /* In the shard's thread. */
-void shard_set_snapshot(struct shard *s, struct snapshot *next); /* takes a reference */
+/* Opens what `next` listens at and s does not yet; all of it or, on error, nothing. What comes in is served
+ * with the snapshot that the shard has when it turns: set `next` in the same turn. */
+enum err shard_listen(struct shard *s, const struct snapshot *next, struct errctx *ec) MUST_USE;
+/* Takes a reference; opens and closes listeners as it says. */
+void shard_set_snapshot(struct shard *s, struct snapshot *next);
 void shard_drain(struct shard *s); /* no new sessions; those that exist finish what is in hand */
 void shard_caller_left(struct shard *s, struct visitor *v); /* frees v */
+
+void shard_tell_listeners(struct shard *s); /* log lines of those that are new */
 
 /* Any thread. */
 bool shard_drained(const struct shard *s); /* no session is left */

@@ -97,7 +97,8 @@ static enum err server_init(struct snapshot_server *sv, const struct conf_root *
     return e == ERR_OK || sv->tls == NULL ? e : ERR_AGAIN;
 }
 
-const struct conf_virtual_server *snapshot_settings(const struct conf_root *root, const char *server)
+/* What root has for a virtual server, NULL: nothing. */
+static const struct conf_virtual_server *settings_of(const struct conf_root *root, const char *server)
 {
     for (size_t i = 0; i < root->virtual_servers.count; i++)
         if (strcmp(root->virtual_servers.items[i].name, server) == 0)
@@ -146,29 +147,58 @@ enum err snapshot_reroute(const struct snapshot *previous, struct span published
     return ERR_OK;
 }
 
+static bool has_place(const struct snapshot *s, const char *name)
+{
+    for (size_t i = 0; s != NULL && i < s->nservers; i++)
+        if (strcmp(s->servers[i].session.vs->name, name) == 0)
+            return true;
+    return false;
+}
+
+static enum err add_server(struct snapshot *s, const struct conf_root *root,
+                           const struct conf_virtual_server *vs, const struct snapshot *previous,
+                           struct errctx *ec)
+{
+    s->reverse_dns = s->reverse_dns || vs->reverse_dns_lookup;
+    return server_init(&s->servers[s->nservers++], root, vs, s->routes, previous, ec);
+}
+
+/* The place of before, with what root has for it; or without, with what it had. */
+static enum err keep_server(struct snapshot *s, const struct conf_root *root, const struct snapshot *previous,
+                            struct errctx *ec)
+{
+    const struct snapshot_server *before = &previous->servers[s->nservers];
+    struct snapshot_server *now = &s->servers[s->nservers];
+    const struct conf_virtual_server *vs = settings_of(root, before->session.vs->name);
+    if (vs == NULL) {
+        vs = before->session.vs;
+        now->older = config_ref(before->older == NULL ? previous->config : before->older);
+    }
+    return add_server(s, root, vs, previous, ec);
+}
+
 enum err snapshot_new(struct config *config, const struct snapshot *previous, struct span published,
                       struct snapshot **ret, struct errctx *ec)
 {
     const struct conf_root *root = config_root(config);
+    const size_t before = previous == NULL ? 0 : previous->nservers;
+    size_t nservers = before;
     struct snapshot *s;
+    bool kept = false;
+    for (size_t i = 0; i < root->virtual_servers.count; i++)
+        nservers += !has_place(previous, root->virtual_servers.items[i].name);
+    if (nservers > SNAPSHOT_SERVERS_MAX)
+        return err_set(ec, ERR_TOOBIG, "more than %d virtual servers since this node was started; restart it",
+                       SNAPSHOT_SERVERS_MAX);
     /* Files are looked at before they are read: a change in between is seen later. */
-    const size_t nservers = previous == NULL ? root->virtual_servers.count : previous->nservers;
     enum err e = begin(config, nservers, published, files_of(root), &s, ec);
     if (e != ERR_OK)
         return e;
-    bool kept = false;
-    while (e == ERR_OK && s->nservers < nservers) {
-        const size_t i = s->nservers++;
-        const struct conf_virtual_server *vs =
-            previous == NULL ? &root->virtual_servers.items[i]
-                             : snapshot_settings(root, previous->servers[i].session.vs->name);
-        if (vs == NULL) {
-            const struct snapshot_server *before = &previous->servers[i];
-            vs = before->session.vs;
-            s->servers[i].older = config_ref(before->older == NULL ? previous->config : before->older);
-        }
-        s->reverse_dns = s->reverse_dns || vs->reverse_dns_lookup;
-        e = server_init(&s->servers[i], root, vs, s->routes, previous, ec);
+    for (size_t i = 0; e == ERR_OK && i < before + root->virtual_servers.count; i++) {
+        const struct conf_virtual_server *vs = i < before ? NULL : &root->virtual_servers.items[i - before];
+        if (vs != NULL && has_place(previous, vs->name))
+            continue;
+        e = vs == NULL ? keep_server(s, root, previous, ec) : add_server(s, root, vs, previous, ec);
         kept = kept || e == ERR_AGAIN;
         e = e == ERR_AGAIN ? ERR_OK : e;
     }

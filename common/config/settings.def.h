@@ -69,8 +69,8 @@
     V(session_ms, MS, "session", "2h", 1000, CONF_DAY, RELOAD, "whole session")
 
 #define CONF_VIRTUAL_SERVER(V, E, S, L) \
-    V(name, NAME, "name", NULL, 1, 63, RESTART, "name of the virtual server") \
-    V(listen, LISTENS, "listen", "127.0.0.1:2525", 1, 64, RESTART, "address:port, or tls://address:port for TLS from the first byte") \
+    V(name, NAME, "name", NULL, 1, 63, RELOAD, "name of the virtual server") \
+    V(listen, LISTENS, "listen", "127.0.0.1:2525", 1, 64, RELOAD, "address:port, or tls://address:port for TLS from the first byte") \
     V(hostname, HOST, "hostname", "", 0, 255, RELOAD, "own name in greetings and trace headers; empty: the machine's") \
     V(banner, STR, "banner", "ESMTP Bridgehead", 0, 200, RELOAD, "text of the greeting after the name") \
     S(tls, tls, "tls", "STARTTLS and implicit TLS") \

@@ -124,29 +124,67 @@ def test_reload_command_and_broken_file(box):
     bridgehead.wait_mail("b")
 
 
-def test_other_virtual_servers_wait_for_a_restart(box):
-    """Virtual servers that a reload adds, moves, renames or removes: the others' settings are applied all the same."""
-    bridgehead = box.add(Bridgehead(box))
-    first = bridgehead.config["virtual_servers"][0]
-    second = {"name": "second", "listen": ["{}:{}".format(bridgehead.smtp[0], box.port(bridgehead.smtp[0]))], "hostname": "second.example.org"}
+def test_reload_opens_and_closes_listeners(box):
+    """Virtual servers and addresses that a reload adds, moves, renames or removes; sessions that are open stay open."""
+    bridgehead = box.add(Bridgehead(box, config={"node": {"threads": 2}}))
+    first, host = bridgehead.config["virtual_servers"][0], bridgehead.smtp[0]
+    ports = [box.port(host) for _ in range(3)]
+    at = lambda *numbers: ["{}:{}".format(host, ports[n]) for n in numbers]
 
-    def greeting():
-        with Client(bridgehead.smtp) as client:
-            return client.greeting.text
-    bridgehead.write({"virtual_servers": [second, merge(first, {"banner": "ESMTP one"})]})
-    assert bridgehead.cli("reload").stdout.splitlines()[0] == "node: applied; needs a restart: virtual_servers"
-    wait_for("the new banner", lambda: greeting().endswith("ESMTP one"))
-    bridgehead.write({"virtual_servers": [merge(first, {"banner": "ESMTP two", "name": "other"})]})
-    assert "virtual_servers[0].name" in bridgehead.cli("reload").stdout
-    log = bridgehead.process.log.read_text()
-    assert re.search(r"virtual_server=second text='is new", log), log
-    assert re.search(rf"virtual_server={first['name']} text='is not in the configuration any more", log), log
-    assert greeting().endswith("ESMTP one"), greeting()
-    bridgehead.write({"virtual_servers": [second, merge(first, {"banner": "ESMTP three"})]})
-    bridgehead.reload()
-    wait_for("the newer banner", lambda: greeting().endswith("ESMTP three"))
-    bridgehead.send("b@local.example", TEXT)
+    def banner(port):
+        try:
+            with Client((host, port)) as client:
+                return client.greeting.text
+        except OSError:
+            return None
+
+    def reload(*servers):
+        bridgehead.write({"virtual_servers": list(servers)})
+        assert bridgehead.cli("reload").stdout == "node: applied\nworker: applied\n"
+    second = {"name": "second", "listen": at(0, 1), "hostname": "mx.second.example", "banner": "second", "relay_from": [f"{host}/32"]}
+    reload(second, first)
+    for port in ports[:2]:
+        wait_for("the new server", lambda: (banner(port) or "").endswith("second"))
+    assert "mx.second.example" not in banner(bridgehead.smtp[1])
+    with Client((host, ports[0])) as old:
+        old.ehlo()
+        reload(first, {**second, "listen": at(1, 2)})  # one address comes, one goes
+        wait_for("the address to be closed", lambda: banner(ports[0]) is None)
+        wait_for("the other one", lambda: (banner(ports[2]) or "").endswith("second"))
+        old.envelope("a@client.example", "b@local.example")
+        reload(first, {**second, "name": "third", "listen": at(1), "banner": "third"})  # its address goes to another server
+        wait_for("the third server", lambda: (banner(ports[1]) or "").endswith("third"))
+        wait_for("the second one's last address to be closed", lambda: banner(ports[2]) is None)
+        old.data(TEXT)
     bridgehead.wait_mail("b")
+    reload(first, {**second, "listen": at(1, 2), "banner": "again"})  # back at its place, whose address is taken back
+    for port in ports[1:]:
+        wait_for("the second server again", lambda: (banner(port) or "").endswith("again"))
+    reload(first)
+    wait_for("the last of them to be closed", lambda: banner(ports[1]) is None and banner(ports[2]) is None)
+    assert banner(bridgehead.smtp[1])
+    log = bridgehead.process.log.read_text()
+    assert re.search(rf"smtp.listening address={at(2)[0]} tls=no virtual_server=second", log), log
+    assert re.search(rf"smtp.closed address={at(1)[0]} tls=no virtual_server=third", log), log
+
+
+def test_reload_that_cannot_listen_changes_nothing(box):
+    """An address that somebody else has: the node keeps all of what it had, and says why."""
+    bridgehead = box.add(Bridgehead(box))
+    first, host = bridgehead.config["virtual_servers"][0], bridgehead.smtp[0]
+    port = box.port(host)
+    with socket.create_server((host, 0)) as other:
+        taken = "{}:{}".format(host, other.getsockname()[1])
+        bridgehead.write({"virtual_servers": [merge(first, {"banner": "new"}), {"name": "second", "listen": [f"{host}:{port}", taken]}]})
+        said = bridgehead.cli("reload", check=False)
+        assert said.returncode == 3 and "node: refused" in said.stdout, said
+        assert f"cannot listen on {taken}" in bridgehead.process.log.read_text()
+        with Client(bridgehead.smtp) as client:
+            assert not client.greeting.text.endswith("new"), client.greeting
+        with socket.socket() as probe:
+            assert probe.connect_ex((host, port)) != 0
+    assert bridgehead.cli("reload").stdout.startswith("node: applied\n")
+    wait_for("the second server", lambda: Client((host, port)).greeting)
 
 
 CONFIG_ERRORS = [  # (text put at the end of a good file, what the message must name)
