@@ -71,7 +71,10 @@ static enum err set_options(struct dns *d, uint64_t cache_bytes, struct errctx *
         {"rrset-cache-size:", sets},
         {"do-not-query-localhost:", "no"}, /* a forwarder on the same machine is the usual case */
         {"unblock-lan-zones:", "yes"},     /* private addresses have names in closed networks */
-        {"infra-host-ttl:", "60"},         /* a server that was down is soon asked again */
+        /* What others' name servers leave unanswered is our forwarder's silence to libunbound: it waits
+         * longer and longer for all names, then asks it no more. A second is enough to tell a dead one of
+         * several. */
+        {"infra-host-ttl:", "1"},
         {"infra-keep-probing:", "yes"},
         {"outgoing-range:", "256"}, /* questions on their way at a time; the library's own is 16 */
         {"outgoing-num-tcp:", "16"},

@@ -309,6 +309,40 @@ static void test_dns__many_at_a_time(void **state)
     server_done(&s);
 }
 
+static unsigned ask_silent(struct server *s, unsigned from, unsigned n)
+{
+    for (unsigned i = from; i < from + n; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "silent.d%u.example.org", i);
+        ask_mx(s, name);
+    }
+    return from + n;
+}
+
+/* Domains that nobody answers for: what they wait for in vain is not held against the name server, which
+ * answers for all others as before. */
+static void test_dns__names_that_hang_delay_no_other(void **state)
+{
+    struct server s;
+    unsigned silent = 0;
+    (void)state;
+    server_init(&s, FOREVER);
+    for (int round = 0; round < 2; round++) {
+        silent = ask_silent(&s, silent, 100);
+        run_for(&s, 100);
+    }
+    (void)ask_silent(&s, silent, 100);
+    for (int i = 0; i < 10; i++) {
+        char name[64];
+        buf_clear(&s.story);
+        (void)snprintf(name, sizeof name, "mail.d%d.example.org", i);
+        ask_mx(&s, name);
+        run_for(&s, 1);
+        assert_string_equal(buf_cstr(&s.story), "OK yes 2 10 mx1.example.org 20 mx2.example.org;");
+    }
+    server_done(&s);
+}
+
 static void test_dns__silence_ends_by_our_own_timer(void **state)
 {
     struct server s;
@@ -400,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_dns__answers), cmocka_unit_test(test_dns__reverse_also_in_private_networks),
         cmocka_unit_test(test_dns__remembers_answers_and_joins_questions),
         cmocka_unit_test(test_dns__waits_for_both_families), cmocka_unit_test(test_dns__many_at_a_time),
+        cmocka_unit_test(test_dns__names_that_hang_delay_no_other),
         cmocka_unit_test(test_dns__silence_ends_by_our_own_timer),
         cmocka_unit_test(test_dns__canceled_is_never_answered),
         cmocka_unit_test(test_dns__free_cancels_what_is_open),
