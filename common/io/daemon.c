@@ -11,9 +11,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-enum { DRAIN_POLL_MS = 100, HEALTH_MS = 250, METRICS_LABELS_MAX = 96 };
+enum { DRAIN_POLL_MS = 100, HEALTH_MS = 250, METRICS_LABELS_MAX = 96, DESCRIPTORS_MAX = 1 << 20 };
 
 #define DAEMON_METRICS(X)                                                                                    \
     X(started_s, GAUGE, "process_start_time_seconds", "when the process started, since 1970")                \
@@ -313,6 +314,20 @@ static void close_events(struct daemon *d)
     watch_free(d->terminate);
 }
 
+/* A login shell grants 1,024 descriptors, for the sake of programs that use select(), and as many more as are
+ * asked for. Returns how many there are. */
+static uint64_t take_descriptors(void)
+{
+    struct rlimit have, want;
+    if (getrlimit(RLIMIT_NOFILE, &have) != 0)
+        return 0;
+    want = have;
+    want.rlim_cur = have.rlim_max < DESCRIPTORS_MAX ? have.rlim_max : DESCRIPTORS_MAX;
+    if (want.rlim_cur <= have.rlim_cur || setrlimit(RLIMIT_NOFILE, &want) != 0)
+        return have.rlim_cur;
+    return want.rlim_cur;
+}
+
 int daemon_run(struct loop *l, struct config *conf, const struct daemon_options *opts,
                const struct daemon_hooks *hooks, void *self)
 {
@@ -320,6 +335,7 @@ int daemon_run(struct loop *l, struct config *conf, const struct daemon_options 
     struct log_scratch scratch;
     struct errctx ec = {""};
     (void)signal(SIGPIPE, SIG_IGN);
+    uint64_t descriptors = take_descriptors();
     metric_set(&d.metrics.started_s, clock_wall(&clock_system) / 1000);
     enum err e = open_events(&d, &ec);
     if (e == ERR_OK)
@@ -331,7 +347,8 @@ int daemon_run(struct loop *l, struct config *conf, const struct daemon_options 
         close_events(&d);
         return 1;
     }
-    log_info("daemon.started", "version=%s pid=%d", BRIDGEHEAD_VERSION, (int)getpid());
+    log_info("daemon.started", "version=%s pid=%d descriptors=%" PRIu64, BRIDGEHEAD_VERSION, (int)getpid(),
+             descriptors);
     health_init(&d.health, loop_now(l));
     timer_set(d.look, HEALTH_MS);
     notify_send("READY=1\nSTATUS=running");

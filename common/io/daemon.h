@@ -3,8 +3,9 @@
  *
  * SIGTERM, SIGINT: drain(), then stop when drained() or after the grace period. SIGHUP: reload(); the outcome
  * is written to data_dir/run/PROGRAM.reload (common/io/reload.h).
- * A second SIGTERM stops at once. SIGPIPE is ignored. The service manager is told of every change
- * (sd_notify), and that the loop turns (WatchdogSec). All hooks run in the loop's thread. */
+ * A second SIGTERM stops at once. SIGPIPE is ignored. As many descriptors are taken as the hard limit grants.
+ * The service manager is told of every change (sd_notify), and that the loop turns (WatchdogSec). All hooks
+ * run in the loop's thread. */
 #pragma once
 #include "common/buf.h"
 #include "common/config/config.h"

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -92,7 +93,8 @@ struct fake {
     atomic_bool bad_metrics;
     uint16_t port;
     char page[4096];
-    int manager; /* the service manager's socket, or -1 */
+    struct rlimit limit; /* of descriptors, when it started */
+    int manager;         /* the service manager's socket, or -1 */
 };
 
 static void tell(struct fake *f, const char *what)
@@ -121,6 +123,7 @@ static enum err fake_start(void *self, struct errctx *ec)
     if (f->start != ERR_OK)
         return err_set(ec, f->start, "no way");
     f->port = find_port();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &f->limit), 0);
     tell(f, "start");
     assert_int_equal(pthread_create(&f->visitor, NULL, f->visit, f), 0);
     return ERR_OK;
@@ -250,6 +253,29 @@ static void test_daemon__pages(void **state)
     assert_int_equal(run(&f, visit_pages), 0);
     assert_int_equal(f.start, ERR_OK);
     assert_string_equal(buf_cstr(&f.story), "start;drain;stop;");
+    buf_done(&f.story);
+}
+
+static void *visit_nothing(void *arg)
+{
+    (void)arg;
+    (void)kill(getpid(), SIGTERM);
+    return NULL;
+}
+
+/* A login shell grants fewer than the sessions that the configuration allows. */
+static void test_daemon__takes_the_descriptors_there_are(void **state)
+{
+    struct fake f = {.opts = {"good", "", 10000}};
+    struct rlimit before, few;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){64, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(run(&f, visit_nothing), 0);
+    assert_int_equal(f.limit.rlim_cur, before.rlim_max < 1 << 20 ? before.rlim_max : 1 << 20);
+    assert_int_equal(f.limit.rlim_max, before.rlim_max);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     buf_done(&f.story);
 }
 
@@ -434,7 +460,9 @@ int main(void)
     (void)snprintf(command, sizeof command, "mkdir %s/run", directory);
     if (loaded.root.data_dir == NULL || system(command) != 0)
         return 1;
-    int code = CHECK_RUN(cmocka_unit_test(test_daemon__pages), cmocka_unit_test(test_daemon__hangup_reloads),
+    int code = CHECK_RUN(cmocka_unit_test(test_daemon__pages),
+                         cmocka_unit_test(test_daemon__takes_the_descriptors_there_are),
+                         cmocka_unit_test(test_daemon__hangup_reloads),
                          cmocka_unit_test(test_daemon__an_emptied_file_changes_nothing),
                          cmocka_unit_test(test_daemon__a_bad_configuration_changes_nothing),
                          cmocka_unit_test(test_daemon__the_second_signal_stops_at_once),
