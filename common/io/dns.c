@@ -76,7 +76,7 @@ static enum err set_options(struct dns *d, uint64_t cache_bytes, struct errctx *
          * several. */
         {"infra-host-ttl:", "1"},
         {"infra-keep-probing:", "yes"},
-        {"outgoing-range:", "256"}, /* questions on their way at a time; the library's own is 16 */
+        {"outgoing-range:", "1024"}, /* questions on their way at a time; the library's own is 16 */
         {"outgoing-num-tcp:", "16"},
     };
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
