@@ -1,5 +1,6 @@
 """The routing daemon: its lease, its record, its neighbours, the health of connectors."""
 import base64
+import datetime
 import itertools
 import json
 import re
@@ -11,7 +12,7 @@ from peers.bridgehead import Bridgehead, executable
 from peers.dns import Dns
 from peers.group import FAST, Group, Organization, wait_full
 from peers.mail import message
-from peers.process import Skip, wait_for
+from peers.process import Skip, starved_s, wait_for
 from peers.proxy import Proxy
 from peers.redis import Redis
 from peers.sink import Sink
@@ -122,18 +123,23 @@ def replicas(box, config=None):
     return a, b, first, second, rb
 
 
+def told_at(line):
+    """When a line of a log was written, in seconds since 1970."""
+    return datetime.datetime.fromisoformat(line.split()[0].replace("Z", "+00:00")).timestamp()
+
+
 def test_takeover(box):
     """kill -9 of the master: another router is master within 3 s, the version goes on, the adjacency comes back."""
     a, b, first, second, rb = replicas(box, {"connectors": [SMART]})
     wait_full(first, rb)
     wait_for("the second member", lambda: a.own_version()[2] >= 1)
     before, table = a.own_version(), a.table()
-    killed = time.monotonic()
+    waited, killed = starved_s(second.pid, a.redis.pid), time.time()
     first.kill()
     wait_for("the other router to publish", lambda: a.master() == "second" and a.table() > table and a.own_version() > before)
-    took = time.monotonic() - killed
-    assert took <= 3.0, f"the take-over took {took:.2f} s"
-    print(f"take-over after {took:.2f} s")
+    took, waited = told_at(second.lines("router.published")[0]) - killed, starved_s(second.pid, a.redis.pid) - waited
+    print(f"take-over after {took:.2f} s, {waited:.2f} s of that without a processor")
+    assert took - waited <= 3.0, f"the take-over took {took:.2f} s, {waited:.2f} s of that without a processor"
     assert a.own_version()[:2] == before[:2], "neither the configuration nor a connector changed"
     wait_full(second, rb)
     assert a.groups() == {"a", "b"}
@@ -144,9 +150,17 @@ def test_takeover(box):
 def test_a_large_table_is_checked_before_the_take_over(box):
     """What is published is checked by a standby, too: when it takes over, at most the master's last word is new."""
     organization = Organization(box)
-    group = box.add(Group(organization, "a", 0, {"router": {"refresh": "10m", "lifetime": "30m", "lease": "1s"}}))
+    group = box.add(Group(organization, "a", 0, {"router": {"refresh": "10m", "lifetime": "30m", "lease": "1m"}}))
     group.publish(3000, 6000)
-    first = box.add(group.router("first")).wait_master(60)
+    began, first = time.monotonic(), group.router("first")
+    box.add(first).wait_master(60)
+    # A lease that ends while the table is checked unless it is renewed, however fast the machine is.
+    lease_ms = int(1000 * (time.monotonic() - began) / 2)
+    first.stop()
+    group.publish(3000, 6000)
+    group.config["router"]["lease"] = f"{max(lease_ms, 500)}ms"
+    first.start()
+    first.wait_master(60)
     assert first.metric("router_groups") == 3001
     assert first.metric("router_table_checked_total") == 3000
     assert first.metric("router_deposed_total") == 0, "the lease is renewed while the table is checked"
@@ -155,7 +169,7 @@ def test_a_large_table_is_checked_before_the_take_over(box):
     killed = time.monotonic()
     first.kill()
     second.wait_master(60)
-    print(f"take-over of 3,001 groups, lease of 1 s: {time.monotonic() - killed:.2f} s")
+    print(f"take-over of 3,001 groups, lease of {lease_ms} ms: {time.monotonic() - killed:.2f} s")
     assert second.metric("router_groups") == 3001
     assert second.metric("router_table_checked_total") <= 3002, "the second member may be news, nothing else"
 

@@ -251,6 +251,17 @@ def cpu_seconds(pid):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def starved_s(*pids):
+    """How long threads of these processes have been ready to run and had no processor, so far: what another load of the
+    machine adds to a time that is measured. 0 where the kernel does not tell."""
+    waited = 0
+    for pid in pids:
+        for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):
+                waited += int(task.read_text().split()[1])
+    return waited / 1e9
+
+
 def memory_bytes(pid):
     """Proportional set size of a process tree: shared pages are counted once."""
     total = 0
