@@ -118,7 +118,7 @@ def test_cut_connections(box):
     proxy = box.add(Proxy(box, redis.socket, random.randrange(1 << 30), SCRIPTS | TOOL_SCRIPTS | COMMANDS))
     proxy.cutting = True
     world = World(box, "connections to Redis cut", proxy.url, lease=60, others={"wide": wide, "late": late})
-    taken, end = 0, time.monotonic() + max(SECONDS, 90)
+    taken, end = 0, time.monotonic() + max(SECONDS, 300)  # it is over when everything was cut; 45 s beside other work
     world.load(SECONDS)
     world.load(SECONDS, rate=5, domain="d%u.late.example")
     while time.monotonic() < end and (world.loading() or not all(min(n) for n in proxy.table().values())):
