@@ -1,4 +1,6 @@
 """Starts redis-server for the tests: one on a unix socket, or a cluster of three on loopback."""
+import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -69,18 +71,17 @@ class Server:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+PORTS = (10000 + (os.getpid() * 61 + number) % 12000 for number in itertools.count())
+
+
 def free_port():
-    """A port whose cluster bus port (+ 10000) is free as well."""
-    while True:
-        with socket.socket() as a, socket.socket() as b:
-            a.bind(("127.0.0.1", 0))
-            port = a.getsockname()[1]
-            try:
-                if port < 50000:
-                    b.bind(("127.0.0.1", port + 10000))
-                    return port
-            except OSError:
-                pass
+    """A port that is free, as is its cluster bus port (+ 10000); both below those that the system hands out to whoever connects."""
+    for port in itertools.islice(PORTS, 1000):
+        with socket.socket() as a, socket.socket() as b, contextlib.suppress(OSError):
+            a.bind(("127.0.0.1", port))
+            b.bind(("127.0.0.1", port + 10000))
+            return port
+    raise RuntimeError("no port of 127.0.0.1 is free")
 
 
 class Cluster:
