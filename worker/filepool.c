@@ -76,7 +76,8 @@ static void *serve(void *arg)
         job->run(job);
         (void)pthread_mutex_lock(&p->lock);
         queue_add(&p->finished, job);
-        announce(p);
+        if (!p->stop)
+            announce(p);
     }
     (void)pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -97,25 +98,34 @@ struct filepool *filepool_new(struct loop *l, unsigned threads)
         p->nthreads++;
     }
     if (p->nthreads == 0) {
-        filepool_free(p);
+        (void)filepool_free(p, 0);
         return NULL;
     }
     return p;
 }
 
-void filepool_free(struct filepool *p)
+unsigned filepool_free(struct filepool *p, ms_t patience_ms)
 {
+    struct timespec until;
+    unsigned hanging = 0;
+
     if (p == NULL)
-        return;
+        return 0;
+    ms_t until_ms = ms_after(clock_wall(loop_clock(p->loop)), patience_ms);
+    until =
+        (struct timespec){.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
     (void)pthread_mutex_lock(&p->lock);
     p->stop = true;
     (void)pthread_cond_broadcast(&p->work);
     (void)pthread_mutex_unlock(&p->lock);
     for (unsigned i = 0; i < p->nthreads; i++)
-        (void)pthread_join(p->threads[i], NULL);
+        hanging += pthread_timedjoin_np(p->threads[i], NULL, &until) != 0 ? 1 : 0;
+    if (hanging > 0)
+        return hanging; /* in a call that nothing ends: it goes with the process */
     (void)pthread_cond_destroy(&p->work);
     (void)pthread_mutex_destroy(&p->lock);
     free(p);
+    return 0;
 }
 
 void filepool_submit(struct filepool *p, struct file_job *job)

@@ -14,7 +14,8 @@ struct file_job { /* embedded in what the owner hands over; only run and done ar
 };
 /* NULL: out of memory or threads. */
 struct filepool *filepool_new(struct loop *l, unsigned threads);
-/* Waits for the jobs that are running; those that wait, and all done() calls, are dropped: the owners free
- * their jobs afterwards. NULL is a no-op. */
-void filepool_free(struct filepool *p);
+/* Waits so long for the jobs that are running; those that wait, and all done() calls, are dropped: the owners
+ * free their jobs afterwards. Returns how many threads hang in a job: what they have in hand stays theirs for
+ * as long as the process lives, and so does the pool. NULL is a no-op. */
+unsigned filepool_free(struct filepool *p, ms_t patience_ms);
 void filepool_submit(struct filepool *p, struct file_job *job);

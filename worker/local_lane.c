@@ -248,6 +248,8 @@ static void local_free(struct lane *lane)
     struct local_lane *s = self_of(lane);
 
     deferred_disarm(&s->work);
+    if (s->busy && lane->link->w->hanging > 0)
+        return; /* a thread that hangs has it */
     maildir_abort(&s->file);
     body_piece_free(s->piece);
     buf_done(&s->path);

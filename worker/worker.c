@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-enum { TICK_MS = 200 };
+enum { TICK_MS = 200, FILES_PATIENCE_MS = 1000 };
 
 /* --- Lease (L4) ------------------------------------------------------------------------------------- */
 
@@ -164,6 +164,14 @@ enum err worker_new(const struct worker_deps *deps, struct config *conf, struct 
     return ERR_OK;
 }
 
+/* What a disk is waited for: the rest of the grace period, and a moment in any case. */
+static ms_t files_patience(const struct worker *w)
+{
+    ms_t now = loop_now(w->loop), left = w->draining && w->grace_end_ms > now ? w->grace_end_ms - now : 0;
+
+    return left < FILES_PATIENCE_MS ? FILES_PATIENCE_MS : left;
+}
+
 void worker_stop(struct worker *w)
 {
     if (w == NULL || w->stopping)
@@ -172,8 +180,14 @@ void worker_stop(struct worker *w)
     timer_free(w->tick);
     timer_free(w->poll);
     w->tick = w->poll = NULL;
-    filepool_free(w->pool);
+    w->hanging = filepool_free(w->pool, files_patience(w));
     w->pool = NULL;
+    if (w->hanging > 0)
+        log_error(
+            "worker.files",
+            "threads=%u text='a disk with mailboxes does not answer: the worker ends without it; what was "
+            "being written comes back, and may be delivered twice: look at the file system'",
+            w->hanging);
     reroute_stop(w);
     links_stop(w);
 }
@@ -210,6 +224,7 @@ void worker_drain(struct worker *w)
     ms_t grace = w->set->root->delivery.grace_ms;
 
     w->draining = true;
+    w->grace_end_ms = ms_after(loop_now(w->loop), grace);
     w->hurry_ms = ms_after(loop_now(w->loop), grace - grace / 5);
     links_drain(w);
 }

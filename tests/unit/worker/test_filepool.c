@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-enum { JOBS = 200 };
+enum { JOBS = 200, PATIENCE_MS = 60000 };
 struct task {
     struct file_job job;
     struct pool_test *t;
@@ -68,7 +68,7 @@ static void test_filepool__runs_every_job_once_and_answers_in_the_loop(void **st
         runs += t.tasks[i].runs;
     }
     assert_int_equal(runs, JOBS + 10);
-    filepool_free(t.pool);
+    assert_int_equal(filepool_free(t.pool, PATIENCE_MS), 0);
     loop_free(t.loop);
 }
 
@@ -79,7 +79,7 @@ static void test_filepool__one_thread_keeps_the_order(void **state)
     run_all(&t, 1, 0);
     for (unsigned i = 0; i < JOBS; i++)
         assert_int_equal(t.order[i], i);
-    filepool_free(t.pool);
+    assert_int_equal(filepool_free(t.pool, PATIENCE_MS), 0);
     loop_free(t.loop);
 }
 
@@ -94,9 +94,44 @@ static void test_filepool__can_be_freed_with_jobs_waiting(void **state)
         t.tasks[i] = (struct task){.job = {.run = run, .done = finished}, .t = &t};
         filepool_submit(t.pool, &t.tasks[i].job);
     }
-    filepool_free(t.pool);
+    assert_int_equal(filepool_free(t.pool, PATIENCE_MS), 0);
     for (unsigned i = 0; i < JOBS; i++)
         assert_int_equal(t.tasks[i].dones, 0);
+    loop_free(t.loop);
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static unsigned hanging;
+
+/* Until the end of the process. */
+static void hang(struct file_job *job)
+{
+    (void)job;
+    (void)pthread_mutex_lock(&lock);
+    hanging++;
+    (void)pthread_cond_broadcast(&changed);
+    while (hanging > 0)
+        (void)pthread_cond_wait(&changed, &lock);
+    (void)pthread_mutex_unlock(&lock);
+}
+
+static void test_filepool__a_thread_that_hangs_is_left_behind(void **state)
+{
+    static struct pool_test t;
+    (void)state;
+    t = (struct pool_test){.loop = loop_new(), .loop_thread = pthread_self()};
+    t.pool = filepool_new(t.loop, 3);
+    assert_non_null(t.pool);
+    for (unsigned i = 0; i < 2; i++) {
+        t.tasks[i] = (struct task){.job = {.run = hang, .done = finished}, .t = &t};
+        filepool_submit(t.pool, &t.tasks[i].job);
+    }
+    (void)pthread_mutex_lock(&lock);
+    while (hanging < 2)
+        (void)pthread_cond_wait(&changed, &lock);
+    (void)pthread_mutex_unlock(&lock);
+    assert_int_equal(filepool_free(t.pool, 50), 2);
     loop_free(t.loop);
 }
 
@@ -104,5 +139,6 @@ int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_filepool__runs_every_job_once_and_answers_in_the_loop),
                      cmocka_unit_test(test_filepool__one_thread_keeps_the_order),
-                     cmocka_unit_test(test_filepool__can_be_freed_with_jobs_waiting));
+                     cmocka_unit_test(test_filepool__can_be_freed_with_jobs_waiting),
+                     cmocka_unit_test(test_filepool__a_thread_that_hangs_is_left_behind));
 }

@@ -5,10 +5,19 @@
 #include "tests/unit/worker/bench.h"
 #include "worker/core.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#define LSAN(what) __lsan_##what()
+#else
+#define LSAN(what) ((void)0)
+#endif
 
 static atomic_uint full, spared; /* so many calls find the disk full, after so many that did not */
 static atomic_int why = ENOSPC;
@@ -197,10 +206,49 @@ static void test_local_lane__a_disk_that_hangs_delays_no_other_domain(void **sta
     bench_end(b);
 }
 
+static unsigned threads_now(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    unsigned n = 0;
+
+    assert_non_null(d);
+    while (readdir(d) != NULL)
+        n++;
+    (void)closedir(d);
+    return n;
+}
+
+/* A worker whose disk is dead ends all the same, and frees nothing that its threads still have, should they
+ * wake up before the process is over. What is left to them is no leak. */
+static void test_local_lane__a_disk_that_is_dead_does_not_keep_the_worker(void **state)
+{
+    static const struct bench_mail slow = {
+        .from = "s@src.example", .domain = "slow.example", .rcpts = {"a@slow.example"}};
+    unsigned threads = threads_now();
+    LSAN(disable);
+    struct bench *b =
+        bench_new(LOCAL_BUT "  grace: 1s\n"
+                            "local_domains: [{domain: slow.example, deliver: \"maildir:@d@/mail/%d/%u\"}]\n");
+    (void)state;
+    let_hang(true);
+    for (unsigned i = 0; i < 400; i++)
+        (void)bench_put(b, &slow, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, all_hang);
+    worker_drain(b->worker);
+    bench_free(b);
+    LSAN(enable);
+    let_hang(false);
+    for (unsigned i = 0; threads_now() > threads; i++) {
+        assert_true(i < 20000);
+        (void)poll(NULL, 0, 1);
+    }
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_local_lane__a_full_disk_keeps_the_link_in_retry),
                      cmocka_unit_test(test_local_lane__many_lanes_are_one_failure),
                      cmocka_unit_test(test_local_lane__a_disk_that_fills_up_in_the_middle),
-                     cmocka_unit_test(test_local_lane__a_disk_that_hangs_delays_no_other_domain));
+                     cmocka_unit_test(test_local_lane__a_disk_that_hangs_delays_no_other_domain),
+                     cmocka_unit_test(test_local_lane__a_disk_that_is_dead_does_not_keep_the_worker));
 }
