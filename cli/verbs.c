@@ -80,7 +80,7 @@ static const struct cli_optdesc check_opts[] = {
     {NULL, 0, NULL, NULL},
 };
 static const struct cli_optdesc top_opts[] = {
-    {"count", 'n', "N", "end after N screens; default: on a terminal never, else 1"},
+    {"count", 0, "N", "end after N screens; default: on a terminal never, else 1"},
     {NULL, 0, NULL, NULL},
 };
 static const struct cli_optdesc fsck_opts[] = {

@@ -125,6 +125,29 @@ static void test_cli__rows_are_complete_and_families_stand_together(void **state
     }
 }
 
+/* Whether the option of that name, or letter, takes a value in every command that has it. */
+static bool same_everywhere(const struct cli_optdesc *o)
+{
+    for (size_t i = 0; i < cli_verb_count; i++) {
+        const struct cli_optdesc *p = cli_verbs[i].opts;
+        for (; p != NULL && p->name != NULL; p++)
+            if (((p->letter != 0 && p->letter == o->letter) || strcmp(p->name, o->name) == 0) &&
+                (p->value == NULL) != (o->value == NULL))
+                return false;
+    }
+    return true;
+}
+
+/* The completion of shells knows what takes a value by name and letter alone. */
+static void test_cli__options_take_values_everywhere_or_nowhere(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < cli_verb_count; i++)
+        for (const struct cli_optdesc *o = cli_verbs[i].opts; o != NULL && o->name != NULL; o++)
+            if (!same_everywhere(o))
+                fail_msg("--%s of %s takes a value in some commands only", o->name, cli_verbs[i].name);
+}
+
 static void test_cli__the_reference_names_every_command(void **state)
 {
     (void)state;
@@ -144,5 +167,6 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_cli__exit_codes_say_what_was_wrong),
                      cmocka_unit_test(test_cli__config_check_looks_at_certificates),
                      cmocka_unit_test(test_cli__rows_are_complete_and_families_stand_together),
+                     cmocka_unit_test(test_cli__options_take_values_everywhere_or_nowhere),
                      cmocka_unit_test(test_cli__the_reference_names_every_command));
 }
