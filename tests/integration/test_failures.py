@@ -194,7 +194,8 @@ def test_silence_in_every_phase(box):
         wait_for(f"another connection after silence at {phase}", lambda: sink.stats()["connections"] >= 2)
         assert sink.stats()["messages"] == 0, phase
         sink.rules()
-        wait_for(lambda: f"{phase}: {sink.stats()}", lambda: sink.stats()["messages"] == 1)
+        # A sink that is slower than the time-out by chance gets the message again.
+        wait_for(lambda: f"{phase}: {sink.stats()}", lambda: sink.stats()["messages"] >= 1)
     assert not bridgehead.mailbox("a")
 
 
