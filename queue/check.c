@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { SCAN_PAGE = 1000, BATCH = 100, MEMBERS_MAX = 1000, CURSOR_MAX = 32, PARTS_MAX = 2 };
+enum { FOREIGN_MAX = 4096 /* a longer name of somebody else is left alone */ };
 
 /* What is done with the keys of a kind: parts are checked with the key's name, then with what is in it. */
 struct kind {
@@ -28,7 +29,7 @@ static const struct kind kinds[] = {
     {SPAN_INIT("dom"), false, {NULL}, "ZSCAN", "dom"}, {SPAN_INIT("bad"), false, {NULL}, "ZSCAN", "bad"},
     {SPAN_INIT("qz"), false, {NULL}, "ZSCAN", "qz"},   {SPAN_INIT("sp"), false, {NULL}, "ZSCAN", "sp"},
     {SPAN_INIT("fz"), false, {NULL}, "HSCAN", "fz"},   {SPAN_INIT("hold"), false, {NULL}, "ZSCAN", "hold"},
-    {SPAN_INIT("ice"), false, {NULL}, "ZSCAN", "ice"},
+    {SPAN_INIT("ice"), false, {NULL}, "ZSCAN", "ice"}, {SPAN_INIT("wk"), false, {NULL}, "ZSCAN", "wk"},
 };
 static const struct kind other = {SPAN_INIT(""), false, {NULL}, NULL, NULL}; /* only its type is looked at */
 enum phase { COUNTERS, KEYS, SUMS, KEYS_AGAIN, SUMS_AGAIN, IN_HAND, SLOTS };
@@ -327,7 +328,7 @@ static void listed(void *arg, struct redis_request *rq, enum err e, const struct
 {
     struct check *c = arg;
     const struct redisReply *page = reply_at(reply, 1);
-    char entry[QUEUE_NAME_BYTES + 128];
+    char entry[QUEUE_NAME_BYTES + FOREIGN_MAX];
     if (e != ERR_OK && wrong_type(c, rq, e)) {
         c->walked = true;
         step(c);
@@ -341,7 +342,7 @@ static void listed(void *arg, struct redis_request *rq, enum err e, const struct
     for (size_t i = 0; i + 1 < reply_count(page); i += 2) {
         struct span s = reply_text_at(page, i);
         if (s.len + name.len + 2 > sizeof entry)
-            continue; /* not one of ours */
+            continue; /* not one of ours, and nothing asks for it */
         int n = c->kind->named
                     ? snprintf(entry, sizeof entry, SPAN_FMT " " SPAN_FMT, SPAN_ARG(s), SPAN_ARG(name))
                     : snprintf(entry, sizeof entry, SPAN_FMT, SPAN_ARG(s));

@@ -3,6 +3,7 @@
 -- ARGV: 3 id. Returns 1 removed, 2 too late, 0 unknown: a later commit is refused (keeps I1, I7, I9).
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 -- include "lib/record.lua"
 
@@ -21,8 +22,8 @@ if not n then
   remember(now, {id, 'x'})
   return ended and 1 or 0
 end
-c, n = tonumber(c), tonumber(n)
-if c ~= n or c > CANCEL_MAX or call('ZSCORE', p .. 'sp', id) then
+c, n = whole(c), whole(n)
+if not n or c ~= n or c > CANCEL_MAX or call('ZSCORE', p .. 'sp', id) then
   return 2
 end
 local homes = {}

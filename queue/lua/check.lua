@@ -4,10 +4,14 @@
 -- another call with that name. "COUNT", "ST", "DIFFERS" and "MOVED" are for whoever proves I9 (README.md).
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 -- include "lib/record.lua"
+-- include "lib/leave.lua"
 
 local JOBS_A_CALL, RECOUNT_MAX, DAY_MS = 1000, 2000, 86400000
+local LEASE_MAX, NAME_MAX = 3600000, 2 ^ 20
+local SCORE_END = 2 * ICE  -- no time, band and ice make as much
 local repair, part = int(ARGV[3], 1, 'repair') == 1, ARGV[4] or ''
 local now = clock()
 local findings = {}
@@ -21,6 +25,29 @@ local function found(invariant, name, what, mend)
   findings[#findings + 1] = invariant .. ' ' .. name .. ' ' .. what
 end
 
+-- What is no name of ours is shown as far as it can be, and is never asked for again.
+local function printable(name)
+  return (string.gsub(string.sub(name, 1, 40), '[^%w.:!@_-]', '?'))
+end
+
+local function foreign(place, name, mend)
+  found('I12', place, 'holds ' .. printable(name) .. ', which is no name of ours', mend)
+end
+
+local function is_id(s)
+  return #s == 16 and not string.find(s, '[^0-9A-Z]')
+end
+
+-- As workers read it (queue/queue_name.h).
+local function is_queue(q)
+  local hex = string.match(q, '^.*!(.*)$')
+  return #q >= 1 and #q <= 320 and (not hex or (#q > #hex + 1 and string.find(hex, '^%x+$') and #hex <= 8 and not string.find(hex, '%u')))
+end
+
+local function is_worker(w)
+  return #w >= 1 and #w <= 64 and not string.find(w, '[^%w_-]')
+end
+
 -- Everything in hand, read once a call: J -> number of hands, token -> J, Q -> jobs.
 local hands
 local function in_hand()
@@ -32,7 +59,9 @@ local function in_hand()
         local token, _, _, q = split_lease(held[i + 1])
         hands.jobs[held[i]] = (hands.jobs[held[i]] or 0) + 1
         hands.tokens[token or ''] = (hands.tokens[token or ''] or 0) + 1
-        hands.by_queue[q or ''] = (hands.by_queue[q or ''] or 0) + 1
+        if q then
+          hands.by_queue[q] = (hands.by_queue[q] or 0) + 1
+        end
       end
     end
   end
@@ -70,7 +99,7 @@ local function check_place(id, k, home, staged_from, staged)
   local at = places(id, k, q, staged_from, staged)
   if #at == 0 then
     found('I2', job, 'is nowhere', function()
-      local t = tonumber(call('HGET', p .. 'm:' .. id, 't')) or now
+      local t = time_of(call('HGET', p .. 'm:' .. id, 't')) or now
       enqueue(q, job, bucket == '0' and t or now, now)
     end)
   elseif #at > 1 then
@@ -137,10 +166,21 @@ local function check_counts(id, key, n, c, live, fields)
     fields = fields + (base[i] and 1 or 0)
   end
   if fields ~= call('HLEN', key) then
+    local _, last = jobs_of(key)
+    if last > c then  -- judged anew when that is mended: n is to be what lives, not what was looked at
+      found('I3', id, 'says ' .. c .. ' jobs ever, and has number ' .. last, last <= JOBS_MAX and function()
+        call('HSET', key, 'c', last)
+      end)
+      return
+    end
     found('I3', id, 'has fields of no job')
   end
   if not base[1] or not base[2] or not base[3] or not base[4] then
     found('I3', id, 'lacks envelope, time, body descriptor or number of jobs')
+  elseif not time_of(base[2]) then
+    found('I3', id, 'says no time of its commit', function()
+      call('HSET', key, 't', string.format('%.0f', now))
+    end)
   end
   if n ~= live or n < 1 or n > c then
     found('I3', id, 'says ' .. n .. ' jobs of ' .. c .. ' and has ' .. live, live > 0 and function()
@@ -151,14 +191,14 @@ end
 
 -- What st says, as whole numbers and as text. What is no number counts for nothing.
 local COUNTERS = {'accepted', 'extra', 'gone', 'early'}
-local function whole(s)
+local function signed(s)
   local n = tonumber(s) or 0
   return n % 1 == 0 and math.abs(n) < 2 ^ 53 and n or 0
 end
 local function counters()
   local st, text = call('HMGET', p .. 'st', unpack(COUNTERS)), {}
   for i = 1, #COUNTERS do
-    st[i] = whole(st[i])
+    st[i] = signed(st[i])
     text[i] = string.format('%.0f', st[i])
   end
   return st[1], st[2], st[3], st[4], table.concat(text, ' ')
@@ -177,7 +217,10 @@ end
 local parts = {}
 
 function parts.m(name)
-  local id, from = id_of(string.sub(name, 1, 16)), tonumber(string.sub(name, 18)) or 1
+  local id, from = string.sub(name, 1, 16), whole(string.sub(name, 18)) or 1
+  if not is_id(id) then
+    return  -- part type tells of it, and so below
+  end
   local key = p .. 'm:' .. id
   local n, c, staged = unpack(call('HMGET', key, 'n', 'c', 's'))
   local ttl = call('PTTL', key)
@@ -192,13 +235,13 @@ function parts.m(name)
     end
     return
   end
-  n, c = tonumber(n) or 0, tonumber(c) or 0
+  n, c = whole(n) or 0, math.min(whole(c) or 0, JOBS_MAX)
   local staged_from = tonumber(call('ZSCORE', p .. 'sp', id))
   if from == 1 then
     check_body(id, key, ttl)
   end
   local last = math.min(c, from + JOBS_A_CALL - 1)
-  local live, fields = check_jobs(id, from, last, staged_from, tonumber(staged) or 0)
+  local live, fields = check_jobs(id, from, last, staged_from, whole(staged) or 0)
   if c <= JOBS_A_CALL then
     check_counts(id, key, n, c, live, fields)
   elseif last < c then
@@ -209,9 +252,9 @@ end
 -- Only counted: the sums of a call.
 local messages_seen, jobs_seen = 0, 0
 function parts.n(id)
-  local n = call('HGET', p .. 'm:' .. id_of(id), 'n')
+  local n = is_id(id) and call('HGET', p .. 'm:' .. id, 'n')
   if n then
-    messages_seen, jobs_seen = messages_seen + 1, jobs_seen + whole(n)
+    messages_seen, jobs_seen = messages_seen + 1, jobs_seen + signed(n)
   end
 end
 
@@ -227,7 +270,7 @@ function parts.st(name)
   if not says then
     fail('BADARG counters')
   end
-  messages, jobs = whole(messages), whole(jobs)
+  messages, jobs = signed(messages), signed(jobs)
   local off_messages, off_jobs = accepted - gone - messages, accepted + extra - gone - early - jobs
   local differs = string.format('%.0f %.0f', off_messages, off_jobs)
   if says ~= now_says or (before ~= '' and before ~= differs) then
@@ -243,8 +286,8 @@ function parts.st(name)
 end
 
 function parts.b(id)
-  local key = p .. 'b:' .. id_of(id)
-  if call('PTTL', key) == -1 and call('HEXISTS', p .. 'm:' .. id, 'n') == 0 then
+  local key = p .. 'b:' .. id
+  if is_id(id) and call('PTTL', key) == -1 and call('HEXISTS', p .. 'm:' .. id, 'n') == 0 then
     found('I1', id, 'is a body without message that never expires', function()
       call('PEXPIRE', key, DAY_MS)
     end)
@@ -252,7 +295,10 @@ function parts.b(id)
 end
 
 function parts.q(q)
-  local n = call('ZCARD', p .. 'q:' .. queue_of(q))
+  if not is_queue(q) then
+    return
+  end
+  local n = call('ZCARD', p .. 'q:' .. q)
   local frozen = call('ZSCORE', p .. 'hold', q) == FROZEN
   local looked_at = call('ZSCORE', p .. 'dom', q)
   local function mend()
@@ -276,13 +322,35 @@ function parts.q(q)
     end
   end
 end
-parts.dom = parts.q
+
+function parts.dom(q)
+  if is_queue(q) then
+    parts.q(q)
+  else
+    foreign('dom', q, function()
+      call('ZREM', p .. 'dom', q)
+    end)
+  end
+end
 
 -- An entry "<J> <Q>" of a queue.
 function parts.e(name)
-  local job, q = string.match(name, '^(%S+) (.+)$')
-  local id, k = split_job(job or '')
-  id_of(id)
+  local job, q = string.match(name, '^([0-9A-Z]+%.%d+) (.+)$')
+  if not job or not is_job(job) then
+    -- What is in front of a queue's name may hold blanks, too.
+    for at = 1, #name do
+      local member, of = string.sub(name, 1, at - 1), string.sub(name, at + 1)
+      if string.byte(name, at) == 32 and call('ZSCORE', p .. 'q:' .. of, member) then
+        foreign('q:' .. printable(of), member, function()
+          call('ZREM', p .. 'q:' .. of, member)
+          rescore(of, now)
+        end)
+        return
+      end
+    end
+    return
+  end
+  local id, k = split_job(job)
   local score = call('ZSCORE', p .. 'q:' .. q, job)
   if not score then
     return
@@ -294,10 +362,19 @@ function parts.e(name)
       call('ZREM', p .. 'q:' .. q, job)
       rescore(q, now)
     end)
+  elseif not mine then
+    found('I2', job, 'does not name its queue ' .. q, function()
+      call('HSET', p .. 'm:' .. id, 'q' .. k, '0:' .. q)
+    end)
   elseif mine ~= q then
     found('I2', job, 'is queued in ' .. q .. ' but belongs to ' .. (mine or 'none'), function()
       call('ZREM', p .. 'q:' .. q, job)
       rescore(q, now)
+    end)
+  elseif not string.find(score, '^%d+$') or tonumber(score) >= SCORE_END then
+    found('I8', job, 'is due at no time', function()
+      age(p .. 'm:' .. id, k, q, bucket)
+      enqueue(q, job, now, now)
     end)
   elseif bucket == '0' and score ~= t then
     found('I8', job, 'is fresh but not in order of arrival', function()
@@ -313,8 +390,12 @@ end
 -- The jobs that are frozen one by one.
 function parts.ice(job)
   local id, k = split_job(job)
-  id_of(id)
   if not call('ZSCORE', p .. 'ice', job) then
+    return
+  elseif not is_job(job) then
+    foreign('ice', job, function()
+      thaw_job(job)
+    end)
     return
   end
   local _, q = split_home(call('HGET', p .. 'm:' .. id, 'q' .. k))
@@ -329,8 +410,12 @@ end
 local function check_kept(place)
   return function(job)
     local id, k = split_job(job)
-    id_of(id)
     if not call('ZSCORE', p .. place, job) then
+      return
+    elseif not is_job(job) then
+      foreign(place, job, function()
+        call('ZREM', p .. place, job)
+      end)
       return
     end
     local blob, home = unpack(call('HMGET', p .. 'm:' .. id, 'j' .. k, 'q' .. k))
@@ -339,8 +424,8 @@ local function check_kept(place)
       found('I2', job, 'is in ' .. place .. ' but is no job', function()
         call('ZREM', p .. place, job)
       end)
-    elseif bucket ~= '0' then
-      found('I8', job, 'is in ' .. place .. ' and counted by age', q and function()
+    elseif q and bucket ~= '0' then  -- part m tells of one that does not name its queue
+      found('I8', job, 'is in ' .. place .. ' and counted by age', function()
         call('HSET', p .. 'm:' .. id, 'q' .. k, '0:' .. q)
       end)
     end
@@ -348,22 +433,35 @@ local function check_kept(place)
 end
 parts.bad, parts.qz = check_kept('bad'), check_kept('qz')
 
+-- Leases. No worker has one for longer than it may ask for; what is no worker's name, reap drops.
+function parts.wk(worker)
+  local ends = tonumber(call('ZSCORE', p .. 'wk', worker) or 0)
+  if ends > now + LEASE_MAX then
+    found('I4', printable(worker), 'has a lease that nobody gave', function()
+      call('ZADD', p .. 'wk', now + LEASE_MAX, worker)
+    end)
+  end
+end
+
 function parts.c(worker)
-  local held = call('HGETALL', p .. 'c:' .. worker_of(worker))
+  if not is_worker(worker) then
+    return
+  end
+  local held = call('HGETALL', p .. 'c:' .. worker)
   if #held > 0 and not call('ZSCORE', p .. 'wk', worker) then
     found('I4', worker, 'holds jobs without a lease', function()
       call('ZADD', p .. 'wk', 0, worker)
     end)
   end
-  local last = tonumber(call('GET', p .. 'tok')) or 0
+  local last = last_token()
   for i = 1, #held, 2 do
     local job = held[i]
     local id, k = split_job(job)
     local token, _, _, q = split_lease(held[i + 1])
     local blob, home = unpack(call('HMGET', p .. 'm:' .. id, 'j' .. k, 'q' .. k))
     local _, mine = split_home(home)
-    if not token or not blob or mine ~= q then
-      found('I2', job, 'is in the hands of ' .. worker .. ' but is no job', function()
+    if not is_job(job) or not token or not blob or mine ~= q then
+      found('I2', printable(job), 'is in the hands of ' .. worker .. ' but is no job', function()
         call('HDEL', p .. 'c:' .. worker, job)
       end)
     elseif tonumber(token) > last then
@@ -420,7 +518,10 @@ local function recount(q)
 end
 
 function parts.a(q)
-  local key, want, have, sum, wrong = p .. 'a:' .. queue_of(q), recount(q), {}, 0, false
+  if not is_queue(q) then
+    return
+  end
+  local key, want, have, sum, wrong = p .. 'a:' .. q, recount(q), {}, 0, false
   local all = call('HGETALL', key)
   for i = 1, #all, 2 do
     local n = tonumber(all[i + 1])
@@ -447,7 +548,11 @@ function parts.a(q)
 end
 
 function parts.fz(q)
-  if call('HEXISTS', p .. 'fz', queue_of(q)) == 1 and call('ZSCORE', p .. 'hold', q) ~= FROZEN then
+  if not is_queue(q) then
+    foreign('fz', q, function()
+      call('HDEL', p .. 'fz', q)
+    end)
+  elseif call('HEXISTS', p .. 'fz', q) == 1 and call('ZSCORE', p .. 'hold', q) ~= FROZEN then
     found('I10', q, 'is frozen but not held', function()
       call('ZADD', p .. 'hold', FROZEN, q)
       call('ZREM', p .. 'dom', q)
@@ -456,18 +561,27 @@ function parts.fz(q)
 end
 
 function parts.hold(q)
-  local hold = call('ZSCORE', p .. 'hold', queue_of(q))
-  if hold == FROZEN then
+  local hold = call('ZSCORE', p .. 'hold', q)
+  if hold and not is_queue(q) then
+    foreign('hold', q, function()
+      call('ZREM', p .. 'hold', q)
+    end)
+  elseif hold == FROZEN then
     if call('HEXISTS', p .. 'fz', q) == 0 then
       found('I10', q, 'is held as frozen, but nobody froze it', function()
         call('HSET', p .. 'fz', q, string.format('%.0f', now) .. '\n\nfound by check')
       end)
     end
+  elseif tonumber(hold or 0) > now + DELAY_MAX then
+    found('I5', q, 'is held for longer than anybody may ask', function()
+      call('ZREM', p .. 'hold', q)
+      rescore(q, now)
+    end)
   end
 end
 
 function parts.fin(epoch)
-  local key = p .. 'fin:' .. str(epoch, 1, 20, 'epoch')
+  local key = p .. 'fin:' .. epoch
   if call('PTTL', key) == -1 then
     found('I7', epoch, 'is a record that never expires', function()
       call('PEXPIRE', key, 2 * EPOCH_MS)
@@ -476,7 +590,11 @@ function parts.fin(epoch)
 end
 
 function parts.sp(id)
-  if call('ZSCORE', p .. 'sp', id_of(id)) and call('HEXISTS', p .. 'm:' .. id, 's') == 0 then
+  if not is_id(id) then
+    foreign('sp', id, function()
+      call('ZREM', p .. 'sp', id)
+    end)
+  elseif call('ZSCORE', p .. 'sp', id) and call('HEXISTS', p .. 'm:' .. id, 's') == 0 then
     found('I2', id, 'has no jobs to be queued', function()
       call('ZREM', p .. 'sp', id)
     end)
@@ -491,14 +609,22 @@ local TYPES = {
   ['h:'] = 'hash', ['i:'] = 'string', ['l:'] = 'hash', w = 'zset', d = 'hash', t = 'string', ls = 'zset',
 }
 
+-- What follows must be a name.
+local NAMES = {['m:'] = is_id, ['b:'] = is_id, ['c:'] = is_worker, ['a:'] = is_queue, ['q:'] = is_queue}
+
 -- name is all that follows the tag.
 function parts.type(name)
   local kind = string.match(name, '^%l+:') or name
   local want, is = TYPES[kind], call('TYPE', p .. name).ok
-  if want and is ~= want and is ~= 'none' and not (kind == 'b:' and is == 'list') then
-    found('I12', name, 'holds a ' .. is .. ', not a ' .. want .. ': somebody else wrote it; repair moves it to alien:', function()
-      call('RENAME', p .. name, p .. 'alien:' .. string.format('%.0f', now) .. ':' .. name)
-    end)
+  local function move()
+    call('RENAME', p .. name, p .. 'alien:' .. string.format('%.0f', now) .. ':' .. name)
+  end
+  if is == 'none' then
+    return
+  elseif want and is ~= want and not (kind == 'b:' and is == 'list') then
+    found('I12', printable(name), 'holds a ' .. is .. ', not a ' .. want .. ': somebody else wrote it; repair moves it to alien:', move)
+  elseif NAMES[kind] and not NAMES[kind](string.sub(name, #kind + 1)) then
+    found('I12', printable(name), 'is no name of ours: somebody else wrote it; repair moves it to alien:', move)
   end
 end
 
@@ -510,7 +636,7 @@ if part == 'inf' then
   check()
 else
   for i = 5, #ARGV do
-    check(str(ARGV[i], 1, 345, 'name'))
+    check(str(ARGV[i], 1, NAME_MAX, 'name'))
   end
 end
 if part == 'n' then

@@ -4,7 +4,9 @@
 -- Returns now, more, woken, {id, k, token, x, flags, envelope, z, job, t}*
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
+-- include "lib/where.lua"
 
 local FIELDS = 9  -- of a job in the reply
 local worker, q = worker_of(ARGV[3]), queue_of(ARGV[4])
@@ -37,7 +39,12 @@ for i = 1, #jobs, 2 do
   local got = call('HMGET', p .. 'm:' .. id, 'j' .. k, 'q' .. k, 'e', 'z', 'x' .. k, 'f' .. k, 't')
   local blob, home, envelope, x = got[1], got[2], got[3], got[5]
   local bucket, mine = split_home(home)
-  if not blob or not envelope or mine ~= q then
+  if blob and mine ~= q and is_job(job) and where_else(id, k, q, mine) == '' then
+    -- It says that it lives where it is not: it is here.
+    bucket, mine = '0', q
+    call('HSET', p .. 'm:' .. id, 'q' .. k, '0:' .. q)
+  end
+  if not blob or not envelope or mine ~= q or not is_job(job) then
     -- An entry without its message, or of a job that lives elsewhere: drop it (I2).
     ghosts[#ghosts + 1] = job
   else
@@ -47,11 +54,11 @@ for i = 1, #jobs, 2 do
       break
     end
     taken[#taken + 1] = job
-    taken[#taken + 1] = jobs[i + 1] .. ':' .. bucket .. ':' .. q
+    taken[#taken + 1] = score_text(jobs[i + 1]) .. ':' .. bucket .. ':' .. q
     local r = #reply
     reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = id, k, '', x or '0'  -- no hole: #reply would not see it
     reply[r + 5], reply[r + 6], reply[r + 7], reply[r + 8] = got[6] or '', envelope, got[4] or '', blob
-    reply[r + 9] = got[7] or '0'
+    reply[r + 9] = time_of(got[7]) and got[7] or '0'
     if x then
       break
     end
@@ -61,7 +68,7 @@ end
 local n = #taken / 2
 if n > 0 then
   -- Not below the clock: a failover that loses the last values must not give a token twice (I4).
-  local token = math.max(tonumber(call('GET', p .. 'tok')) or 0, now * 16)
+  local token = math.max(last_token(), now * 16)
   call('SET', p .. 'tok', string.format('%.0f', token + n))
   local out = {}
   for i = 1, n do
@@ -72,11 +79,11 @@ if n > 0 then
   end
   call('ZREM', zq, unpack(out))
   call('HSET', p .. 'c:' .. worker, unpack(taken))
-  call('HINCRBY', p .. 'inf', q, n)
+  add(p .. 'inf', q, n)
 end
 if #ghosts > 0 then
   call('ZREM', zq, unpack(ghosts))
-  call('HINCRBY', p .. 'st', 'ghosts', #ghosts)
+  add(p .. 'st', 'ghosts', #ghosts)
 end
 if rescore(q, now) then
   reply[2] = 1

@@ -5,6 +5,7 @@
 -- Returns 1 new, 2 new and wake, 0 committed before. Not allow-oom: when memory is full, mail waits outside.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 -- include "lib/record.lua"
 -- include "lib/admit.lua"
@@ -24,7 +25,7 @@ check_jobs(FIRST_JOB, njobs)
 local key = p .. 'm:' .. m.id
 local known = call('HMGET', key, 'n', 's')
 if known[1] then
-  call('HINCRBY', key, 'r', 1)
+  add(key, 'r', 1)
   return 0
 end
 local now, text = clock()
@@ -39,7 +40,7 @@ end
 if tonumber(schema) == nil then
   fail('DRAIN')
 end
-if m.staged ~= (tonumber(known[2]) or 0) then
+if m.staged ~= (whole(known[2]) or 0) then
   if m.staged > 0 then
     fail('NOBODY staged jobs are gone')
   end

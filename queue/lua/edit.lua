@@ -5,6 +5,7 @@
 -- -3 enough for one call, ask again.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 -- include "lib/record.lua"
 -- include "lib/leave.lua"
@@ -101,7 +102,7 @@ function verbs.requeue(id, k, place, bucket, q)
   if bucket ~= '0' then
     call('HSET', m, 'q' .. k, '0:' .. q)
   end
-  enqueue(q, id .. '.' .. k, tonumber(call('HGET', m, 't')) or now, now)
+  enqueue(q, id .. '.' .. k, time_of(call('HGET', m, 't')) or now, now)
   return 1
 end
 
@@ -146,7 +147,7 @@ local function edit_job(verb, id, k)
 end
 
 local function edit_all(verb, id)
-  local c = tonumber(call('HGET', p .. 'm:' .. id, 'c')) or 0
+  local c = whole(call('HGET', p .. 'm:' .. id, 'c')) or 0
   if c > 1000 then
     return -2
   end
@@ -180,7 +181,7 @@ now = clock()
 local reply = {}
 for i = 6, #ARGV, 2 do
   local id, k = ARGV[i], ARGV[i + 1]
-  local jobs = k == '0' and tonumber(call('HGET', p .. 'm:' .. id, 'n')) or 1
+  local jobs = k == '0' and whole(call('HGET', p .. 'm:' .. id, 'n')) or 1
   if budget < jobs and jobs <= 1000 then
     reply[#reply + 1] = -3
   else

@@ -6,6 +6,7 @@
 -- Returns one a record: 1 done, 2 done and wake, 0 stale, -1 the report's body is missing.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 -- include "lib/record.lua"
 -- include "lib/admit.lua"

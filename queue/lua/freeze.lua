@@ -3,6 +3,7 @@
 -- ARGV: 3 Q, 4 by, 5 reason. Returns 1, or 0 was frozen.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 
 local q = queue_of(ARGV[3])

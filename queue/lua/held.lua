@@ -2,6 +2,7 @@
 -- queue/lua/held.lua: queues with a hold that are not frozen; the hold may be over.
 -- ARGV: 3 cursor. Returns next cursor, then {Q, waiting and in hand}*: what is in hand may be about to come back late.
 -- include "lib/head.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 
 local cursor = int(ARGV[3], 2 ^ 53, 'cursor') and ARGV[3]

@@ -4,6 +4,7 @@
 -- Returns 1, or 0 without effect.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 
 local q, delay = queue_of(ARGV[3]), int(ARGV[4], DELAY_MAX, 'delay')

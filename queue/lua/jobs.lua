@@ -4,6 +4,7 @@
 -- Returns now, next cursor, {id, k, where, score, t, x, flags, why, q, envelope, z, job}*.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 
 local source, cursor = str(ARGV[3], 2, 340, 'source'), str(ARGV[4], 0, 64, 'cursor')
@@ -53,7 +54,7 @@ if where == 'q' and call('HEXISTS', p .. 'fz', string.sub(source, 3)) == 1 then
 end
 
 local function wanted(id, t, envelope, job)
-  local old = now - (tonumber(t) or now)
+  local old = now - (whole(t) or now)
   return string.sub(id, 1, #prefix) == prefix and old >= min_age and (max_age == 0 or old <= max_age)
     and (sender == '' or string.find(string.lower(envelope), sender, 1, true))
     and (rcpt == '' or string.find(string.lower(job), rcpt, 1, true))

@@ -7,9 +7,10 @@
 --   reports token max | asked token max | answer token id code text
 -- Returns: README.md. A token that is not the lease's gets EXPIRED: a master that slept cannot write any more.
 -- include "lib/head.lua"
+-- include "lib/value.lua"
 -- include "lib/routes.lua"
 
-local LEASE_MAX = 600000
+local LEASE_MAX, TOKEN_END = 600000, 9e14
 local now = clock()
 local router = router_of(ARGV[4])
 
@@ -29,6 +30,12 @@ local function mine()
   end
 end
 
+-- The last token; nil: what is there is none.
+local function token_before()
+  local token = whole(call('GET', p .. 'tok'))
+  return token and token < TOKEN_END and token or nil
+end
+
 local verbs = {}
 
 -- token (0: somebody else has it), holder, what is left of its lease, since when
@@ -41,16 +48,16 @@ function verbs.take()
     call('HDEL', p .. 'info', gone)
   end
   local have = call('HMGET', p .. 'master', 'n', 'u', 's')
-  local left = (tonumber(have[2]) or 0) - now
+  local left = (whole(have[2]) or 0) - now
   if left > lease then -- Redis's clock went back: nobody may wait for the time that it lost
     left = lease
     call('HSET', p .. 'master', 'u', string.format('%.0f', now + lease))
   end
   if have[1] and have[1] ~= router and left > 0 then
-    return {0, have[1], left, tonumber(have[3]) or 0}
+    return {0, have[1], left, whole(have[3]) or 0}
   end
   -- Not below the clock, so that a failover which loses the last token gives none twice.
-  local token = math.max((tonumber(call('GET', p .. 'tok')) or 0) + 1, now)
+  local token = math.max((token_before() or 0) + 1, now)
   call('SET', p .. 'tok', string.format('%.0f', token))
   call('HSET', p .. 'master', 'n', router, 'k', string.format('%.0f', token), 'u', string.format('%.0f', now + lease),
     's', string.format('%.0f', now))
@@ -97,7 +104,7 @@ function verbs.save()
   mine()
   local version, config = version_of(ARGV[6]), str(ARGV[7], 0, 64, 'config')
   local have = call('HGET', p .. 'own', 'v')
-  if have and have ~= version and not newer(version, have) then
+  if have and is_version(have) and have ~= version and not newer(version, have) then
     fail('BADARG the version would go back')
   end
   call('HSET', p .. 'own', 'v', version, 'c', config)
@@ -108,7 +115,7 @@ function verbs.publish()
   mine()
   local notify, bytes = int(ARGV[6], 1, 'notify'), str(ARGV[7], 0, 50331648, 'table')
   -- Not below the clock, so that no version is given twice after a failover that lost the last one.
-  local version = tonumber(call('HGET', p .. 'table', 'v')) or 0
+  local version = whole(call('HGET', p .. 'table', 'v')) or 0
   if notify == 1 then
     version = math.max(version + 1, now)
   elseif version == 0 then

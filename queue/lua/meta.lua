@@ -13,9 +13,9 @@ end
 
 local have = call('HMGET', meta, 'schema', 'partitions', 'tags', 'state')
 if have[1] then
-  local v = tonumber(have[1])
+  local v = tonumber(string.match(have[1], "^%d+$") or "")
   if not v or v < low or v > high then
-    return redis.error_reply('SCHEMA ' .. have[1])
+    return redis.error_reply('SCHEMA ' .. (v or 'none'))
   end
   if verb == 'ready' then
     call('HSET', meta, 'state', 'ready')

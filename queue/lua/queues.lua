@@ -3,6 +3,7 @@
 -- ARGV: 3 source (dom, fz, inf), 4 cursor, 5 count.
 -- Returns now, next cursor, {Q, waiting, in_hand, due, deferred, oldest, hold, frozen, err, err_at, frozen jobs}*.
 -- include "lib/head.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 
 local SCAN = {dom = 'ZSCAN', fz = 'HSCAN', inf = 'HSCAN'}
@@ -18,14 +19,14 @@ local SAMPLE = 64
 local function oldest_of(q)
   local jobs, least, bucket = call('ZRANGE', p .. 'q:' .. q, 0, SAMPLE - 1), nil, nil
   for _, job in ipairs(jobs) do
-    local t = tonumber(call('HGET', p .. 'm:' .. string.sub(job, 1, 16), 't'))
+    local t = whole(call('HGET', p .. 'm:' .. string.sub(job, 1, 16), 't'))
     least = t and math.min(t, least or t) or least
   end
   if #jobs < SAMPLE then
     return least
   end
   for _, name in ipairs(call('HKEYS', p .. 'a:' .. q)) do
-    local b = tonumber(name)
+    local b = whole(name)
     bucket = b and math.min(b, bucket or b) or bucket
   end
   if bucket and (not least or least >= (bucket + 1) * BUCKET_MS) then
@@ -40,7 +41,7 @@ local function heads(q, now)
   for _, from in ipairs({'-inf', BAND}) do
     local head = call('ZRANGE', p .. 'q:' .. q, from, '(' .. ICE, 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
     if head[1] then
-      local at = tonumber(head[2])
+      local at = math.max(0, tonumber(head[2]))
       at = at >= BAND and at - BAND or at
       due = due and math.min(due, at) or at
     end
@@ -61,8 +62,8 @@ for i = 1, #page[2], 2 do
   local ages = call('HMGET', p .. 'a:' .. q, 'n', 'err', 'at')
   local r = #reply
   reply[r + 1], reply[r + 2] = q, call('ZCARD', p .. 'q:' .. q)
-  reply[r + 3], reply[r + 4] = tonumber(call('HGET', p .. 'inf', q)) or 0, due
-  reply[r + 5], reply[r + 6] = tonumber(ages[1]) or 0, oldest
+  reply[r + 3], reply[r + 4] = whole(call('HGET', p .. 'inf', q)) or 0, due
+  reply[r + 5], reply[r + 6] = whole(ages[1]) or 0, oldest
   reply[r + 7], reply[r + 8] = hold > now and hold < math.huge and hold or '', call('HGET', p .. 'fz', q) or ''
   reply[r + 9], reply[r + 10] = ages[2] or '', ages[3] or ''
   reply[r + 11] = call('ZCOUNT', p .. 'q:' .. q, ICE, '+inf')

@@ -3,6 +3,7 @@
 -- (keeps I2..I4, I6, I8). ARGV: 3 max. Returns jobs taken from dead workers.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 -- include "lib/record.lua"
 -- include "lib/leave.lua"
@@ -23,7 +24,7 @@ local function put_back(job, score, bucket, q)
     counters.ghosts = counters.ghosts + 1
     return
   end
-  local x = call('HINCRBY', m, 'x' .. k, 1)
+  local x = add(m, 'x' .. k, 1)
   counters.interrupted = counters.interrupted + 1
   if x >= INTERRUPTED_MAX then
     unage(m, k, q, bucket)
@@ -42,7 +43,7 @@ local function reap(worker)
   local key = p .. 'c:' .. worker
   local held = some_of(key, budget)
   for i = 1, #held, 2 do
-    local _, score, bucket, q = split_lease(held[i + 1])
+    local _, score, bucket, q = lease_of(held[i], held[i + 1], now)
     if q then
       put_back(held[i], score, bucket, q)
       count_in_hand(q, -1)
@@ -59,7 +60,7 @@ end
 -- Queues some of the jobs that were staged for a large message.
 local function spread(id, from)
   local m = p .. 'm:' .. id
-  local last = tonumber(call('HGET', m, 's'))
+  local last = whole(call('HGET', m, 's'))
   if not last then
     call('ZREM', p .. 'sp', id)
     return
@@ -73,8 +74,8 @@ local function spread(id, from)
       local jobs, messages = leave(id, k)
       counters.early, counters.gone = counters.early + jobs - messages, counters.gone + messages
     elseif q then
-      delay = tonumber(delay) or 0
-      local t = tonumber(call('HGET', m, 't')) or now
+      delay = whole(delay) or 0
+      local t = time_of(call('HGET', m, 't')) or now
       if delay > 0 then
         age(m, k, q, bucket)
       end
@@ -110,7 +111,7 @@ for _, worker in ipairs(call('ZRANGE', p .. 'wk', '-inf', now, 'BYSCORE', 'LIMIT
 end
 local staged = call('ZRANGE', p .. 'sp', 0, 0, 'WITHSCORES')
 if staged[1] then
-  spread(staged[1], tonumber(staged[2]))
+  spread(staged[1], math.max(1, math.floor(tonumber(staged[2]))))
 end
 bump(counters)
 return reaped

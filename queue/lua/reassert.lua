@@ -3,6 +3,7 @@
 -- ARGV: 3 worker, then {id, k, token}*. Returns one a job: 1 still held, 2 taken again, 0 lost.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 
 local worker = worker_of(ARGV[3])
@@ -30,10 +31,10 @@ local function retake(id, k, token)
   end
   call('ZREM', p .. 'q:' .. q, job)
   thaw_job(job)
-  if tonumber(token) > (tonumber(call('GET', p .. 'tok')) or 0) then
+  if tonumber(token) > last_token() then
     call('SET', p .. 'tok', token)
   end
-  score = string.format('%.0f', tonumber(score) % ICE)  -- who has it in hand does not know that it was frozen meanwhile
+  score = string.format('%.0f', tonumber(score_text(score)) % ICE)  -- who has it in hand does not know that it was frozen meanwhile
   call('HSET', p .. 'c:' .. worker, job, token .. ':' .. score .. ':' .. bucket .. ':' .. q)
   count_in_hand(q, 1)
   rescore(q, now)

@@ -3,6 +3,7 @@
 -- ARGV: 3 worker, then {id, k, token, delay}*. Returns one a job: 1, or 0 stale.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 -- include "lib/giveback.lua"
 

@@ -4,6 +4,7 @@
 -- ARGV: 3 history, 4 Q, 5 text, 6 first (1: count what waits, else 0). Returns waiting, more (1: call again).
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 -- include "lib/record.lua"
 

@@ -4,6 +4,7 @@
 -- ARGV: 3 Q. Returns 1: there are more, ask again; 0.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 
 local q, max = queue_of(ARGV[3]), 500

@@ -5,6 +5,7 @@
 --   words | links | routers | workers | peers | history count | ask id verb argument | answered id
 -- Returns: README.md.
 -- include "lib/head.lua"
+-- include "lib/value.lua"
 -- include "lib/routes.lua"
 
 local REPORTS_MAX, WORDS_MAX, ASKED_MAX, WORKERS_MAX, LEASE_MAX = 20000, 4096, 1000, 2000, 3600000
@@ -26,9 +27,9 @@ function verbs.table()
     present(name_of(ARGV[5]), int(ARGV[6], LEASE_MAX, 'lease'))
   end
   local t = call('HMGET', p .. 'table', 'v', 'at', 'by')
-  local version = tonumber(t[1]) or 0
+  local version = whole(t[1]) or 0
   local bytes = version ~= have and call('HGET', p .. 'table', 'b') or ''
-  return {version, tonumber(t[2]) or 0, t[3] or '', now, bytes or ''}
+  return {version, whole(t[2]) or 0, t[3] or '', now, bytes or ''}
 end
 
 function verbs.report()
@@ -91,12 +92,12 @@ end
 -- now, master ("" : none), since, {router, end of lease, info}*; flat.
 function verbs.routers()
   local m = call('HMGET', p .. 'master', 'n', 's', 'u')
-  local lives = (tonumber(m[3]) or 0) > now
-  local reply = {now, lives and m[1] or '', tonumber(m[2]) or 0}
+  local lives = (whole(m[3]) or 0) > now
+  local reply = {now, lives and m[1] or '', whole(m[2]) or 0}
   local all = call('ZRANGE', p .. 'routers', 0, 99, 'WITHSCORES')
   for i = 1, #all, 2 do
     local n = #reply
-    reply[n + 1], reply[n + 2] = all[i], tonumber(all[i + 1])
+    reply[n + 1], reply[n + 2] = all[i], math.min(math.max(tonumber(all[i + 1]), 0), 1e15)
     reply[n + 3] = call('HGET', p .. 'info', all[i]) or ''
   end
   return reply
@@ -113,7 +114,7 @@ end
 
 function verbs.peers()
   local t = call('HMGET', p .. 'peers', 'b', 'at')
-  return {now, tonumber(t[2]) or 0, t[1] or ''}
+  return {now, whole(t[2]) or 0, t[1] or ''}
 end
 
 -- now, {at, what, group, connector, version, text}*, the newest first; flat.
@@ -153,7 +154,7 @@ function verbs.answered()
     return {}
   end
   local code, answer = string.match(text, '^(%d+)\n(.*)$')
-  return {tonumber(code) or 0, answer or ''}
+  return {whole(code) or 0, answer or ''}
 end
 
 local verb = verbs[ARGV[3] or '']

@@ -5,6 +5,7 @@
 --   get worker link want cap_link cap_total | put worker link n | sync worker lease {link n}*
 -- Returns an integer: README.md.
 -- include "lib/head.lua"
+-- include "lib/value.lua"
 -- include "lib/some.lua"
 -- include "lib/slots.lua"
 
@@ -38,7 +39,7 @@ local function succeed(who, former)
   end
   local sum = 0
   for _, n in ipairs(call('HVALS', p .. 'h:' .. who)) do
-    sum = sum + tonumber(n)
+    sum = sum + (whole(n) or 0)
   end
   return sum
 end
@@ -69,9 +70,7 @@ function verbs.get()
   local want = int(ARGV[6], 1000, 'want')
   local cap_link, cap_total = int(ARGV[7], SLOTS_MAX, 'cap'), int(ARGV[8], SLOTS_MAX, 'cap')
   reclaim(64, now)
-  local of_link = tonumber(call('HGET', p .. 'd', link)) or 0
-  local total = tonumber(call('GET', p .. 't')) or 0
-  local granted = math.max(0, math.min(want, cap_link - of_link, cap_total - total))
+  local granted = math.max(0, math.min(want, cap_link - in_use(link), cap_total - total()))
   if granted > 0 then
     use(who, link, granted)
   end
@@ -80,7 +79,7 @@ end
 
 function verbs.put()
   local who, link, n = member(false), link_of(ARGV[5]), int(ARGV[6], SLOTS_MAX, 'slots')
-  local held = tonumber(call('HGET', p .. 'h:' .. who, link)) or 0
+  local held = held_by(who, link)
   if n > 0 and held > 0 then
     use(who, link, -math.min(n, held))
   end
@@ -100,8 +99,12 @@ function verbs.sync()
   renew(who)
   local held = call('HGETALL', p .. 'h:' .. who)
   for i = 1, #held, 2 do
-    local link, n = held[i], tonumber(held[i + 1])
+    local link, n = held[i], whole(held[i + 1])
     local wanted = says[link] or 0
+    if not n then
+      call('HDEL', p .. 'h:' .. who, link)
+      n = 0
+    end
     if wanted ~= n then
       use(who, link, wanted - n)
     end
@@ -124,7 +127,7 @@ function verbs.bye()
   end
   local held = call('HGETALL', p .. 'h:' .. who)
   for i = 1, #held, 2 do
-    use(who, held[i], -tonumber(held[i + 1]))
+    give_back(who, held[i], held[i + 1])
   end
   call('ZREM', p .. 'w', who)
   call('DEL', p .. 'i:' .. who)
@@ -146,7 +149,7 @@ function verbs.turn()
   local have = call('GET', p .. 'turn')
   if lease < 1 then
     fail('BADARG lease')
-  elseif have and have ~= who then
+  elseif have and have ~= who and call('PTTL', p .. 'turn') >= 0 then
     return 0
   end
   call('SET', p .. 'turn', who, 'PX', lease)

@@ -4,6 +4,7 @@
 -- Returns nothing, or now, t, z, envelope, c, n, r, {k, where, score, worker, x, flags, why, q, job}*.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 -- include "lib/where.lua"
 
@@ -15,7 +16,7 @@ if not m[5] then
   return {}
 end
 local reply = {clock(), m[1] or '0', m[2] or '', m[3] or '', m[4] or '0', m[5], m[6] or '0'}
-for k = math.max(first, 1), math.min(first + count - 1, tonumber(m[4]) or 0) do
+for k = math.max(first, 1), math.min(first + count - 1, math.min(whole(m[4]) or 0, JOBS_MAX)) do
   local job = call('HMGET', key, 'x' .. k, 'f' .. k, 'w' .. k, 'q' .. k, 'j' .. k)
   if job[5] then
     local _, q = split_home(job[4])

@@ -2,11 +2,13 @@
 -- queue/lua/slotcheck.lua: proves I11, and mends it.
 -- ARGV: 3 repair, then members that have slots (found by SCAN of h:*). Returns findings as check does.
 -- include "lib/head.lua"
+-- include "lib/value.lua"
 -- include "lib/some.lua"
 -- include "lib/slots.lua"
 
 local repair = int(ARGV[3], 1, 'repair') == 1
-local findings, links, total = {}, {}, 0
+local LEASE_MAX = 7200000
+local findings, links, sum = {}, {}, 0
 
 local function found(name, what, mend)
   if repair then
@@ -32,10 +34,10 @@ local function count(who)
   local held = counted[who] and {} or call('HGETALL', p .. 'h:' .. who)
   counted[who] = true
   for i = 1, #held, 2 do
-    local n = tonumber(held[i + 1]) or 0
+    local n = whole(held[i + 1]) or 0
     if n > 0 then
       links[held[i]] = (links[held[i]] or 0) + n
-      total = total + n
+      sum = sum + n
     else
       found(who, 'holds ' .. n .. ' slots of ' .. held[i], function()
         call('HDEL', p .. 'h:' .. who, held[i])
@@ -46,13 +48,18 @@ end
 for _, who in ipairs(call('ZRANGE', p .. 'w', 0, -1)) do
   count(who)
 end
+for _, who in ipairs(call('ZRANGE', p .. 'w', '(' .. clock() + LEASE_MAX, '+inf', 'BYSCORE')) do
+  found(who, 'has a lease that nobody gave', function()
+    call('ZADD', p .. 'w', clock() + LEASE_MAX, who)
+  end)
+end
 for i = 4, #ARGV do
   count(ARGV[i])
 end
-local in_use = call('HGETALL', p .. 'd')
+local counts = call('HGETALL', p .. 'd')
 local have = {}
-for i = 1, #in_use, 2 do
-  local link, n = in_use[i], tonumber(in_use[i + 1]) or 0
+for i = 1, #counts, 2 do
+  local link, n = counts[i], whole(counts[i + 1]) or 0
   have[link] = true
   if links[link] ~= n or n < 1 then
     found(link, 'says ' .. n .. ' slots in use, it is ' .. (links[link] or 0), function()
@@ -70,9 +77,9 @@ for link, n in pairs(links) do
     end)
   end
 end
-if (tonumber(call('GET', p .. 't')) or 0) ~= total then
+if (whole(call('GET', p .. 't') or '0') or -1) ~= sum then
   found('total', 'is not the sum of what is held', function()
-    call('SET', p .. 't', total)
+    call('SET', p .. 't', sum)
   end)
 end
 return findings

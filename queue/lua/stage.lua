@@ -3,6 +3,7 @@
 -- ARGV: 3 id, 4 reset, 5 first k, then {Q, delay, job}*. Returns jobs staged so far.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 
 local STAGED_MS = 900000
@@ -30,7 +31,7 @@ if reset == 1 then
   known[2] = false
 end
 -- Sent twice after a lost reply: the same fields again.
-local staged = tonumber(known[2]) or 0
+local staged = whole(known[2]) or 0
 if first > staged + 1 then
   fail('NOBODY staged jobs are gone')
 end

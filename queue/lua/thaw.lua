@@ -3,6 +3,7 @@
 -- ARGV: 3 Q. Returns 1, or 0 was not frozen.
 -- include "lib/head.lua"
 -- include "lib/names.lua"
+-- include "lib/value.lua"
 -- include "lib/queue.lua"
 
 local q = queue_of(ARGV[3])

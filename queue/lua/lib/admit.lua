@@ -67,10 +67,10 @@ local function admit(m, i, njobs, skip, now, text, history)
     call('ZADD', p .. 'sp', 1, m.id)
   end
   call('PERSIST', p .. 'b:' .. m.id)
-  call('HINCRBY', p .. 'st', 'accepted', '1')
-  call('HINCRBY', p .. 'st', 'bytes', m.bytes)
+  add(p .. 'st', 'accepted', '1')
+  add(p .. 'st', 'bytes', m.bytes)
   if live > 1 then
-    call('HINCRBY', p .. 'st', 'extra', live - 1)
+    add(p .. 'st', 'extra', live - 1)
   end
   track(history, m.id, 'accepted', first_queue, m.text)
   return live, wake

@@ -13,7 +13,7 @@ local function give_back(worker, job, score, bucket, q, delay, now)
     end
     enqueue(q, job, at, now)
   else
-    call('HINCRBY', p .. 'st', 'ghosts', 1)
+    add(p .. 'st', 'ghosts', 1)
   end
   call('HDEL', p .. 'c:' .. worker, job)
   count_in_hand(q, -1)

@@ -29,7 +29,7 @@ end
 local p = string.sub(KEYS[1], 1, -2)
 local schema = call('GET', KEYS[1])
 do
-  local v = tonumber(schema) or tonumber(string.match(schema or '', '^%d+'))
+  local v = tonumber(string.match(schema or '', '^%d+$') or string.match(schema or '', '^(%d+) drain$'))
   if not v or v < int(ARGV[1], 1e6, 'lowest schema') or v > int(ARGV[2], 1e6, 'highest schema') then
     fail('SCHEMA ' .. (v or 'none'))
   end

@@ -34,6 +34,10 @@ local function token_of(s)
   return s
 end
 
+local function is_job(job)
+  return string.find(job, '^[0-9A-Z]+%.[1-9]%d*$') == 1 and string.byte(job, 17) == 46 and #job <= 22
+end
+
 -- Splits the job name "<id>.<k>".
 local function split_job(job)
   return string.sub(job, 1, 16), string.sub(job, 18)

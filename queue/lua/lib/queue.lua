@@ -2,6 +2,7 @@
 local BAND = 8796093022208  -- 2^43: problem jobs sort behind every healthy one
 local ICE = 17592186044416  -- 2^44: on the score of jobs that are frozen one by one, beside the band
 local BUCKET_MS = 600000
+local TOKEN_END = 9e14  -- a token is less: 15 digits
 local FROZEN = 'inf'  -- the score in hold that never ends
 local DELAY_MAX = 315360000000  -- ten years
 
@@ -76,11 +77,23 @@ local function make_due(q, from, to, max, now)
   return jobs
 end
 
+-- The last token given; 0: what is there is none.
+local function last_token()
+  local token = whole(call('GET', p .. 'tok'))
+  return token and token < TOKEN_END and token or 0
+end
+
+-- When a queue was woken last, as a token: none is later than the last one given.
+local function wish_of(q)
+  local token = tonumber(call('ZSCORE', p .. 'wake', q)) or 0
+  return token > 0 and token <= last_token() and token or 0
+end
+
 -- An operator, or the destination itself, wants a queue tried now, or it has another way: it is seen again, and what was
 -- known before says nothing any more. The mark is the last token given, so that later tokens are those of later claims.
 local function wake_queue(q, now)
   if call('EXISTS', p .. 'q:' .. q) == 1 or call('HEXISTS', p .. 'inf', q) == 1 then
-    local token = string.format('%.0f', math.max(tonumber(call('GET', p .. 'tok')) or 0, now * 16))
+    local token = string.format('%.0f', math.max(last_token(), now * 16))
     call('SET', p .. 'tok', token)
     call('ZADD', p .. 'wake', token, q)
   end
@@ -88,12 +101,12 @@ end
 
 -- When that was, 0: not lately.
 local function woken_at(q)
-  return math.floor((tonumber(call('ZSCORE', p .. 'wake', q)) or 0) / 16)
+  return math.floor(wish_of(q) / 16)
 end
 
 -- Whether that was after the claim with this token, also within a millisecond.
 local function woken_after(q, token)
-  return token <= (tonumber(call('ZSCORE', p .. 'wake', q)) or 0)
+  return token <= wish_of(q)
 end
 
 -- The delay of a job that was claimed with a token: none when its queue was woken since, because whoever
@@ -108,10 +121,10 @@ end
 -- Counts a job that is not fresh into its queue's ages, or out of them (I8).
 local function count_age(q, bucket, by)
   local key = p .. 'a:' .. q
-  if call('HINCRBY', key, bucket, by) <= 0 then
+  if add(key, bucket, by) <= 0 then
     call('HDEL', key, bucket)
   end
-  if call('HINCRBY', key, 'n', by) <= 0 then
+  if add(key, 'n', by) <= 0 then
     call('DEL', key)
   end
 end
@@ -121,7 +134,7 @@ local function age(m, k, q, bucket)
   if bucket ~= '0' then
     return bucket
   end
-  bucket = string.format('%.0f', math.floor((tonumber(call('HGET', m, 't')) or 0) / BUCKET_MS))
+  bucket = string.format('%.0f', math.floor((time_of(call('HGET', m, 't')) or 0) / BUCKET_MS))
   if bucket == '0' then
     bucket = '1'
   end
@@ -139,7 +152,7 @@ local function unage(m, k, q, bucket)
 end
 
 local function count_in_hand(q, by)
-  if call('HINCRBY', p .. 'inf', q, by) <= 0 then
+  if add(p .. 'inf', q, by) <= 0 then
     call('HDEL', p .. 'inf', q)
   end
 end
@@ -152,4 +165,19 @@ end
 -- Splits a lease: "<token>:<score>:<bucket>:<Q>".
 local function split_lease(lease)
   return string.match(lease or '', '^(%d+):(%d+):(%d+):(.+)$')
+end
+
+-- The same for a job in hand whose lease is damaged: of its message, due now.
+local function lease_of(job, lease, now)
+  local token, score, bucket, q = split_lease(lease)
+  if q then
+    return token, score, bucket, q
+  end
+  bucket, q = split_home(call('HGET', p .. 'm:' .. string.sub(job, 1, 16), 'q' .. string.sub(job, 18)))
+  return '0', string.format('%.0f', now), bucket, q
+end
+
+-- A score as a lease holds it.
+local function score_text(score)
+  return string.find(score, '^%d+$') and score or string.format('%.0f', math.max(0, tonumber(score)))
 end

@@ -29,14 +29,15 @@ end
 local function bump(counters)
   for name, by in pairs(counters) do
     if by ~= 0 then
-      call('HINCRBY', p .. 'st', name, by)
+      add(p .. 'st', name, by)
     end
   end
 end
 
+-- What cannot be told, because somebody else writes into ev or its numbers are used up, stops no message.
 -- history as it came: as a number it would be printed as floating point (head.lua).
 local function track(history, id, event, q, text)
   if history ~= '0' then
-    call('XADD', p .. 'ev', 'MAXLEN', '~', history, '*', 'i', id, 'v', event, 'q', q, 't', text)
+    redis.pcall('XADD', p .. 'ev', 'MAXLEN', '~', history, '*', 'i', id, 'v', event, 'q', q, 't', text)
   end
 end

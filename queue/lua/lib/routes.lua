@@ -22,8 +22,12 @@ local function ask_of(s)
 end
 
 -- "major.minor.user.sequence"
+local function is_version(s)
+  return #s <= 60 and string.find(s, '^%d+%.%d+%.%d+%.%d+$')
+end
+
 local function version_of(s)
-  if not s or #s > 60 or not string.find(s, '^%d+%.%d+%.%d+%.%d+$') then
+  if not s or not is_version(s) then
     fail('BADARG version')
   end
   return s

@@ -10,15 +10,58 @@ local function link_of(s)
   return str(s, 1, 320, 'link')
 end
 
+-- Slots that a member holds of a link.
+local function held_by(member, link)
+  return whole(call('HGET', p .. 'h:' .. member, link)) or 0
+end
+
+-- Slots in use of a link, and in total. What is no number is counted again, so that a cap holds all the same.
+local function in_use(link)
+  local n = call('HGET', p .. 'd', link)
+  if not n or whole(n) then
+    return whole(n) or 0
+  end
+  local sum = 0
+  for _, member in ipairs(call('ZRANGE', p .. 'w', 0, -1)) do
+    sum = sum + held_by(member, link)
+  end
+  call('HSET', p .. 'd', link, sum)
+  return sum
+end
+
+local function total()
+  local n, sum = call('GET', p .. 't'), 0
+  if not n or whole(n) then
+    return whole(n) or 0
+  end
+  for _, of_link in ipairs(call('HVALS', p .. 'd')) do
+    sum = sum + (whole(of_link) or 0)
+  end
+  call('SET', p .. 't', sum)
+  return sum
+end
+
 -- Adds by (which may be negative) to what a member holds of a link.
 local function use(member, link, by)
-  if call('HINCRBY', p .. 'h:' .. member, link, by) <= 0 then
+  if add(p .. 'h:' .. member, link, by) <= 0 then
     call('HDEL', p .. 'h:' .. member, link)
   end
-  if call('HINCRBY', p .. 'd', link, by) <= 0 then
+  local n = redis.pcall('HINCRBY', p .. 'd', link, by)
+  if (type(n) == 'number' and n or in_use(link)) <= 0 then
     call('HDEL', p .. 'd', link)
   end
-  call('INCRBY', p .. 't', by)
+  if type(redis.pcall('INCRBY', p .. 't', by)) ~= 'number' then
+    total()
+  end
+end
+
+-- All that a member holds of a link; n: what the store says of that.
+local function give_back(member, link, n)
+  if whole(n) then
+    use(member, link, -whole(n))
+  else
+    call('HDEL', p .. 'h:' .. member, link)
+  end
 end
 
 -- Takes slots back from members whose lease has ended, about max links. Returns how many.
@@ -32,7 +75,7 @@ local function reclaim(max, now)
     local key = p .. 'h:' .. member
     local held = some_of(key, max - taken)
     for i = 1, #held, 2 do
-      use(member, held[i], -tonumber(held[i + 1]))
+      give_back(member, held[i], held[i + 1])
     end
     taken = taken + #held / 2
     if call('EXISTS', key) == 0 then

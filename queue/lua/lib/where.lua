@@ -14,7 +14,7 @@ local function where_is(id, k, q)
     end
   end
   local from = call('ZSCORE', p .. 'sp', id)
-  local staged = from and tonumber(call('HGET', p .. 'm:' .. id, 's'))
+  local staged = from and whole(call('HGET', p .. 'm:' .. id, 's'))
   if staged and tonumber(k) >= tonumber(from) and tonumber(k) <= staged then
     return 'sp', from, ''
   end
@@ -25,4 +25,13 @@ local function where_is(id, k, q)
     end
   end
   return '', '0', ''
+end
+
+-- Where a job is, leaving out that it stands in queue q: '' when it is nowhere else.
+local function where_else(id, k, q, mine)
+  local job = id .. '.' .. k
+  if mine and mine ~= q and call('ZSCORE', p .. 'q:' .. mine, job) then
+    return 'q'
+  end
+  return (where_is(id, k, nil))
 end

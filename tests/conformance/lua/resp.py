@@ -14,7 +14,7 @@ def encode(args):
     out = [b"*%d\r\n" % len(args)]
     for arg in args:
         if not isinstance(arg, bytes):
-            arg = str(arg).encode()
+            arg = str(arg).encode(errors="surrogateescape")
         out.append(b"$%d\r\n%s\r\n" % (len(arg), arg))
     return b"".join(out)
 

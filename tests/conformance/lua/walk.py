@@ -1,10 +1,21 @@
 """Walks a store with plain commands and proves the invariants of queue/lua/README.md a second time,
 independently of check.lua; and drives check.lua over the same store."""
+import math
 from collections import Counter, defaultdict
 
 BAND = 2 ** 43
 ICE = 2 ** 44
 FROZEN = float("inf")
+
+
+def text(name):
+    """Of whatever bytes; resp.encode() makes the same bytes of it."""
+    return name.decode(errors="surrogateescape")
+
+
+def score(said):
+    value = float(said)
+    return value if math.isinf(value) else int(value)
 
 
 def scan(tag, pattern):
@@ -14,19 +25,19 @@ def scan(tag, pattern):
     escaped = prefix.replace("[", "\\[").replace("]", "\\]")
     while True:
         cursor, keys = tag.client.cmd("SCAN", cursor, "MATCH", escaped + "*", "COUNT", 1000)
-        found.update(k.decode()[len(prefix):] for k in keys)
+        found.update(text(k)[len(prefix):] for k in keys)
         if cursor == b"0":
             return sorted(found)
 
 
 def hgetall(tag, key):
     flat = tag.cmd("HGETALL", key)
-    return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+    return {text(flat[i]): flat[i + 1] for i in range(0, len(flat), 2)}
 
 
 def zall(tag, key):
     flat = tag.cmd("ZRANGE", key, 0, -1, "WITHSCORES")
-    return {flat[i].decode(): FROZEN if flat[i + 1] == b"inf" else int(float(flat[i + 1])) for i in range(0, len(flat), 2)}
+    return {text(flat[i]): score(flat[i + 1]) for i in range(0, len(flat), 2)}
 
 
 class Walk:
@@ -195,17 +206,18 @@ def check(tag, repair=0):
     def run(part, names):
         names = list(names)
         while names:
-            reply = [f.decode() for f in tag.call("check", repair, part, *names[:100])]
+            reply = [text(f) for f in tag.call("check", repair, part, *names[:100])]
             names = names[100:] + [f[5:] for f in reply if f.startswith("MORE ")]
             findings.extend(f for f in reply if not f.startswith("MORE "))
 
+    run("type", scan(tag, ""))
     for part in ("m", "b", "c", "fin"):
         run(part, scan(tag, part + ":"))
     queues = set(scan(tag, "q:")) | set(zall(tag, "dom"))
     for q in scan(tag, "q:"):
         run("e", ["%s %s" % (job, q) for job in zall(tag, "q:" + q)])
     run("q", queues)
-    for part in ("bad", "qz", "sp", "ice"):
+    for part in ("bad", "qz", "sp", "ice", "wk"):
         run(part, zall(tag, part))
     run("hold", zall(tag, "hold"))
     run("fz", hgetall(tag, "fz"))
@@ -236,7 +248,7 @@ def check_counters(tag, repair=0):
 
 
 def check_sem(tag, repair=0):
-    return [f.decode() for f in tag.call("slotcheck", repair, *scan(tag, "h:"))]
+    return [text(f) for f in tag.call("slotcheck", repair, *scan(tag, "h:"))]
 
 
 def prove(store):
