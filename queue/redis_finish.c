@@ -52,6 +52,7 @@ struct batch {
 
 static void finish_free(struct redis_finish *f)
 {
+    f->st->worker->nrefused -= f->refused ? 1 : 0;
     *f->newer = f->older;
     if (f->older != NULL)
         f->older->newer = f->newer;
@@ -124,7 +125,7 @@ static size_t weight_of(const struct redis_finish *f)
 }
 
 /* False: it cannot be told again. */
-static bool hold(struct redis_finish *f, enum err e, bool alone)
+static bool hold(struct redis_finish *f, enum err e, bool alone, const char *why)
 {
     struct redis_worker *w = f->st->worker;
     size_t bytes = weight_of(f);
@@ -138,6 +139,9 @@ static bool hold(struct redis_finish *f, enum err e, bool alone)
             w->held_pause_ms = HELD_PAUSE_MAX_MS;
         w->held_until_ms = ms_after(loop_now(f->st->loop), w->held_pause_ms);
     }
+    w->nrefused += f->refused ? 0 : 1;
+    f->refused = true;
+    (void)snprintf(w->refused_why, sizeof w->refused_why, "%s", why);
     f->alone = alone;
     f->next = w->held;
     w->held = f;
@@ -182,6 +186,17 @@ void redis_finishes_tick(struct redis_store *st)
     }
 }
 
+enum err redis_finishes_warnings(const struct redis_store *st, struct buf *out)
+{
+    if (st->worker->nrefused == 0)
+        return ERR_OK;
+    return buf_addf(
+        out,
+        "%sRedis does not take what became of jobs; it is kept and told again, and what is not taken by "
+        "the time that this process ends is delivered again: %s",
+        out->len > 0 ? "\n" : "", st->worker->refused_why);
+}
+
 static void record_answered(struct redis_finish *f, const struct redisReply *reply)
 {
     int64_t n;
@@ -218,7 +233,6 @@ static void batch_done(void *arg, struct redis_request *rq, enum err e, const st
     struct redis_finish *f = b->head, *next;
     bool split = e == ERR_PARSE && b->count > 1;
     bool alone = redis_error_find(buf_span(&rq->error))->action == REDIS_FAIL && b->count > 1;
-    (void)why;
     if (e == ERR_OK)
         b->st->worker->held_pause_ms = 0;
     if (f->kind == KIND_FINISH)
@@ -230,7 +244,7 @@ static void batch_done(void *arg, struct redis_request *rq, enum err e, const st
             send_batch(b->st, f, 1);
         else if (e == ERR_OK)
             record_answered(f, reply_at(reply, i));
-        else if (!hold(f, e, alone))
+        else if (!hold(f, e, alone, why))
             report_gone(f, e);
     }
     free(b);
@@ -276,7 +290,7 @@ static void send_batch(struct redis_store *st, struct redis_finish *head, size_t
         for (struct redis_finish *next; head != NULL; head = next) {
             next = head->next;
             head->next = NULL;
-            if (!hold(head, ERR_NOMEM, false))
+            if (!hold(head, ERR_NOMEM, false, err_text(ERR_NOMEM)))
                 finish_end(head, ERR_NOMEM);
         }
         return;

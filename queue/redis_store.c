@@ -44,7 +44,8 @@ static bool redis_ready(const struct store *store, struct buf *ret_why)
 static enum err redis_warnings(const struct store *store, struct buf *out)
 {
     const struct redis_store *st = (const struct redis_store *)store;
-    return buf_add(out, buf_span(&st->warnings));
+    enum err e = buf_add(out, buf_span(&st->warnings));
+    return e == ERR_OK ? redis_finishes_warnings(st, out) : e;
 }
 
 static void redis_on_change(struct store *store, store_event_fn *fn, void *arg)
@@ -285,6 +286,7 @@ static const struct store_ops redis_ops = {
     .worker_open = redis_worker_open,
     .worker_close = redis_worker_close,
     .worker_valid = redis_worker_valid,
+    .worker_why = redis_worker_why,
     .on_wake = redis_on_wake,
     .discover = redis_discover,
     .claim = redis_claim_jobs,

@@ -32,6 +32,11 @@ ms_t redis_worker_valid(const struct store *store)
     return w->valid && now < w->valid_until_ms ? w->valid_until_ms - now : 0;
 }
 
+const char *redis_worker_why(const struct store *store)
+{
+    return ((const struct redis_store *)store)->worker->why;
+}
+
 static void lease_changed(struct redis_store *st)
 {
     struct redis_worker *w = st->worker;
@@ -114,11 +119,10 @@ static void renewed(void *arg, struct redis_request *rq, enum err e, const struc
 {
     struct redis_store *st = arg;
     struct redis_worker *w = st->worker;
-    (void)why;
     if (e == ERR_CANCELED)
         return;
     w->left--;
-    bool mine = rq->owner == w->epoch;
+    bool mine = rq->owner == w->epoch, refused = e == ERR_BACKEND || e == ERR_FULL;
     if (mine && e == ERR_OK) {
         if (rq->tag == st->npartitions)
             slots_renewed(st, rq, reply);
@@ -130,8 +134,12 @@ static void renewed(void *arg, struct redis_request *rq, enum err e, const struc
     } else if (mine) {
         w->failed = true;
     }
+    if (mine && refused)
+        (void)snprintf(w->why, sizeof w->why, "%s", why);
     if (w->left > 0)
         return;
+    if (mine && !w->failed)
+        w->why[0] = '\0';
     if (w->name[0] == '\0')
         greet(st); /* it expired while others were under way */
     else

@@ -13,7 +13,7 @@
 #pragma once
 #include "queue/redis_store_int.h"
 
-enum { SLOT_LEASES = 2 };
+enum { SLOT_LEASES = 2, REDIS_WHY_MAX = 400 };
 enum { FINISH_BATCH = 100, FINISH_BATCH_BYTES = 1 << 20, PREFETCH_MAX = 32 << 20 };
 
 struct redis_chunk;
@@ -41,6 +41,7 @@ struct redis_finish {
     bool ends;                    /* the job is over: kept for the redo */
     bool again;                   /* the lease was lost: ends the job if nobody has taken it since */
     bool alone;                   /* refused among others: it may have been another's fault */
+    bool refused;                 /* at least once: counted in worker->nrefused */
     struct redis_request *record; /* arguments */
     size_t arguments;
     struct redis_upload *upload; /* of a report of several chunks, while it is sealed */
@@ -75,9 +76,10 @@ struct redis_worker {
     bool valid;                 /* `expired` is due when it ends */
     char name[WORKER_NAME_MAX]; /* of this incarnation; "" : NONE */
     char label[16], info[512];
-    unsigned epoch; /* grows with every name: what belongs to an older one is told apart */
-    unsigned left;  /* hellos or renewals not answered */
-    bool failed;    /* one of them was not answered: renew sooner */
+    unsigned epoch;          /* grows with every name: what belongs to an older one is told apart */
+    unsigned left;           /* hellos or renewals not answered */
+    bool failed;             /* one of them was not answered: renew sooner */
+    char why[REDIS_WHY_MAX]; /* Redis refuses to renew; "" : it does not */
     ms_t sem_leased_ms, valid_until_ms; /* of this incarnation */
     struct timer *renew, *expiry;
     store_event_fn *expired;
@@ -96,7 +98,9 @@ struct redis_worker {
     struct redis_finish *held;     /* of these: refused, to be told again; newest first */
     size_t nheld, held_bytes;
     ms_t held_until_ms, held_pause_ms;
-    ms_t audit_ms; /* none before, for what could not be held */
+    ms_t audit_ms;   /* none before, for what could not be held */
+    size_t nrefused; /* of finishes: held, or told again and not answered yet */
+    char refused_why[REDIS_WHY_MAX];
     struct deferred send;
     struct redis_sem sem;
 };
@@ -110,6 +114,7 @@ enum err redis_worker_open(struct store *st, const struct worker_info *info, sto
                            void *arg);
 void redis_worker_close(struct store *st, done_fn *done, void *arg);
 ms_t redis_worker_valid(const struct store *st);
+const char *redis_worker_why(const struct store *st);
 void redis_reap_later(struct redis_store *st); /* reached for the first time, or again */
 enum err redis_reap(struct store *st, unsigned partition, count_fn *done, void *arg);
 
@@ -141,6 +146,8 @@ void redis_bury(struct redis_store *st, struct redis_claim *c,
 void redis_finishes_init(struct redis_store *st);
 void redis_finishes_flush(struct redis_store *st); /* now, not at the end of the turn */
 void redis_finishes_tick(struct redis_store *st);
+enum err redis_finishes_warnings(const struct redis_store *st,
+                                 struct buf *out) MUST_USE; /* what is refused */
 void redis_finishes_free(struct redis_store *st);
 
 /* --- redis_audit.c ------------------------------------------------------------------------------- */

@@ -100,6 +100,11 @@ ms_t store_worker_valid(const struct store *st)
     return st->ops->worker_valid(st);
 }
 
+const char *store_worker_why(const struct store *st)
+{
+    return st->ops->worker_why(st);
+}
+
 void store_on_wake(struct store *st, void (*fn)(void *arg, unsigned partition), void *arg)
 {
     st->ops->on_wake(st, fn, arg);

@@ -102,6 +102,8 @@ void store_worker_close(struct store *st, done_fn *done, void *arg); /* gives cl
 /* How long the lease surely still holds, by the worker's own monotonic clock, counted from the sending
  * of the last renewal that succeeded; 0: expired. No new transaction below a third of the lease. */
 ms_t store_worker_valid(const struct store *st);
+/* Why it is not renewed, with the remedy, when Redis refuses; "" : it does not. */
+const char *store_worker_why(const struct store *st);
 
 /* Somebody committed mail: a hint to look. A lost hint costs a poll. */
 void store_on_wake(struct store *st, void (*fn)(void *arg, unsigned partition), void *arg);

@@ -26,6 +26,7 @@ struct store_ops {
                             void *arg);
     void (*worker_close)(struct store *st, done_fn *done, void *arg);
     ms_t (*worker_valid)(const struct store *st);
+    const char *(*worker_why)(const struct store *st);
     void (*on_wake)(struct store *st, void (*fn)(void *arg, unsigned partition), void *arg);
     enum err (*discover)(struct store *st, unsigned partition, unsigned from, unsigned max, discover_fn *done,
                          void *arg);

@@ -331,10 +331,11 @@ struct worker {
     uint64_t unique;                        /* of files in tmp/ */
     struct link *starving, **starving_tail; /* met a cap and have no lane: first in line for a slot */
     bool draining, stopping, abort_done, closed, closing;
-    bool hurried; /* draining, and the end of the grace period is near: what can be given back is */
-    ms_t hurry_ms, grace_end_ms;
-    unsigned hanging;       /* threads of the pool that did not end: what their lanes hold is not freed */
-    struct report *reports; /* being made */
+    bool hurried;      /* draining, and the end of the grace period is near: what can be given back is */
+    bool told_answers; /* that the end waits for Redis */
+    ms_t hurry_ms, drain_ms; /* drain_ms: when it began */
+    unsigned hanging;        /* threads of the pool that did not end: what their lanes hold is not freed */
+    struct report *reports;  /* being made */
     char name[64];
     char member[MEMBER_NAME_MAX + 1]; /* as connectors list it */
     const char *config_path;

@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-enum { TICK_MS = 200, FILES_PATIENCE_MS = 1000 };
+enum { TICK_MS = 200, FILES_PATIENCE_MS = 1000, ANSWERS_PATIENCE_MS = 1000 };
 
 /* --- Lease (L4) ------------------------------------------------------------------------------------- */
 
@@ -54,7 +54,34 @@ static void watch_lease(struct worker *w)
         abort_all(w, "the lease cannot be renewed");
 }
 
+/* Of the grace period; 0: it is over, or has not begun. */
+static ms_t grace_left(const struct worker *w)
+{
+    ms_t now = loop_now(w->loop), end = ms_after(w->drain_ms, w->set->root->delivery.grace_ms);
+
+    return w->draining && end > now ? end - now : 0;
+}
+
 /* --- Turning ---------------------------------------------------------------------------------------- */
+
+/* Nothing is in hand any more, and the end of the process waits for the queue alone. */
+static void watch_answers(struct worker *w)
+{
+    unsigned requests = 0;
+
+    if (!w->draining || w->told_answers || w->nlanes + w->nparcels > 0 ||
+        loop_now(w->loop) < ms_after(w->drain_ms, ANSWERS_PATIENCE_MS))
+        return;
+    for (const struct link *link = w->links; link != NULL; link = link->next)
+        requests += link->requests;
+    w->told_answers = requests > 0;
+    if (requests > 0)
+        log_warn("worker.answers",
+                 "requests=%u left_ms=%llu text='Redis does not answer, or does not take what became of "
+                 "jobs: the end "
+                 "waits for it, for the grace period at most; what it has not taken then is delivered again'",
+                 requests, (unsigned long long)grace_left(w));
+}
 
 /* What is not over when the grace period nearly is goes back now: whoever is stopped in the middle keeps it
  * until its lease ends. What passed its final dot has the rest of the time for its answer. */
@@ -77,6 +104,7 @@ static void on_tick(void *arg)
 
     watch_lease(w);
     watch_grace(w);
+    watch_answers(w);
     links_tick(w);
     reroute_tick(w);
     timer_set(w->tick, TICK_MS);
@@ -167,7 +195,7 @@ enum err worker_new(const struct worker_deps *deps, struct config *conf, struct 
 /* What a disk is waited for: the rest of the grace period, and a moment in any case. */
 static ms_t files_patience(const struct worker *w)
 {
-    ms_t now = loop_now(w->loop), left = w->draining && w->grace_end_ms > now ? w->grace_end_ms - now : 0;
+    ms_t left = grace_left(w);
 
     return left < FILES_PATIENCE_MS ? FILES_PATIENCE_MS : left;
 }
@@ -224,8 +252,8 @@ void worker_drain(struct worker *w)
     ms_t grace = w->set->root->delivery.grace_ms;
 
     w->draining = true;
-    w->grace_end_ms = ms_after(loop_now(w->loop), grace);
-    w->hurry_ms = ms_after(loop_now(w->loop), grace - grace / 5);
+    w->drain_ms = loop_now(w->loop);
+    w->hurry_ms = ms_after(w->drain_ms, grace - grace / 5);
     links_drain(w);
 }
 
@@ -259,13 +287,18 @@ bool worker_drained(struct worker *w)
 
 bool worker_ready(struct worker *w, struct buf *ret_why)
 {
-    if (!store_ready(w->store, ret_why))
-        return false;
-    if (!worker_may_claim(w)) {
-        (void)!buf_addf(ret_why, "the lease of the worker is not renewed");
+    const char *why = store_worker_why(w->store);
+    bool leased = worker_may_claim(w);
+
+    if (!leased && why[0] != '\0') { /* the same from refusal to refusal, also while the store opens anew */
+        (void)!buf_addf(ret_why, "the lease of the worker is not renewed: %s", why);
         return false;
     }
-    return true;
+    if (!store_ready(w->store, ret_why))
+        return false;
+    if (!leased)
+        (void)!buf_addf(ret_why, "the lease of the worker is not renewed");
+    return leased;
 }
 
 const struct worker_metrics *worker_counters(const struct worker *w)

@@ -275,6 +275,17 @@ static void a_lost_report_brings_nobody_back_who_is_settled(void **state)
 
 /* --- Refusals ------------------------------------------------------------------------------------ */
 
+/* What weakens the store, for the log. */
+static bool warns(const struct world *w, const char *text)
+{
+    struct buf out;
+    buf_init(&out, 8192);
+    assert_int_equal(store_warnings(w->store[0], &out), ERR_OK);
+    bool found = strstr(buf_cstr(&out), text) != NULL;
+    buf_done(&out);
+    return found;
+}
+
 /* A job whose finish is refused stays in hand until Redis takes it: neither lost nor done again. */
 static void refused_finishes_are_told_again(void **state)
 {
@@ -296,8 +307,11 @@ static void refused_finishes_are_told_again(void **state)
         REAL_UNTIL(w, redis_proxy_refusals(&proxy) > before + 1); /* twice at least */
         assert_int_equal(a.calls, 0);
         assert_false(in_queue(w, &id));
+        assert_int_equal(warns(w, "is kept and told again"), r->e != ERR_OK);
+        assert_true(r->e == ERR_OK || warns(w, r->remedy));
         redis_proxy_refuse_script(&proxy, word, NULL);
         until(w, &a, 1);
+        assert_false(warns(w, "is kept and told again"));
         assert_int_equal(a.e, ERR_OK);
         real_wait_ready(w);
         REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
@@ -450,18 +464,46 @@ static void a_refused_batch_is_told_one_by_one(void **state)
     nothing_is_left(w);
 }
 
+/* --- Leases -------------------------------------------------------------------------------------- */
+
+/* A worker whose lease Redis does not renew says why, and what to do about it, until it is renewed. */
+static void a_refused_lease_says_why(void **state)
+{
+    struct world *w = *state;
+    struct answer expired;
+    char word[2][41];
+    answer_init(&expired);
+    work(w, 0, &expired);
+    digest(SCRIPT_RENEW, word[0]);
+    digest(SCRIPT_SEM, word[1]);
+    for (size_t script = 0; script < 2; script++) {
+        CHECK_EACH (refusals, r) {
+            if (r->e == ERR_OK)
+                continue; /* waited for by the connection, which is not ready meanwhile */
+            assert_string_equal(store_worker_why(w->store[0]), "");
+            redis_proxy_refuse_script(&proxy, word[script], r->error);
+            REAL_UNTIL(w, strstr(store_worker_why(w->store[0]), r->remedy) != NULL);
+            redis_proxy_refuse_script(&proxy, word[script], NULL);
+            REAL_UNTIL(w, store_worker_why(w->store[0])[0] == '\0');
+            real_wait_ready(w);
+            REAL_UNTIL(w, store_worker_valid(w->store[0]) > 0);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, faults_setup, faults_teardown)
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     redis_server_start(&real_server, NULL, false);
-    int failed =
-        CHECK_RUN(T(refused_finishes_are_told_again), T(refused_releases_are_told_again),
-                  T(full_memory_keeps_a_report_and_its_job), T(what_finds_no_memory_is_told_later),
-                  T(what_cannot_be_kept_is_found_again), T(a_refused_finish_outlives_its_lease),
-                  T(a_refused_batch_is_told_one_by_one), T(a_report_without_body_ends),
-                  T(a_lost_report_brings_nobody_back_who_is_settled), T(a_chunked_report_without_body_ends));
+    int failed = CHECK_RUN(
+        T(refused_finishes_are_told_again), T(refused_releases_are_told_again),
+        T(full_memory_keeps_a_report_and_its_job), T(what_finds_no_memory_is_told_later),
+        T(what_cannot_be_kept_is_found_again), T(a_refused_finish_outlives_its_lease),
+        T(a_refused_batch_is_told_one_by_one), T(a_report_without_body_ends),
+        T(a_lost_report_brings_nobody_back_who_is_settled), T(a_chunked_report_without_body_ends),
+        cmocka_unit_test_setup_teardown(a_refused_lease_says_why, faults_setup_short, faults_teardown));
     redis_server_stop(&real_server);
     return failed;
 #undef T

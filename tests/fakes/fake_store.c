@@ -218,6 +218,7 @@ static const struct store_ops fake_ops = {
     .worker_open = fake_worker_open,
     .worker_close = fake_worker_close,
     .worker_valid = fake_worker_valid,
+    .worker_why = fake_worker_why,
     .on_wake = client_on_wake,
     .discover = fake_discover,
     .claim = fake_claim,

@@ -175,6 +175,7 @@ enum err fake_worker_open(struct store *st, const struct worker_info *info, stor
                           void *arg);
 void fake_worker_close(struct store *st, done_fn *done, void *arg);
 ms_t fake_worker_valid(const struct store *st);
+const char *fake_worker_why(const struct store *st);
 enum err fake_discover(struct store *st, unsigned partition, unsigned from, unsigned max, discover_fn *done,
                        void *arg);
 enum err fake_claim(struct store *st, unsigned partition, struct span domain, uint32_t klass, unsigned max,

@@ -98,6 +98,11 @@ ms_t fake_worker_valid(const struct store *st)
     return c->worker == 0 || now >= c->lease_until_ms ? 0 : c->lease_until_ms - now;
 }
 
+const char *fake_worker_why(const struct store *st)
+{
+    return ((const struct fake_client *)st)->frozen ? "frozen on order" : "";
+}
+
 static bool worker_alive(const struct fake_store *f, uint64_t worker)
 {
     for (const struct fake_client *c = f->clients; c != NULL; c = c->next) {
