@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BATCH_MAX = 100, TEXT_MAX = 256 };
+enum { BATCH_MAX = 100, TEXT_MAX = 256, WHOM_MAX = 200 };
 
 static const struct {
     const char *script;
@@ -29,6 +29,7 @@ struct edit {
     struct {
         char id[MSGID_LEN + 1];
         uint32_t index;
+        char whom[WHOM_MAX + 1]; /* for the history */
     } batch[BATCH_MAX];
     size_t count;
 };
@@ -87,6 +88,22 @@ static bool in_state_for(enum admin_verb verb, const struct admin_job *j)
     return (verbs[verb].places & j->place) != 0 && !(j->frozen && verb == ADMIN_RETRY_NOW);
 }
 
+/* "<a@x> <b@x> and 3 more" */
+static void name_recipients(const struct job *job, char out[WHOM_MAX + 1])
+{
+    enum { MORE_MAX = 20 };
+    size_t n = 0, i = 0;
+    out[0] = '\0';
+    for (; i < job->nrcpts && n + job->rcpts[i].address.len + 3 <= WHOM_MAX - MORE_MAX; i++)
+        n += (size_t)snprintf(out + n, WHOM_MAX + 1 - n, "%s<" SPAN_FMT ">", i > 0 ? " " : "",
+                              SPAN_ARG(job->rcpts[i].address));
+    if (i < job->nrcpts)
+        (void)snprintf(out + n, WHOM_MAX + 1 - n, "%s%zu%s", i > 0 ? " and " : "", job->nrcpts - i,
+                       i > 0 ? " more" : " recipients");
+    for (char *p = out; *p != '\0'; p++) /* a line each */
+        *p = *p == '\n' ? ' ' : *p;
+}
+
 static bool edit_job(struct admin_walk *w, const struct admin_job *j)
 {
     struct edit *ed = (struct edit *)w;
@@ -105,6 +122,7 @@ static bool edit_job(struct admin_walk *w, const struct admin_job *j)
         ed->result.refused++;
     } else if (ed->count < BATCH_MAX) { /* a page is smaller */
         memcpy(ed->batch[ed->count].id, j->id.id, sizeof ed->batch[0].id);
+        name_recipients(&j->job, ed->batch[ed->count].whom);
         ed->batch[ed->count++].index = j->index;
     }
     return true;
@@ -137,6 +155,16 @@ static void edited(struct admin_op *op, const struct redisReply *reply)
         admin_walk_on(&ed->walk);
 }
 
+/* The reason, and a line for each of the batch (queue/lua/README.md). */
+static void arg_text(struct redis_request *rq, const struct edit *ed)
+{
+    char text[TEXT_MAX + BATCH_MAX * (WHOM_MAX + 1) + 1];
+    size_t n = (size_t)snprintf(text, sizeof text, "%s", ed->text);
+    for (size_t i = 0; i < ed->count; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "\n%s", ed->batch[i].whom);
+    redis_arg(rq, span_of(text, n));
+}
+
 static void send_batch(struct edit *ed)
 {
     struct admin_op *op = &ed->walk.op;
@@ -146,7 +174,7 @@ static void send_batch(struct edit *ed)
         return;
     redis_arg_u64(rq, op->a->history);
     redis_arg_str(rq, verbs[ed->verb].script);
-    redis_arg_str(rq, ed->text);
+    arg_text(rq, ed);
     for (size_t i = 0; i < ed->count; i++) {
         redis_arg_str(rq, ed->batch[i].id);
         redis_arg_u64(rq, ed->batch[i].index);
@@ -192,5 +220,7 @@ enum err admin_edit(struct admin *a, enum admin_verb verb, const struct admin_fi
     ed->done = done;
     ed->arg = arg;
     (void)snprintf(ed->text, sizeof ed->text, SPAN_FMT, SPAN_ARG(text));
+    for (char *p = ed->text; *p != '\0'; p++)
+        *p = *p == '\n' ? ' ' : *p;
     return admin_walk_init(&ed->walk, &hooks, f);
 }

@@ -11,7 +11,10 @@
 -- include "lib/leave.lua"
 -- include "lib/where.lua"
 
-local history, text = int(ARGV[3], 1e8, 'history') and ARGV[3], str(ARGV[5], 0, 256, 'text')
+local history = int(ARGV[3], 1e8, 'history') and ARGV[3]
+-- The reason, and behind it a line for each pair: for whom the job is, as tracking shows it.
+local text, whom = string.match(str(ARGV[5], 0, 32768, 'text'), '^([^\n]*)(.*)$')
+str(text, 0, 256, 'reason')
 local budget = 1000
 local counters = {early = 0, gone = 0, deleted = 0}
 local records = {}
@@ -120,7 +123,7 @@ verbs['delete'] = function(id, k, place, bucket, q)
   return 1
 end
 
-local function edit_job(verb, id, k)
+local function edit_job(verb, id, k, who)
   local home, job = unpack(call('HMGET', p .. 'm:' .. id, 'q' .. k, 'j' .. k))
   local bucket, q = split_home(home)
   if not job or not q then
@@ -141,7 +144,7 @@ local function edit_job(verb, id, k)
     if place == 'q' then
       rescore(q, now)
     end
-    track(history, id, event, q, text)
+    track(history, id, event, q, who == '' and text or text == '' and who or who .. ': ' .. text)
   end
   return done
 end
@@ -153,7 +156,7 @@ local function edit_all(verb, id)
   end
   local changed, refused = 0, 0
   for k = 1, c do
-    local done = edit_job(verb, id, string.format('%.0f', k))
+    local done = edit_job(verb, id, string.format('%.0f', k), '')
     if done < 0 then
       refused = (refused == -1 or done == -1) and -1 or done
     else
@@ -178,14 +181,14 @@ for i = 6, #ARGV, 2 do
   end
 end
 now = clock()
-local reply = {}
+local reply, next_line = {}, string.gmatch(whom, '\n([^\n]*)')
 for i = 6, #ARGV, 2 do
-  local id, k = ARGV[i], ARGV[i + 1]
+  local id, k, who = ARGV[i], ARGV[i + 1], next_line() or ''
   local jobs = k == '0' and whole(call('HGET', p .. 'm:' .. id, 'n')) or 1
   if budget < jobs and jobs <= 1000 then
     reply[#reply + 1] = -3
   else
-    reply[#reply + 1] = k == '0' and edit_all(verb, id) or edit_job(verb, id, k)
+    reply[#reply + 1] = k == '0' and edit_all(verb, id) or edit_job(verb, id, k, who)
   end
 end
 remember(now, records)

@@ -396,7 +396,8 @@ def test_queue_freeze_messages(box):
     assert (counters["frozen"], counters["frozen_jobs"]) == (0, 3), counters
     assert "frozen     0 queues, and 3 deliveries one by one" in bridgehead.cli("status").stdout
     wait_for("the survey to tell of them", lambda: bridgehead.metric("bridgehead_queue_frozen_jobs", "worker") == 3)
-    assert "looks like spam" in [e["text"] for e in bridgehead.json("message", "track", spam[0]) if e["event"] == "frozen"]
+    frozen = [e["text"] for e in bridgehead.json("message", "track", spam[0]) if e["event"] == "frozen"]
+    assert frozen and all(re.fullmatch("<[^<> ]+>: looks like spam", text) for text in frozen), frozen
     assert "frozen" in bridgehead.cli("queue", "show", spam[0]).stdout
     assert bridgehead.json("queue", "thaw", "far.example")["changed"] == 0  # the queue is not frozen
     assert bridgehead.json("queue", "delete", spam[0])["changed"] == 1
@@ -609,6 +610,9 @@ def test_track_tells_what_became_of_each(box):
     assert (job["place"], job["next_try_ms"]) == ("queue frozen", None), job
     bridgehead.cli("queue", "freeze", number)
     assert bridgehead.json("queue", "show", "cold.example")[0]["place"] == "frozen"
+    bridgehead.cli("queue", "delete", number, "--reason", "a\nb")
+    gone = bridgehead.json("message", "track", number)[-1]
+    assert (gone["event"], gone["text"]) == ("deleted", "<a@cold.example> <b@cold.example>: a b"), gone
 
 
 def test_badmail_commands(box):

@@ -348,6 +348,15 @@ class Tracking(StoreTest):
         self.assertEqual(len(self.track(count=1)), 6)
         self.assertEqual(len(self.track(other, count=2)), 3)
 
+    def test_history_of_a_command_says_for_whom(self):
+        one, two = self.put("a.example"), self.put("b.example")
+        self.assertEqual(self.p.call("edit", 1000, "freeze", "spam\n<a@a.example>\n<b@b.example>", one, 1, two, 1), [1, 1])
+        self.assertEqual(self.p.call("edit", 1000, "bounce", "no more\n<a@a.example>", one, 1), [1])
+        self.assertEqual(self.p.call("edit", 1000, "delete", "\n<b@b.example>", two, 1), [1])
+        self.assertEqual([e[3] for e in self.track(one)[1:]], ["<a@a.example>: spam", "<a@a.example>: no more"])
+        self.assertEqual([e[3] for e in self.track(two)[1:]], ["<b@b.example>: spam", "<b@b.example>"])
+        self.assertEqual(self.p.cmd("HGET", "m:" + one, "f1"), b"bno more")  # nothing but the reason goes to the sender
+
     def test_history_is_capped(self):
         self.p.history = 100
         for _ in range(500):
