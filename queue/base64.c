@@ -14,7 +14,8 @@ enum {
     SAMPLE = 1024,
     LINES_HEAD = 4,
     TEXT_HEAD = 3,
-    BLOCK = 16, /* digits at a time, where the processor can */
+    BLOCK = 16,  /* digits at a time, where the processor can */
+    OCTETS = 12, /* of a block */
 };
 
 /* --- Digits -------------------------------------------------------------------------------------- */
@@ -75,7 +76,7 @@ __attribute__((target("sse4.1"))) static bool decode_blocks(const uint8_t *in, s
     const __m128i roll = _mm_setr_epi8(0, 16, 19, 4, -65, -65, -71, -71, 0, 0, 0, 0, 0, 0, 0, 0);
     const __m128i order = _mm_setr_epi8(2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1);
     const __m128i slash = _mm_set1_epi8('/'); /* 0x2f: takes a half, too */
-    for (; blocks > 0; blocks--, in += BLOCK, out += BLOCK / 4 * 3) {
+    for (; blocks > 0; blocks--, in += BLOCK, out += OCTETS) {
         __m128i v = _mm_loadu_si128((const void *)in);
         __m128i upper = _mm_and_si128(_mm_srli_epi32(v, 4), slash), lower = _mm_and_si128(v, slash);
         if (!_mm_testz_si128(_mm_shuffle_epi8(low, lower), _mm_shuffle_epi8(high, upper)))
@@ -94,7 +95,7 @@ __attribute__((target("sse4.1"))) static void encode_blocks(const uint8_t *in, s
 {
     const __m128i order = _mm_setr_epi8(1, 0, 2, 1, 4, 3, 5, 4, 7, 6, 8, 7, 10, 9, 11, 10);
     const __m128i shift = _mm_setr_epi8(65, 71, -4, -4, -4, -4, -4, -4, -4, -4, -4, -4, -19, -16, 0, 0);
-    for (; blocks > 0; blocks--, in += BLOCK / 4 * 3, out += BLOCK) {
+    for (; blocks > 0; blocks--, in += OCTETS, out += BLOCK) {
         int32_t tail;
         memcpy(&tail, in + 8, sizeof tail);
         __m128i v = _mm_insert_epi32(_mm_loadl_epi64((const void *)in), tail, 2);
@@ -142,7 +143,8 @@ static void encode_line(const char *octets, size_t n, char *to)
     size_t blocks = have_blocks() ? n / BLOCK : 0, done = blocks * BLOCK;
     encode_blocks(in, blocks, out);
     encode_groups(in + done / 4 * 3, n - done, out + done);
-    memcpy(to + n, "\r\n", 2);
+    to[n] = '\r';
+    to[n + 1] = '\n';
 }
 
 /* --- Packing ------------------------------------------------------------------------------------- */

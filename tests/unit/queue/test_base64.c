@@ -63,7 +63,7 @@ static void every_digit_in_every_place(void **state)
 {
     (void)state;
     lines(CHUNK_BYTES, 76);
-    for (size_t i = 0; i < 64 * 4; i++)
+    for (size_t i = 0; i < (size_t)256; i++)
         raw[i / 76 * 78 + i % 76] = digits[(i / 4 + i % 4 * 16) % 64];
     size_t n = base64_pack(span_of(raw, CHUNK_BYTES), packed, CHUNK_BYTES);
     assert_true(n > 0);
@@ -85,7 +85,7 @@ static void what_is_no_digit_is_text(void **state)
     for (size_t place = 0; place < 76; place++) {
         for (unsigned octet = 0; octet < 256; octet++) {
             lines(1170, 76); /* 15 lines */
-            raw[78 * 3 + place] = (char)octet;
+            raw[(size_t)234 + place] = (char)octet;
             size_t n = round_trip(1170);
             bool digit = octet != 0 && strchr(digits, (int)octet) != NULL;
             if (digit)
@@ -132,7 +132,7 @@ static void the_rest_is_for_a_compressor(void **state)
 {
     (void)state;
     static const char text[] = "TWFueSBoYW5kcyBtYWtlIGxpZ2h0IHdvcmsuTWFueSBoYW5kcyBtYWtlIGxpZ2h0IHdvcmsu";
-    size_t size = 78 * 100;
+    size_t size = (size_t)7800;
     for (size_t i = 0; i < size; i++)
         raw[i] = i % 78 < 76 ? text[i % 78 % (sizeof text - 1)] : "\r\n"[i % 78 - 76];
     assert_int_equal(base64_pack(span_of(raw, size), packed, size), 0); /* octets of a text */
@@ -142,7 +142,7 @@ static void the_rest_is_for_a_compressor(void **state)
     for (size_t i = 0; i < 12; i++)
         raw[i * 78] = '-';
     assert_true(base64_pack(span_of(raw, size), packed, size) > 0);
-    raw[12 * 78] = '-';
+    raw[936] = '-';
     assert_int_equal(base64_pack(span_of(raw, size), packed, size), 0); /* an eighth is no base64 */
     lines(size, 36);
     assert_int_equal(base64_pack(span_of(raw, size), packed, size), 0);
