@@ -1,6 +1,32 @@
 # Embeds queue/lua/*.lua: cmake -DIN=queue/lua -DOUT=<dir> -P cmake/embed_lua.cmake
 # Expands lines `-- include "lib/x.lua"`, writes <dir>/<name>.lua (what Redis gets; the tests run these)
 # and <dir>/scripts.c, the table that queue/script.h declares, with the SHA1 that EVALSHA wants.
+
+# Leaves out the functions that a script gets by an include and does not use: Redis makes every function of a
+# script anew each time that it runs. One is what is between "local function NAME(" and "end", both unindented.
+function(drop_unused var)
+    set(text "${${var}}")
+    set(before "")
+    while(NOT text STREQUAL before)
+        set(before "${text}")
+        string(REGEX MATCHALL "\nlocal function [a-z_]+\\(" heads "${text}")
+        foreach(head IN LISTS heads)
+            string(REGEX REPLACE ".* ([a-z_]+)\\($" "\\1" name "${head}")
+            string(FIND "${text}" "${head}" start)
+            string(SUBSTRING "${text}" 0 ${start} front)
+            string(SUBSTRING "${text}" ${start} -1 rest)
+            string(FIND "${rest}" "\nend\n" length)
+            math(EXPR length "${length} + 4") # the line break behind it stays
+            string(SUBSTRING "${rest}" ${length} -1 rest)
+            string(REGEX REPLACE "--[^\n]*" "" code "${front}${rest}")
+            if(NOT "${code}" MATCHES "[^A-Za-z0-9_.'\"]${name}[^A-Za-z0-9_'\"]")
+                set(text "${front}${rest}")
+            endif()
+        endforeach()
+    endwhile()
+    set(${var} "${text}" PARENT_SCOPE)
+endfunction()
+
 file(GLOB files ${IN}/*.lua)
 list(SORT files)
 set(bodies "")
@@ -15,6 +41,7 @@ foreach(file IN LISTS files)
         file(READ "${IN}/${part}" snippet)
         string(REPLACE "${include}" "${snippet}" text "${text}")
     endforeach()
+    drop_unused(text)
     file(WRITE "${OUT}/${name}.lua" "${text}")
     file(SHA1 "${OUT}/${name}.lua" sha1)
     file(READ "${OUT}/${name}.lua" hex HEX)

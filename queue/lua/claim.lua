@@ -14,7 +14,7 @@ local max, budget = int(ARGV[5], 100, 'max'), int(ARGV[6], 2 ^ 40, 'max_bytes')
 if budget == 0 then
   budget = 1048576
 end
-local now = clock()
+local now, text = clock()
 local lease = call('ZSCORE', p .. 'wk', worker)
 if not lease or tonumber(lease) <= now then
   fail('EXPIRED')
@@ -24,25 +24,30 @@ if max == 0 or call('ZSCORE', p .. 'hold', q) == FROZEN then
 end
 
 local zq = p .. 'q:' .. q
-local jobs = call('ZRANGE', zq, '-inf', now, 'BYSCORE', 'LIMIT', 0, max, 'WITHSCORES')
+local jobs = call('ZRANGE', zq, '-inf', text, 'BYSCORE', 'LIMIT', '0', digits(max), 'WITHSCORES')
 if #jobs < 2 * max then
-  local problem = call('ZRANGE', zq, BAND, BAND + now, 'BYSCORE', 'LIMIT', 0, max - #jobs / 2, 'WITHSCORES')
+  local problem = call('ZRANGE', zq, digits(BAND), digits(BAND + now), 'BYSCORE', 'LIMIT', '0', digits(max - #jobs / 2),
+    'WITHSCORES')
   for i = 1, #problem do
     jobs[#jobs + 1] = problem[i]
   end
 end
 
 local taken, ghosts, reply, bytes = {}, {}, {now, 0, woken_at(q)}, 0
+local fresh = '0:' .. q
 for i = 1, #jobs, 2 do
   local job = jobs[i]
   local id, k = split_job(job)
   local got = call('HMGET', p .. 'm:' .. id, 'j' .. k, 'q' .. k, 'e', 'z', 'x' .. k, 'f' .. k, 't')
   local blob, home, envelope, x = got[1], got[2], got[3], got[5]
-  local bucket, mine = split_home(home)
-  if blob and mine ~= q and is_job(job) and where_else(id, k, q, mine) == '' then
-    -- It says that it lives where it is not: it is here.
-    bucket, mine = '0', q
-    call('HSET', p .. 'm:' .. id, 'q' .. k, '0:' .. q)
+  local bucket, mine = '0', q
+  if home ~= fresh then
+    bucket, mine = split_home(home)
+    if blob and mine ~= q and is_job(job) and where_else(id, k, q, mine) == '' then
+      -- It says that it lives where it is not: it is here.
+      bucket, mine = '0', q
+      call('HSET', p .. 'm:' .. id, 'q' .. k, fresh)
+    end
   end
   if not blob or not envelope or mine ~= q or not is_job(job) then
     -- An entry without its message, or of a job that lives elsewhere: drop it (I2).
@@ -69,10 +74,10 @@ local n = #taken / 2
 if n > 0 then
   -- Not below the clock: a failover that loses the last values must not give a token twice (I4).
   local token = math.max(last_token(), now * 16)
-  call('SET', p .. 'tok', string.format('%.0f', token + n))
+  call('SET', p .. 'tok', digits(token + n))
   local out = {}
   for i = 1, n do
-    local t = string.format('%.0f', token + i)
+    local t = digits(token + i)
     reply[3 + (i - 1) * FIELDS + 3] = t
     out[i] = taken[2 * i - 1]
     taken[2 * i] = t .. ':' .. taken[2 * i]

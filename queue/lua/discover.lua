@@ -4,7 +4,8 @@
 -- include "lib/head.lua"
 
 local max, from = int(ARGV[3], 256, 'max'), ARGV[4] and int(ARGV[4], 1000000, 'from') or 0
-local due = call('ZRANGE', p .. 'dom', '-inf', clock(), 'BYSCORE', 'LIMIT', from, max)
+local _, now = clock()
+local due = call('ZRANGE', p .. 'dom', '-inf', now, 'BYSCORE', 'LIMIT', digits(from), digits(max))
 local found = {}
 for _, q in ipairs(due) do
   local depth = call('ZCARD', p .. 'q:' .. q)

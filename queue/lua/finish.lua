@@ -88,11 +88,19 @@ end
 -- The history of a record: first those recipients that fared otherwise, then "<b@a.example> via mx: 451 come again".
 local function tell(i, q)
   local text = ARGV[i + 9]
-  local reason, whom, others = string.match(text, '^([^\n]*)\n([^\n]*)(.*)$')
-  for event, what in string.gmatch(others or '', '\n(%a+) ([^\n]*)') do
-    track(history, ARGV[i], event, q, what)
+  local at = string.find(text, '\n', 1, true)
+  if at then
+    local reason, whom = string.sub(text, 1, at - 1), string.sub(text, at + 1)
+    at = string.find(whom, '\n', 1, true)
+    if at then
+      for event, what in string.gmatch(string.sub(whom, at), '\n(%a+) ([^\n]*)') do
+        track(history, ARGV[i], event, q, what)
+      end
+      whom = string.sub(whom, 1, at - 1)
+    end
+    text = reason == '' and whom or whom .. ': ' .. reason
   end
-  track(history, ARGV[i], ARGV[i + 8], q, not whom and text or reason == '' and whom or whom .. ': ' .. reason)
+  track(history, ARGV[i], ARGV[i + 8], q, text)
 end
 
 -- What retry and badmail share: the new state, and the record for a reply that is lost.

@@ -40,28 +40,29 @@ end
 -- Returns the number of jobs and whether workers should be woken.
 local function admit(m, i, njobs, skip, now, text, history)
   local key = p .. 'm:' .. m.id
-  local fields, live, wake = {'e', m.e, 't', text, 'z', m.z}, m.staged, false
+  local fields, f = {'e', m.e, 't', text, 'z', m.z, nil, nil, nil, nil}, 6  -- with room for one job
+  local live, wake = m.staged, false
   local first_queue = ''
   for n = 1, njobs do
-    local at = i + (n - 1) * 3
-    local q, delay, k = ARGV[at], tonumber(ARGV[at + 1]), m.staged + n
-    if not (skip and skip[k]) then
+    local at, k = i + (n - 1) * 3, digits(m.staged + n)
+    local q, delay = ARGV[at], int(ARGV[at + 1], DELAY_MAX, 'delay')
+    if not (skip and skip[m.staged + n]) then
       local bucket = '0'
       if delay > 0 then
-        bucket = string.format('%.0f', math.floor(now / BUCKET_MS))
+        bucket = digits(math.floor(now / BUCKET_MS))
         count_age(q, bucket, 1)
       end
       if enqueue(q, m.id .. '.' .. k, now + delay, now, delay == 0 and text) then
         wake = true
       end
-      local f = #fields
       fields[f + 1], fields[f + 2] = 'j' .. k, ARGV[at + 2]
       fields[f + 3], fields[f + 4] = 'q' .. k, bucket .. ':' .. q
+      f = f + 4
       live = live + 1
       first_queue = q
     end
   end
-  call('HSET', key, 'c', m.staged + njobs, 'n', live, unpack(fields))
+  call('HSET', key, 'c', digits(m.staged + njobs), 'n', digits(live), unpack(fields, 1, f))
   if m.staged > 0 then
     call('PERSIST', key)
     call('ZADD', p .. 'sp', 1, m.id)

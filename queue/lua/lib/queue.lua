@@ -26,7 +26,7 @@ end
 -- still has due jobs goes behind all others that have: least recently served first.
 -- True when something is due.
 local function rescore(q, now)
-  local head = call('ZRANGE', p .. 'q:' .. q, 0, 0, 'WITHSCORES')
+  local head = call('ZRANGE', p .. 'q:' .. q, '0', '0', 'WITHSCORES')
   if not head[1] then
     call('ZREM', p .. 'dom', q)
     return false
@@ -46,7 +46,7 @@ local function rescore(q, now)
     return false
   end
   local look = math.max(due, now, tonumber(hold) or 0)
-  call('ZADD', p .. 'dom', look, q)
+  call('ZADD', p .. 'dom', digits(look), q)
   return due <= now
 end
 
@@ -93,7 +93,7 @@ end
 -- known before says nothing any more. The mark is the last token given, so that later tokens are those of later claims.
 local function wake_queue(q, now)
   if call('EXISTS', p .. 'q:' .. q) == 1 or call('HEXISTS', p .. 'inf', q) == 1 then
-    local token = string.format('%.0f', math.max(last_token(), now * 16))
+    local token = digits(math.max(last_token(), now * 16))
     call('SET', p .. 'tok', token)
     call('ZADD', p .. 'wake', token, q)
   end
@@ -134,7 +134,7 @@ local function age(m, k, q, bucket)
   if bucket ~= '0' then
     return bucket
   end
-  bucket = string.format('%.0f', math.floor((time_of(call('HGET', m, 't')) or 0) / BUCKET_MS))
+  bucket = digits(math.floor((time_of(call('HGET', m, 't')) or 0) / BUCKET_MS))
   if bucket == '0' then
     bucket = '1'
   end

@@ -2,7 +2,7 @@
 local EPOCH_MS = 150000
 
 local function fin_key(now, ago)
-  return p .. 'fin:' .. math.floor(now / EPOCH_MS) - ago
+  return p .. 'fin:' .. digits(math.floor(now / EPOCH_MS) - ago)
 end
 
 -- Keeps fields and values in this epoch's record: 150 to 300 s.
@@ -10,7 +10,7 @@ local function remember(now, pairs_)
   if pairs_[1] then
     local key = fin_key(now, 0)
     call('HSET', key, unpack(pairs_))
-    call('PEXPIREAT', key, (math.floor(now / EPOCH_MS) + 2) * EPOCH_MS, 'NX')
+    call('PEXPIREAT', key, digits((math.floor(now / EPOCH_MS) + 2) * EPOCH_MS), 'NX')
   end
 end
 

@@ -16,6 +16,7 @@ end
 -- Adds to a counter of a hash. What is no number counts for nothing: a counter never stops a message, and check
 -- counts again.
 local function add(key, field, by)
+  by = type(by) == 'number' and digits(by) or by
   local n = redis.pcall('HINCRBY', key, field, by)
   if type(n) == 'number' then
     return n
