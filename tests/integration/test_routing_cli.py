@@ -339,7 +339,7 @@ def test_config_check_live(box):
                                                      f"  smart_hosts: {json.dumps(targets)}\n"),
                                      box.run(executable(), "config", "check", file, *words, check=False))[1]
     done = check([good], "--live")
-    assert done.returncode == 0 and b"1 targets answer" in done.stdout, done
+    assert done.returncode == 0 and b"1 target answers" in done.stdout, done
     assert check([good, mute, "127.0.0.1:1"]).returncode == 0, "without --live nobody is asked"
     done = check([good, mute, "127.0.0.1:1", "nosuch.invalid"], "--live", "--timeout", "2s")
     lines = done.stderr.decode().splitlines()
