@@ -698,6 +698,7 @@ def test_cut_connections(box):
     redis = box.add(Redis(box))
     proxy = box.add(Proxy(box, redis.socket, 1, {"master"}, pause=1))
     a, b, ra, rb = pair(box, {"connectors": [SMART], "redis": {"url": proxy.url}})
+    a.redis.stop()  # its own; nobody else would
     a.redis = redis
     box.add(ra)
     box.add(rb)
