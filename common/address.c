@@ -1,5 +1,6 @@
 #include "common/address.h"
 
+#include "common/idna.h"
 #include "common/ip.h"
 
 #include <string.h>
@@ -253,26 +254,51 @@ bool domain_valid(struct span s, bool allow_utf8)
     return s.len > 0 && take_domain(&c) == ERR_OK && c.p == c.end;
 }
 
-enum err domain_normalize(struct span s, struct buf *out)
+static void lower(struct buf *out, size_t from)
 {
-    struct cursor c = cursor_open(s, true);
-    enum err e = ERR_PARSE;
-    if (at(&c, '[')) {
-        e = take_literal(&c) ? ERR_OK : ERR_PARSE;
-        if (s.len > ADDRESS_DOMAIN_MAX)
-            e = ERR_TOOBIG;
-    } else if (s.len > 0) {
-        if (s.ptr[s.len - 1] == '.')
-            c.end--;
-        e = take_domain(&c);
-    }
-    if (e != ERR_OK || c.p != c.end)
-        return e != ERR_OK ? e : ERR_PARSE;
-    size_t start = out->len;
-    e = buf_add(out, span_of(s.ptr, (size_t)(c.end - s.ptr)));
-    for (size_t i = start; i < out->len; i++)
+    for (size_t i = from; i < out->len; i++)
         if (out->ptr[i] >= 'A' && out->ptr[i] <= 'Z')
             out->ptr[i] = (char)(out->ptr[i] + 32);
+}
+
+static enum err normalize_literal(struct span s, struct buf *out)
+{
+    struct cursor c = cursor_open(s, false);
+    if (!take_literal(&c) || c.p != c.end)
+        return ERR_PARSE;
+    return s.len > ADDRESS_DOMAIN_MAX ? ERR_TOOBIG : buf_add(out, s);
+}
+
+/* What UTS 46 maps to dots and letters is looked at again in its ASCII form. */
+static enum err normalize_name(struct span s, struct buf *out)
+{
+    size_t start = out->len;
+    struct cursor c = cursor_open(s, true);
+    enum err e = take_domain(&c);
+    if (e == ERR_OK)
+        e = c.p == c.end ? idna_to_ascii(s, out, NULL) : ERR_PARSE;
+    if (e != ERR_OK || !c.saw_utf8)
+        return e;
+    c = cursor_open(span_from(buf_span(out), start), false);
+    e = take_domain(&c);
+    if (e == ERR_OK && c.p != c.end)
+        e = ERR_PARSE;
+    if (e != ERR_OK) {
+        out->len = start;
+        out->ptr[start] = '\0';
+    }
+    return e;
+}
+
+enum err domain_normalize(struct span s, struct buf *out)
+{
+    size_t start = out->len;
+    enum err e = ERR_PARSE;
+    if (s.len > 0 && s.ptr[0] == '[')
+        e = normalize_literal(s, out);
+    else if (s.len > 0)
+        e = normalize_name(span_first(s, s.ptr[s.len - 1] == '.' ? s.len - 1 : s.len), out);
+    lower(out, e == ERR_OK ? start : out->len);
     return e;
 }
 

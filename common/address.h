@@ -21,8 +21,8 @@ enum err address_parse_path(struct span s, bool allow_utf8, struct address *ret,
 /* The same for a bare "local@domain" (configuration, CLI). */
 enum err address_parse(struct span s, bool allow_utf8, struct address *ret, struct errctx *ec) MUST_USE;
 bool domain_valid(struct span s, bool allow_utf8); /* host name rules, 1..255 octets, labels 1..63 */
-/* Lower-cased (ASCII), without trailing dot: the form used in keys and look-ups. Takes address
- * literals too. On error out is unchanged. ERR_PARSE, ERR_TOOBIG. */
+/* Lower-cased, without trailing dot, U-labels as A-labels (common/idna.h): the form used in keys and
+ * look-ups. Takes address literals too. On error out is unchanged. ERR_PARSE, ERR_TOOBIG, ERR_NOMEM. */
 enum err domain_normalize(struct span s, struct buf *out) MUST_USE;
 /* The local part without quotes and backslashes: "a\b" and ab are one mailbox (RFC 5321 4.1.2).
  * On error out is unchanged. ERR_PARSE, ERR_TOOBIG, ERR_NOMEM. */

@@ -149,6 +149,14 @@ size_t span_utf8(struct span s)
     return overlong || surrogate || beyond || c1 ? 0 : len;
 }
 
+bool span_is_ascii(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] >= 0x80)
+            return false;
+    return true;
+}
+
 char *span_dup(struct span s)
 {
     if (s.len > 0 && memchr(s.ptr, '\0', s.len) != NULL)

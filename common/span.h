@@ -44,6 +44,7 @@ bool span_to_u64(struct span s, uint64_t max, uint64_t *ret_value);
 /* Length of the non-ASCII character at the start of s, 0: there is none. UTF-8 in the shortest form, no
  * surrogate (RFC 3629 4), no C1 control: no address or header needs those, terminals obey them. */
 size_t span_utf8(struct span s);
+bool span_is_ascii(struct span s);
 
 /* Owned NUL-terminated copy; NULL: out of memory, or s contains a NUL byte. Caller frees. */
 char *span_dup(struct span s);

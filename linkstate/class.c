@@ -1,6 +1,8 @@
 /* linkstate/class.c — restrictions of connectors, numbered; see class.h for the layout of a class. */
 #include "linkstate/class.h"
 
+#include "common/address.h"
+
 enum { PRIORITY_BITS = 3, SYSTEM_BIT = 4, SIZE_SHIFT = 3, SIZE_BITS = 31, LIST_SHIFT = 8 };
 
 static int compare_u64(const void *a, const void *b)
@@ -225,12 +227,19 @@ static uint32_t sender_bits(const struct class_table *t, struct span sender)
     size_t at;
     if (t->senders.count == 0)
         return 0;
+    struct buf normal; /* as the lists have it: the domain with its U-labels as A-labels */
+    buf_init(&normal, ADDRESS_PATH_MAX + ADDRESS_DOMAIN_MAX);
+    if (!span_is_ascii(sender) && span_rfind(sender, '@', &at) &&
+        buf_add(&normal, span_first(sender, at + 1)) == ERR_OK &&
+        domain_normalize(span_from(sender, at + 1), &normal) == ERR_OK)
+        sender = buf_span(&normal);
     struct span name = sender.len == 0 ? SPAN("<>") : sender;
     (void)namemap_find(&t->senders, name, namemap_hash(name), &whole);
     if (span_rfind(sender, '@', &at)) {
         struct span tail = span_from(sender, at);
         (void)namemap_find(&t->senders, tail, namemap_hash(tail), &domain);
     }
+    buf_done(&normal);
     return whole | domain;
 }
 

@@ -123,15 +123,6 @@ static void xtext_field(struct pen *p, struct span name, struct span xtext)
     buf_done(&decoded);
 }
 
-static bool is_ascii(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if ((unsigned char)s.ptr[i] >= 0x80)
-            return false;
-    }
-    return true;
-}
-
 /* --- What the report is about ----------------------------------------------------------------------- */
 
 /* What happened, worst first; the first that any recipient met names the report. */
@@ -216,7 +207,7 @@ static void write_header(struct pen *p, const struct dsn_report *r)
     text(p, r->message_id);
     line(p, SPAN(">"));
     if (r->env->message_id.len > 2 && r->env->message_id.ptr[0] == '<' &&
-        r->env->message_id.ptr[r->env->message_id.len - 1] == '>' && is_ascii(r->env->message_id))
+        r->env->message_id.ptr[r->env->message_id.len - 1] == '>' && span_is_ascii(r->env->message_id))
         field(p, SPAN("References: "), r->env->message_id);
     line(p, SPAN("Auto-Submitted: auto-replied")); /* RFC 3834 5 */
     line(p, SPAN("MIME-Version: 1.0"));
@@ -306,7 +297,8 @@ static void write_recipient_fields(struct pen *p, const struct dsn_recipient *rc
             xtext_field(p, buf_span(&name), original);
         buf_done(&name);
     }
-    field(p, is_ascii(rcpt->address) ? SPAN("Final-Recipient: rfc822; ") : SPAN("Final-Recipient: utf-8; "),
+    field(p,
+          span_is_ascii(rcpt->address) ? SPAN("Final-Recipient: rfc822; ") : SPAN("Final-Recipient: utf-8; "),
           rcpt->address);
     field(p, SPAN("Action: "), section_of(rcpt->action)->word);
     field(p, SPAN("Status: "), rcpt->status);

@@ -7,15 +7,6 @@
 
 enum { PARAMETER_MAX = 4000 };
 
-static bool is_ascii(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if ((unsigned char)s.ptr[i] >= 0x80)
-            return false;
-    }
-    return true;
-}
-
 static bool can_send_address(struct span s)
 {
     struct address a;
@@ -42,7 +33,7 @@ bool envelope_recipient_fits(const struct client *c, const struct recipient *r, 
 {
     if (!can_send_address(r->address))
         *ret_why = FAILURE_BAD_ADDRESS;
-    else if (!is_ascii(r->address) && !has(c, CAP_SMTPUTF8))
+    else if (!span_is_ascii(r->address) && !has(c, CAP_SMTPUTF8))
         *ret_why = FAILURE_NEEDS_UTF8; /* RFC 6531 3.5: 553 5.6.7 */
     else
         return true;
@@ -60,7 +51,7 @@ bool envelope_message_fits(const struct client *c, enum failure *ret_why, bool *
         *ret_why = FAILURE_TOO_BIG;
     else if (m->env->body == BODY_BINARYMIME && !(has(c, CAP_BINARYMIME) && has(c, CAP_CHUNKING)))
         *ret_why = FAILURE_NEEDS_BINARY;
-    else if (!is_ascii(m->env->sender) && !has(c, CAP_SMTPUTF8))
+    else if (!span_is_ascii(m->env->sender) && !has(c, CAP_SMTPUTF8))
         *ret_why = FAILURE_NEEDS_UTF8;
     else {
         *ret_scan = m->size_bytes > 0 && ((m->env->body == BODY_8BITMIME && !has(c, CAP_8BITMIME)) ||
@@ -72,9 +63,9 @@ bool envelope_message_fits(const struct client *c, enum failure *ret_why, bool *
 
 static bool needs_utf8(const struct client_message *m)
 {
-    bool utf8 = m->env->smtputf8 || !is_ascii(m->env->sender);
+    bool utf8 = m->env->smtputf8 || !span_is_ascii(m->env->sender);
     for (size_t i = 0; i < m->nrcpts && !utf8; i++)
-        utf8 = !is_ascii(m->rcpts[i].address);
+        utf8 = !span_is_ascii(m->rcpts[i].address);
     return utf8;
 }
 

@@ -1,6 +1,6 @@
+#include "common/idna.h"
 #include "common/io/dns_internal.h"
 
-#include <idn2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,43 +34,24 @@ static void lower_copy(char out[DNS_NAME_MAX], struct span name)
     out[name.len] = '\0';
 }
 
-static bool is_ascii(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if ((unsigned char)s.ptr[i] >= 0x80)
-            return false;
-    return true;
-}
-
-/* Four octets of UTF-8 a code point, each of which makes at least one of the ASCII form: enough. */
-enum { UTF8_NAME_MAX = 4 * DNS_NAME_MAX };
-
 static enum err to_ascii(struct span name, char out[DNS_NAME_MAX], struct errctx *ec)
 {
-    char utf8[UTF8_NAME_MAX + 1];
-    char *ascii = NULL;
-    if (name.len > UTF8_NAME_MAX || memchr(name.ptr, '\0', name.len) != NULL)
-        return err_set(ec, ERR_PARSE, "not a domain name");
-    memcpy(utf8, name.ptr, name.len);
-    utf8[name.len] = '\0';
-    int failure = idn2_to_ascii_8z(utf8, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
-    if (failure == IDN2_MALLOC)
-        return err_set(ec, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
-    if (failure != IDN2_OK)
-        return err_set(ec, ERR_PARSE, "not a domain name: %s", idn2_strerror(failure));
-    struct span a = span_cstr(ascii);
-    bool valid = dns_name_valid(a);
-    if (valid)
-        lower_copy(out, a);
-    idn2_free(ascii);
-    return valid ? ERR_OK : err_set(ec, ERR_PARSE, "not a domain name");
+    struct buf ascii;
+    buf_init(&ascii, DNS_NAME_MAX);
+    enum err e = idna_to_ascii(name, &ascii, ec);
+    if (e == ERR_TOOBIG || (e == ERR_OK && !dns_name_valid(buf_span(&ascii))))
+        e = err_set(ec, ERR_PARSE, "not a domain name");
+    if (e == ERR_OK)
+        lower_copy(out, buf_span(&ascii));
+    buf_done(&ascii);
+    return e;
 }
 
 enum err dns_name_prepare(struct span name, char out[DNS_NAME_MAX], struct errctx *ec)
 {
     if (name.len > 1 && name.ptr[name.len - 1] == '.')
         name.len--;
-    if (name.len > 0 && !is_ascii(name))
+    if (name.len > 0 && !span_is_ascii(name))
         return to_ascii(name, out, ec);
     if (!dns_name_valid(name))
         return err_set(ec, ERR_PARSE, "not a domain name");

@@ -147,6 +147,24 @@ def test_postmaster_without_local_domains(box):
     assert "ops@far.example" in bridgehead.process.log.read_text()
 
 
+def test_internationalised_domains_have_one_name(box):
+    """RFC 6531 3.2: however an internationalised domain is written, in the configuration or in an address, it is one."""
+    forms = ["bücher.example", "BÜCHER.example", "bu\u0308cher.example", "xn--bcher-kva.example"]
+    bridgehead = Bridgehead(box, smart_host=(box.host, box.port()))
+    bridgehead.write({"local_domains": [{"domain": forms[0], "deliver": f"maildir:{bridgehead.dir}/mail/%d/%u"}]})
+    box.add(bridgehead)
+    for number, form in enumerate(forms):
+        bridgehead.send(f"u{number}@{form}", TEXT, sender="", parameters=" SMTPUTF8")
+        bridgehead.send(f"u@far.{form}", TEXT, sender="", parameters=" SMTPUTF8")
+    bridgehead.send([f"u@{form}" for form in forms], TEXT, sender="", parameters=" SMTPUTF8")
+    for number in range(len(forms)):
+        bridgehead.wait_mail(f"u{number}", domain=forms[-1])
+    bridgehead.wait_mail("u", domain=forms[-1])
+    queues = bridgehead.json("queue", "list")
+    assert [(q["queue"], q["waiting"] + q["in_hand"]) for q in queues] == [(f"far.{forms[-1]}", 4)], queues
+    assert len(bridgehead.mailbox("u", forms[-1])) == 1
+
+
 def test_no_traversal_by_address(box):
     """A recipient cannot name a directory outside the mail directory."""
     bridgehead = box.add(Bridgehead(box))

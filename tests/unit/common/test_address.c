@@ -220,11 +220,19 @@ static void test_domain__valid_and_normalized(void **state)
     } cases[] = {
         {SPAN_INIT("Example.ORG"), true, SPAN_INIT("example.org")},
         {SPAN_INIT("example.org."), false, SPAN_INIT("example.org")},
+        /* RFC 6531 3.2: however it is written, one domain */
         {SPAN_INIT("B\xc3\x9c"
                    "CHER.Example"),
-         true,
-         SPAN_INIT("b\xc3\x9c"
-                   "cher.example")},
+         true, SPAN_INIT("xn--bcher-kva.example")},
+        {SPAN_INIT("bu\xcc\x88"
+                   "cher.example."),
+         false, SPAN_INIT("xn--bcher-kva.example")}, /* decomposed */
+        {SPAN_INIT("XN--bcher-kva.example"), true, SPAN_INIT("xn--bcher-kva.example")},
+        {SPAN_INIT("\xef\xbd\x81\xe3\x80\x82\xef\xbd\x82"), true, SPAN_INIT("a.b")}, /* full width */
+        {SPAN_INIT("a.\xe2\x80\x8d"), true, SPAN_INIT("")},                          /* a joiner alone */
+        {SPAN_INIT("a\xe3\x80\x82\xe3\x80\x82"
+                   "b"),
+         true, SPAN_INIT("")}, /* an empty label */
         {SPAN_INIT("[IPv6:2001:DB8::1]"), false, SPAN_INIT("[ipv6:2001:db8::1]")},
         {SPAN_INIT("[192.0.2.1]"), false, SPAN_INIT("[192.0.2.1]")},
         {SPAN_INIT(""), false, SPAN_INIT("")},

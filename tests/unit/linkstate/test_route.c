@@ -158,7 +158,7 @@ static void test_route__restrictions_decide_per_message(void **state)
          .content = CONF_CONTENT_NON_SYSTEM},
         {.name = T("staff"),
          .address_spaces = SPACES({T("f.example"), 1}),
-         .accept_from = STRS(T("boss@corp.example"), T("@staff.example"))},
+         .accept_from = STRS(T("boss@corp.example"), T("@staff.example"), T("@xn--bcher-kva.example"))},
         {.name = T("no-spam"),
          .address_spaces = SPACES({T("r.example"), 1}),
          .reject_from = STRS(T("@spam.example"), T("<>"))},
@@ -183,6 +183,10 @@ static void test_route__restrictions_decide_per_message(void **state)
         {SPAN_INIT("f.example"), SPAN_INIT("BOSS@Corp.example"), 1, PRIORITY_NORMAL, false, "staff"},
         {SPAN_INIT("f.example"), SPAN_INIT("clerk@corp.example"), 1, PRIORITY_NORMAL, false, "any"},
         {SPAN_INIT("f.example"), SPAN_INIT("clerk@STAFF.example"), 1, PRIORITY_NORMAL, false, "staff"},
+        {SPAN_INIT("f.example"),
+         SPAN_INIT("a@B\xc3\x9c"
+                   "cher.example"),
+         1, PRIORITY_NORMAL, false, "staff"}, /* as the configuration has it in its normal form */
         {SPAN_INIT("f.example"), SPAN_INIT(""), 1, PRIORITY_NORMAL, false, "any"},
         {SPAN_INIT("r.example"), SPAN_INIT("a@good.example"), 1, PRIORITY_NORMAL, false, "no-spam"},
         {SPAN_INIT("r.example"), SPAN_INIT("a@spam.example"), 1, PRIORITY_NORMAL, false, "any"},
