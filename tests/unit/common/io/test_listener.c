@@ -32,19 +32,25 @@ static void close_listener(void *arg, int fd, const struct ip_endpoint *peer)
     loop_stop(s->loop);
 }
 
+/* Listens anew with that callback, which stops the loop, and lets somebody connect. */
+static void one_caller(struct server *s, listener_fn *accepted)
+{
+    struct errctx ec;
+    listener_close(s->listener);
+    s->at.port = 0;
+    assert_int_equal(listener_open(s->loop, &s->at, true, accepted, s, &s->listener, &ec), ERR_OK);
+    assert_true(listener_address(s->listener, &s->at));
+    struct conn_target t = {.endpoint = s->at};
+    assert_int_equal(dial(s, &t), ERR_OK);
+    loop_run(s->loop);
+}
+
 static void test_listener__may_be_closed_by_its_callback(void **state)
 {
     struct server s;
-    struct errctx ec;
     (void)state;
     server_init(&s, "127.0.0.1:0");
-    listener_close(s.listener);
-    s.at.port = 0;
-    assert_int_equal(listener_open(s.loop, &s.at, true, close_listener, &s, &s.listener, &ec), ERR_OK);
-    assert_true(listener_address(s.listener, &s.at));
-    struct conn_target t = {.endpoint = s.at};
-    assert_int_equal(dial(&s, &t), ERR_OK);
-    loop_run(s.loop);
+    one_caller(&s, close_listener);
     assert_null(s.listener);
     server_done(&s);
 }
@@ -64,16 +70,9 @@ static void note_options(void *arg, int fd, const struct ip_endpoint *peer)
 static void test_listener__hands_its_options_on(void **state)
 {
     struct server s;
-    struct errctx ec;
     (void)state;
     server_init(&s, "127.0.0.1:0");
-    listener_close(s.listener);
-    s.at.port = 0;
-    assert_int_equal(listener_open(s.loop, &s.at, true, note_options, &s, &s.listener, &ec), ERR_OK);
-    assert_true(listener_address(s.listener, &s.at));
-    struct conn_target t = {.endpoint = s.at};
-    assert_int_equal(dial(&s, &t), ERR_OK);
-    loop_run(s.loop);
+    one_caller(&s, note_options);
     server_done(&s);
 }
 
