@@ -196,12 +196,16 @@ static enum err parse_listen(const char *text, struct shard_listener *ret, struc
     return err_set(ec, ERR_CONFIG, "listen: '%s' is not ADDRESS:PORT", text);
 }
 
+static bool same_place(const struct shard_listener *a, const struct shard_listener *b)
+{
+    return a->tls == b->tls && a->where.port == b->where.port && ip_eq(&a->where.addr, &b->where.addr);
+}
+
 static struct shard_listener *find_listener(const struct shard *s, const struct shard_listener *like)
 {
     for (size_t i = 0; i < s->nlisteners; i++) {
         struct shard_listener *at = s->listeners[i];
-        if (at->server == like->server && at->tls == like->tls && at->where.port == like->where.port &&
-            ip_eq(&at->where.addr, &like->where.addr))
+        if (at->server == like->server && same_place(at, like))
             return at;
     }
     return NULL;
@@ -249,8 +253,7 @@ static bool wants(const struct snapshot *next, const struct shard_listener *at)
     const struct snapshot_server *sv = &next->servers[at->server];
     struct shard_listener one;
     for (size_t i = 0; sv->older == NULL && i < sv->session.vs->listen.count; i++)
-        if (parse_listen(sv->session.vs->listen.items[i], &one, NULL) == ERR_OK && one.tls == at->tls &&
-            one.where.port == at->where.port && ip_eq(&one.where.addr, &at->where.addr))
+        if (parse_listen(sv->session.vs->listen.items[i], &one, NULL) == ERR_OK && same_place(&one, at))
             return true;
     return false;
 }
