@@ -415,14 +415,15 @@ static bool shuts(const struct route_table *t, const struct trace *trace)
 }
 
 /* Whether the usual way enters a group that is not to be entered. It does not while tables agree: each step
- * leads nearer to the end. */
+ * leads nearer to the end. Only the way of the winner is known; behind another share stands a way, and maybe
+ * a candidate, that was not kept: true. */
 static bool goes_back(const struct route_table *t, const struct rt_result *r, uint64_t share,
                       const struct trace *trace)
 {
     struct rt_view usual = {.t = t, .klass = r->klass}, v = {.t = t, .trace = trace};
-    const struct rt_connector *winner = &t->connectors[r->winner],
-                              *first = &t->connectors[share_of(r, share)];
-    if (rt_view_open(&usual) != ERR_OK)
+    uint32_t chosen = share_of(r, share);
+    const struct rt_connector *winner = &t->connectors[r->winner], *first = &t->connectors[chosen];
+    if ((winner->group != 0 && chosen != r->first) || rt_view_open(&usual) != ERR_OK)
         return true;
     bool back = (winner->to != RT_NOBODY && !rt_may_enter(&v, winner->to)) ||
                 (first->to != RT_NOBODY && !rt_may_enter(&v, first->to));

@@ -875,6 +875,37 @@ static void test_route_table__equal_ways_get_shares_by_weight(void **state)
     route_table_unref(t);
 }
 
+/* Beyond the second of two equal ways lies a group that the message has been in. */
+static void test_route_table__shares_do_not_go_back(void **state)
+{
+    (void)state;
+    struct world w = {.n = 0};
+    struct w_conf conf;
+    struct route_table_facts facts;
+    struct trace trace = {.n = 0};
+    static const struct {
+        const char *verb, *line;
+    } lines[] = {{"group", "a"}, {"option", "spread=yes"}, {"edge", "b1 b 1"}, {"edge", "c1 c 1"},
+                 {"group", "b"}, {"edge", "x e 2"},        {"group", "c"},     {"edge", "x d 1"},
+                 {"group", "d"}, {"edge", "x e 1"},        {"group", "e"},     {"local", "e.example"}};
+    CHECK_EACH (lines, l)
+        w_line(&w, span_cstr(l->verb), span_cstr(l->line));
+    struct route_table *t = w_table(&w, 0, &conf);
+    route_table_facts(t, &facts);
+    assert_int_equal(trace_leave(&trace, SPAN("d"), facts.generation), ERR_OK);
+    unsigned spread = 0;
+    for (uint64_t id = 1; id <= 100; id++) {
+        struct route free_to_go, r;
+        route_lookup_message(t, SPAN("e.example"), 0, NULL, id, &free_to_go);
+        spread += strcmp(free_to_go.connector->name, "c1") == 0;
+        route_lookup_message(t, SPAN("e.example"), 0, &trace, id, &r);
+        assert_int_equal(r.cost, 4);
+        assert_string_equal(r.connector->name, "b1");
+    }
+    assert_in_range(spread, 1, 99); /* the way was there to be taken */
+    route_table_unref(t);
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_route_table__takes_the_cheapest_path_that_is_up),
@@ -891,5 +922,6 @@ int main(void)
                      cmocka_unit_test(test_route_table__anybody_may_send_to_what_configuration_opens),
                      cmocka_unit_test(test_route_table__agrees_with_brute_force),
                      cmocka_unit_test(test_route_table__threads_share_what_was_found_out),
-                     cmocka_unit_test(test_route_table__equal_ways_get_shares_by_weight));
+                     cmocka_unit_test(test_route_table__equal_ways_get_shares_by_weight),
+                     cmocka_unit_test(test_route_table__shares_do_not_go_back));
 }
