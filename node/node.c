@@ -172,12 +172,14 @@ static void on_table(void *arg, const struct routing_table *t)
 /* --- life -------------------------------------------------------------------------------------------------
  */
 
+/* A loop shares round trips and a partition of the queue among its sessions, so fewer loops do more at a
+ * time; the kernel's half of the work, and what else runs beside a node, get the other processors. */
 static size_t thread_count(const struct node_deps *deps, const struct conf_root *root)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     size_t n = deps->threads > 0 ? deps->threads : (size_t)root->node.threads;
     if (n == 0)
-        n = cpus > 0 ? (size_t)cpus : 1;
+        n = cpus > 1 ? ((size_t)cpus + 1) / 2 : 1;
     return n < THREADS_MAX ? n : THREADS_MAX;
 }
 

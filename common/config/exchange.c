@@ -55,7 +55,7 @@ const struct exchange_setting exchange_settings[] = {
     {"time-outs per phase", "", "", "delivery.timeouts", "virtual_servers[].timeouts for inbound sessions: one for commands, one for bodies"},
     {"failures before a message is a problem", "", "2", RETRY "problem_after", ""},
     {"max DSN size", "", "", "delivery.dsn.max_size", ""},
-    {"thread limits", "", "90 % of the pool", "node.threads", "one event loop for each processor"},
+    {"thread limits", "", "90 % of the pool", "node.threads", "one event loop for each two processors"},
     {"per-domain route actions", "Domain nodes", "", "connectors", "deliver, smart host, TLS and relay by address space; local_domains for local ones"},
 };
 /* clang-format on */

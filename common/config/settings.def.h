@@ -172,7 +172,7 @@
     E(format, "format", "text", "text|json", RESTART, "key=value lines, or JSON lines")
 
 #define CONF_NODE(V, E, S, L) \
-    V(threads, UINT, "threads", "0", 0, 256, RESTART, "event loops; 0: one per processor") \
+    V(threads, UINT, "threads", "0", 0, 256, RESTART, "event loops; 0: one for each two processors") \
     V(memory_limit, SIZE, "memory_limit", "512M", 16 * CONF_MIB, UINT64_MAX, RELOAD, "bodies in flight; above it clients get 452") \
     V(http, ENDPOINT, "http", "127.0.0.1:9525", 0, 255, RESTART, "metrics and health; empty: off") \
     V(grace_ms, MS, "grace", "25s", 0, CONF_HOUR, RESTART, "after SIGTERM: how long sessions may finish")
