@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { BY_MAX = 128 };
 enum { E_WHAT, E_MATCHED, E_CHANGED, E_HAND, E_REFUSED, E_DRY };
 static const struct column edit_columns[] = {
     [E_WHAT] = {"what", "what", COLUMN_TEXT, 0},
@@ -18,7 +19,7 @@ static const struct column edit_columns[] = {
     [E_CHANGED] = {"changed", "changed", COLUMN_COUNT, 0},
     [E_HAND] = {"in_hand", "left alone, in the hands of a worker", COLUMN_COUNT, 0},
     [E_REFUSED] = {"refused", "left alone, not in a state for that", COLUMN_COUNT, 0},
-    [E_DRY] = {"dry_run", "only a dry run", COLUMN_BOOL, 0},
+    [E_DRY] = {"dry_run", NULL, COLUMN_BOOL, 0},
 };
 
 static void on_result(void *arg, enum err e, const struct admin_result *res, const char *why)
@@ -32,7 +33,11 @@ static void on_result(void *arg, enum err e, const struct admin_result *res, con
 int edit_print(const struct cli *cli, const char *what, const struct admin_result *res)
 {
     bool dry_run = cli_opt(cli, "dry-run") != NULL;
-    struct table *t = table_new(edit_columns, ARRAY_LEN(edit_columns));
+    struct column columns[ARRAY_LEN(edit_columns)];
+    memcpy(columns, edit_columns, sizeof columns);
+    if (dry_run)
+        columns[E_CHANGED].title = "would change";
+    struct table *t = table_new(columns, ARRAY_LEN(columns));
     int code = t != NULL && table_row(t) == ERR_OK && table_text(t, E_WHAT, span_cstr(what)) == ERR_OK
                    ? CLI_OK
                    : cli_fail(cli, CLI_FAILED, "out of memory");
@@ -43,8 +48,7 @@ int edit_print(const struct cli *cli, const char *what, const struct admin_resul
             table_number(t, E_HAND, res->in_hand);
         if (res->refused > 0 || cli->output == CLI_JSON)
             table_number(t, E_REFUSED, res->refused);
-        if (dry_run || cli->output == CLI_JSON)
-            table_number(t, E_DRY, dry_run);
+        table_number(t, E_DRY, dry_run);
         code = table_print_one(t, cli->output);
     }
     table_free(t);
@@ -141,6 +145,16 @@ static int forgive_links(struct remote *r, const struct admin_filter *f)
     return code;
 }
 
+/* The history tells whose wish it was. What is returned is told the sender why, and only that. */
+static struct span text_of(const struct cli *cli, enum admin_verb verb, char by[BY_MAX])
+{
+    struct span reason = span_cstr(cli_opt(cli, "reason")), user = remote_user();
+    if (reason.len > 0 || verb == ADMIN_RETURN)
+        return reason;
+    (void)snprintf(by, BY_MAX, "by " SPAN_FMT, SPAN_ARG(user));
+    return span_cstr(by);
+}
+
 /* --- all of them ------------------------------------------------------------------------------------------
  */
 
@@ -148,14 +162,14 @@ static int ask_edit(struct cli *cli, enum admin_verb verb, const struct admin_fi
                     struct admin_result *res)
 {
     struct remote r;
-    struct span reason = span_cstr(cli_opt(cli, "reason"));
+    char by[BY_MAX];
     bool dry_run = cli_opt(cli, "dry-run") != NULL;
     int code = remote_open(&r, cli);
     if (code == CLI_OK && verb == ADMIN_RETRY_NOW && !dry_run)
         code = forgive_links(&r, f);
     r.user = res;
     if (code == CLI_OK &&
-        remote_asked(&r, admin_edit(r.admin, verb, f, reason, dry_run, NULL, on_result, &r)))
+        remote_asked(&r, admin_edit(r.admin, verb, f, text_of(cli, verb, by), dry_run, NULL, on_result, &r)))
         (void)remote_wait(&r);
     if (code == CLI_OK)
         code = r.code;

@@ -258,6 +258,9 @@ int remote_filter(struct cli *cli, bool need_all, struct buf *ret_domain, struct
     f->sender = span_cstr(cli_opt(cli, "sender"));
     f->rcpt = span_cstr(cli_opt(cli, "recipient"));
     f->id = span_cstr(cli_opt(cli, "id"));
+    if (!admin_is_id(f->id))
+        return cli_fail(cli, CLI_USAGE, "--id takes a message id or how it begins, not '%s'",
+                        cli_opt(cli, "id"));
     int code = take_age(cli, "older-than", &f->min_age_ms);
     if (code == CLI_OK)
         code = take_age(cli, "younger-than", &f->max_age_ms);

@@ -108,6 +108,9 @@ struct admin_job {
     struct body_desc body;
     ms_t now_ms;
 };
+/* Whether text is a message id or how one begins; "07-" alone is a partition. Of a filter that has another,
+ * admin_jobs() and admin_edit() say ERR_PARSE. */
+bool admin_is_id(struct span text);
 typedef bool admin_job_fn(void *arg, const struct admin_job *j);
 /* Queue by queue, in order of due time. Mail moves meanwhile: a job may be missed or come twice. */
 enum err admin_jobs(struct admin *a, const struct admin_filter *f, admin_job_fn *each, admin_done_fn *done,

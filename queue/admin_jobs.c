@@ -353,6 +353,12 @@ static enum err read_id(struct admin_walk *w, struct span id)
     return ERR_OK;
 }
 
+bool admin_is_id(struct span text)
+{
+    struct admin_walk w = {.filter = {.places = 0}};
+    return read_id(&w, text) == ERR_OK;
+}
+
 static enum err read_filter(struct admin_walk *w, const struct admin_filter *f)
 {
     w->filter = *f;

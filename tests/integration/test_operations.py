@@ -420,6 +420,7 @@ def test_queue_freeze_all(box):
     dry = bridgehead.json("queue", "freeze", "--all", "--dry-run")
     assert (dry["what"], dry["matched"], dry["changed"], dry["dry_run"]) == ("queues", 3, 2, True), dry
     assert states() == {"one.example": "Frozen", "two.example": "Retry", "three.example": "Retry"}, states()
+    assert "would change  2" in bridgehead.cli("queue", "freeze", "--all", "--dry-run").stdout
     assert bridgehead.json("queue", "freeze", "--all")["changed"] == 2
     assert set(states().values()) == {"Frozen"}, states()
     assert bridgehead.json("status")["counters"]["frozen"] == 3  # and not three in each partition
@@ -437,11 +438,13 @@ def test_queue_retry_now(box):
     """retry does not wait for the schedule."""
     sink = box.add(Sink(box, refuse=True))
     bridgehead = box.add(Bridgehead(box, smart_host=sink.address))
-    bridgehead.send("b@far.example", TEXT)
+    number = bridgehead.send("b@far.example", TEXT)
     wait_for("the first failure", lambda: "Retry" in bridgehead.cli("queue", "list").stdout)
     sink.control("accept")
     bridgehead.cli("queue", "retry", "--all")
     wait_for(lambda: sink.stats(), lambda: sink.stats()["messages"] == 1, 20)
+    wish, = [e["text"] for e in bridgehead.json("message", "track", number) if e["event"] == "retry"]
+    assert re.fullmatch("by .+", wish), wish
 
 
 def test_etrn(box):
@@ -710,7 +713,8 @@ def test_help_and_usage(box):
     for wrong, meant in (("versoin", "version"), ("quue list", "queue"), ("message trak", "message track")):
         said = bridgehead.cli(*wrong.split(), check=False)
         assert said.returncode == 2 and f"did you mean '{meant}'?" in said.stderr, said
-    for wrong, meant in (("badmail", "list, show, requeue, delete"), ("queue list x", "'x' is too much"), ("message show", "missing")):
+    for wrong, meant in (("badmail", "list, show, requeue, delete"), ("queue list x", "'x' is too much"), ("message show", "missing"),
+                         ("queue show --id -n", "--id takes a message id or how it begins, not '-n'")):
         said = bridgehead.cli(*wrong.split(), check=False)
         assert said.returncode == 2 and meant in said.stderr, said
     assert bridgehead.cli("badmail", "--help").stdout == bridgehead.cli("help", "badmail").stdout
