@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { OK = 0x8180, NXDOMAIN = 0x8183, SERVFAIL = 0x8182, FOREVER = 100000 };
+enum { OK = 0x8180, NXDOMAIN = 0x8183, SERVFAIL = 0x8182, FOREVER = 100000, SILENCE_MS = 12000 };
 
 struct server {
     struct loop *loop;
@@ -326,7 +326,7 @@ static void test_dns__names_that_hang_delay_no_other(void **state)
     struct server s;
     unsigned silent = 0;
     (void)state;
-    server_init(&s, FOREVER);
+    server_init(&s, SILENCE_MS); /* newer libunbounds ask for minutes before they give up */
     for (int round = 0; round < 2; round++) {
         silent = ask_silent(&s, silent, 100);
         run_for(&s, 100);
