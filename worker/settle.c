@@ -101,6 +101,14 @@ void attempt_record_all(struct attempt *a, const struct attempt_result *r)
         attempt_record(a, i, r);
 }
 
+void attempt_stopped(struct attempt *a)
+{
+    for (size_t i = 0; i < a->claim->job.nrcpts; i++)
+        if (a->outcomes[i].open)
+            a->outcomes[i].verdict.permanent = false;
+    attempt_exhausted(a);
+}
+
 void attempt_exhausted(struct attempt *a)
 {
     for (size_t i = 0; i < a->claim->job.nrcpts; i++) {

@@ -59,6 +59,9 @@ void attempt_record(struct attempt *a, size_t rcpt, const struct attempt_result 
 void attempt_record_all(struct attempt *a, const struct attempt_result *r);
 /* No target is left for the open ones. */
 void attempt_exhausted(struct attempt *a);
+/* There are targets that were not asked, but not in this attempt: what others said of us does not count as
+ * all of them saying it, so that nobody is returned for it. */
+void attempt_stopped(struct attempt *a);
 /* Whether nothing was said to or by any server about this job. */
 bool attempt_untouched(const struct attempt *a);
 

@@ -74,7 +74,7 @@ void smtp_not_connected(struct smtp_lane *s)
 }
 void smtp_give_back(struct smtp_lane *s)
 {
-    attempt_exhausted(&s->lane.parcel->attempt);
+    attempt_stopped(&s->lane.parcel->attempt);
     lane_settled(&s->lane, false);
 }
 

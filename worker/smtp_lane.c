@@ -304,7 +304,7 @@ static void on_finished(struct smtp_lane *s)
         attempt_record(&p->attempt, s->index[i], &r);
     }
     if (p->attempt.nopen == 0 || p->damaged || ++s->again > SMTP_AGAIN_MAX) {
-        attempt_exhausted(&p->attempt);
+        attempt_stopped(&p->attempt);
         s->moving = false;
         s->again = 0;
         lane_settled(lane, usable);

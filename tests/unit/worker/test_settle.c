@@ -217,6 +217,35 @@ static void test_settle__weighs_one_target_against_another(void **state)
     }
 }
 
+/* While targets are left that nobody asked, those that were asked return nobody: the worker is being stopped,
+ * or the search took too long. */
+static void test_settle__a_stopped_attempt_returns_nobody_for_its_targets(void **state)
+{
+    static const struct {
+        const char *said, *want;
+    } cases[] = {
+        {"p", "retry deferred 0/0/1 "}, {"pp", "retry deferred 0/0/1 "}, {"n", "retry deferred 0/0/1 "},
+        {"pb", "done bounced 0/1/0 f"}, {"pd", "done delivered 1/0/0 "}, {".", "untouched"},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct fixture f;
+        struct settlement s;
+        char text[128];
+
+        begin(&f, "s@y", 1, 0);
+        assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+        for (const char *how = c->said; *how != '\0'; how++)
+            record(&f, 0, *how);
+        attempt_stopped(&f.attempt);
+        assert_int_equal(f.attempt.nopen, 0);
+        assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+        check_span(span_cstr(describe(&s, text, sizeof text)), span_cstr(c->want));
+        settlement_done(&s);
+        attempt_done(&f.attempt);
+    }
+}
+
 static void test_settle__a_failing_link_is_no_fault_of_the_message(void **state)
 {
     struct fixture f;
@@ -457,6 +486,7 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_settle__decides_for_the_job),
                      cmocka_unit_test(test_settle__keeps_who_waits_and_says_why),
                      cmocka_unit_test(test_settle__weighs_one_target_against_another),
+                     cmocka_unit_test(test_settle__a_stopped_attempt_returns_nobody_for_its_targets),
                      cmocka_unit_test(test_settle__a_failing_link_is_no_fault_of_the_message),
                      cmocka_unit_test(test_settle__carries_the_returned_of_a_null_sender),
                      cmocka_unit_test(test_settle__a_5xx_of_who_waits_returns_nobody),
