@@ -54,6 +54,7 @@
  *       └─no target left───> ENDED <───┴─┴─> QUITTING ──closed by both──> ENDED
  *
  *    N1  a lane that has never been IDLE on any target and runs out of targets is a failure of its link.
+ *        A search that takes too long ends as if it had (targets.h), but returns nobody.
  *    N2  a parcel whose session ended before the end of data goes on with the lane's next target. */
 #pragma once
 #include "common/io/conn.h"

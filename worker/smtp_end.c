@@ -14,14 +14,20 @@ void smtp_end_lane(struct smtp_lane *s)
     lane_ended(&s->lane);
 }
 
-static void exhausted(struct smtp_lane *s)
+/* all: every target was asked. Otherwise a refusal of those that were is not the last word. */
+static void exhausted(struct smtp_lane *s, bool all)
 {
-    struct verdict last = verdict_last(&s->folded);
+    struct verdict last;
 
     if (s->lane.parcel != NULL) {
-        attempt_exhausted(&s->lane.parcel->attempt);
+        if (all)
+            attempt_exhausted(&s->lane.parcel->attempt);
+        else
+            attempt_stopped(&s->lane.parcel->attempt);
         lane_settled(&s->lane, false);
     }
+    s->folded.permanent = s->folded.permanent && all;
+    last = verdict_last(&s->folded);
     if (s->have_folded)
         lane_failed(&s->lane, &last, s->why);
     smtp_end_lane(s);
@@ -31,11 +37,19 @@ static void next_target(struct smtp_lane *s)
 {
     smtp_drop_session(s);
     s->no_tls = false;
-    s->at++;
-    if (s->at == s->list.n)
-        exhausted(s);
-    else
+    switch (targets_search_next(&s->search, &s->list, loop_now(s->lane.link->w->loop))) {
+    case TARGETS_NEXT:
         smtp_connect_target(s);
+        return;
+    case TARGETS_OUT_OF_TIME:
+        log_info("link.search", "link='%s' tried=%u left=%zu text='took too long, the rest is not tried now'",
+                 s->lane.link->name, s->search.begun, s->list.n - s->search.at - 1);
+        exhausted(s, false);
+        return;
+    case TARGETS_ALL_TRIED:
+        exhausted(s, true);
+        return;
+    }
 }
 
 static void fold(struct smtp_lane *s, const struct verdict *v, const char *text)
@@ -139,7 +153,7 @@ static void on_cut(struct smtp_lane *s, const struct client_end *end, const char
         return;
     }
     if (end->failure == FAILURE_LOOP) /* RFC 5321 5.1: equal and worse ones lead back here */
-        s->at = s->list.n - 1;
+        s->search.at = s->list.n - 1;
     next_target(s);
 }
 

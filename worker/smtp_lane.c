@@ -21,7 +21,7 @@ static void arm(struct smtp_lane *s)
 
 const struct target *smtp_target(const struct smtp_lane *s)
 {
-    return &s->list.items[s->at];
+    return &s->list.items[s->search.at];
 }
 
 void smtp_target_text(const struct smtp_lane *s, char *out, size_t size)
@@ -382,6 +382,7 @@ static void smtp_start(struct lane *lane)
 
     s->plan = *lane->link->plan;
     targets_list(&s->plan, &lane->link->w->rng, &s->list);
+    targets_search_begin(&s->search, loop_now(lane->link->w->loop));
     if (s->list.n == 0)
         smtp_end_lane(s);
     else
@@ -394,6 +395,7 @@ static void smtp_give(struct lane *lane)
 
     s->again = 0;
     s->have_folded = false;
+    targets_search_begin(&s->search, loop_now(lane->link->w->loop));
     arm(s);
 }
 

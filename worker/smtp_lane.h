@@ -1,4 +1,5 @@
-/* worker/smtp_lane.h — what smtp_lane.c and smtp_end.c share; nobody else includes it.
+/* worker/smtp_lane.h — what smtp_lane.c and smtp_end.c share; no other part of the worker
+ * includes it.
  *
  * smtp_lane.c moves bytes while a session lasts; smtp_end.c decides what follows its end: the same target
  * again, the next one, or the end of the lane. */
@@ -12,7 +13,7 @@ struct smtp_lane {
     struct client *client; /* NULL: connecting, or over */
     struct targets_plan plan;
     struct targets_list list;
-    size_t at;
+    struct targets_search search;
     bool no_tls;       /* the handshake with this target failed; the policy is opportunistic */
     bool closed;       /* the connection is closed */
     bool moving;       /* this target is no good for the parcel in hand */

@@ -304,3 +304,20 @@ void targets_list(const struct targets_plan *plan, struct rng *rng, struct targe
     for (size_t i = 0; i < plan->nhosts; i++)
         add_host_targets(ret, order[i], rng);
 }
+
+void targets_search_begin(struct targets_search *s, ms_t now_ms)
+{
+    s->begun = 1;
+    s->since_ms = now_ms;
+}
+
+enum targets_next targets_search_next(struct targets_search *s, const struct targets_list *list, ms_t now_ms)
+{
+    if (s->at + 1 >= list->n)
+        return TARGETS_ALL_TRIED;
+    if (s->begun >= TARGETS_SEARCH_MIN && now_ms - s->since_ms >= TARGETS_SEARCH_MS)
+        return TARGETS_OUT_OF_TIME;
+    s->at++;
+    s->begun++;
+    return TARGETS_NEXT;
+}

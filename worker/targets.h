@@ -17,10 +17,14 @@
 #include "worker/verdict.h"
 
 enum {
-    TARGETS_HOSTS_MAX = 16,    /* mail exchangers or smart hosts looked at; the best ones */
-    TARGETS_PER_HOST_MAX = 8,  /* addresses of one host */
-    TARGETS_MAX = 32,          /* endpoints a connection tries */
-    TARGETS_UNIX_MAX = 108,    /* sun_path */
+    TARGETS_HOSTS_MAX = 16,   /* mail exchangers or smart hosts looked at; the best ones */
+    TARGETS_PER_HOST_MAX = 8, /* addresses of one host */
+    TARGETS_MAX = 32,         /* endpoints a connection tries */
+    TARGETS_UNIX_MAX = 108,   /* sun_path */
+    /* Each target may use up its time-outs, and holds a slot of the cluster meanwhile: who names 32 that
+     * stall would hold it for hours. So no further one is begun so long after the first ... */
+    TARGETS_SEARCH_MS = 600000,
+    TARGETS_SEARCH_MIN = 2,    /* ... but so many are, however long it takes (RFC 5321 5.1) */
     TARGETS_TTL_MIN_MS = 5000, /* an answer is used at least so long ... */
     TARGETS_TTL_MAX_MS = 300000,
     TARGETS_STALE_MS = 86400000, /* ... and so much longer while no name server answers (RFC 8767 5) */
@@ -84,3 +88,15 @@ struct targets_list {
 };
 /* Best preference first, equal ones shuffled, IPv6 and IPv4 of one host in turn (RFC 8305 in spirit). */
 void targets_list(const struct targets_plan *plan, struct rng *rng, struct targets_list *ret);
+
+/* One way through a list, until a target works: of a connection for nobody yet, or of one job. */
+struct targets_search {
+    size_t at; /* of the list */
+    unsigned begun;
+    ms_t since_ms; /* monotonic */
+};
+enum targets_next { TARGETS_NEXT, TARGETS_ALL_TRIED, TARGETS_OUT_OF_TIME };
+/* From the target it is at, which counts as the first one. */
+void targets_search_begin(struct targets_search *s, ms_t now_ms);
+/* NEXT: s->at is the next one. OUT_OF_TIME: there are more, of which nobody knows what they would say. */
+enum targets_next targets_search_next(struct targets_search *s, const struct targets_list *list, ms_t now_ms);

@@ -3,7 +3,7 @@
 
 #include "tests/unit/common/io/certs.h"
 #include "tests/unit/worker/bench.h"
-#include "worker/core.h"
+#include "worker/smtp_lane.h"
 
 #define PATIENT                                                                                              \
     "organization: test\n"                                                                                   \
@@ -44,6 +44,11 @@ static const struct bench_mail plain = {
 static bool done(struct bench *b)
 {
     return fake_store_messages(b->db) == 0;
+}
+
+static bool failed_once(struct bench *b)
+{
+    return metric_get(&worker_counters(b->worker)->link_failures) >= 1;
 }
 
 static bool failed_twice(struct bench *b)
@@ -260,6 +265,31 @@ static void test_smtp_lane__a_goodbye_at_once_is_a_failure(void **state)
     bench_end(b);
 }
 
+static bool second_stalls(struct bench *b)
+{
+    return b->peer[0]->accepted == 2;
+}
+
+/* Targets that stall, one behind the other, hold a slot only so long: then the link fails as if all had been
+ * tried, and nobody is returned. */
+static void test_smtp_lane__a_search_of_ten_minutes_is_given_up(void **state)
+{
+    struct bench *b = bench_new(COMMON "connectors: [{name: lab, address_spaces: [{space: \"*\"}], "
+                                       "smart_hosts: [\"@a@\", \"@a@\", \"@b@\"]}]\n");
+    (void)state;
+    peer_add_rule(b->peer[0], "CONNECT", NULL, "hang", 0);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, second_stalls);
+    assert_non_null(b->worker->links->lanes);
+    ((struct smtp_lane *)b->worker->links->lanes)->search.since_ms -= TARGETS_SEARCH_MS; /* time passes */
+    bench_until(b, failed_once);
+    assert_int_equal(b->peer[1]->accepted, 0);
+    assert_int_equal(fake_store_counts(b->db)->bounced, 0);
+    bench_until(b, done); /* by the third, with the next attempt */
+    assert_int_equal(b->peer[1]->mails, 1);
+    bench_end(b);
+}
+
 static bool first_taken(struct bench *b)
 {
     return b->peer[0]->mails == 1;
@@ -473,6 +503,7 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__lmtp_is_cut_between_the_answers),
             cmocka_unit_test(test_smtp_lane__an_early_end_of_a_session_is_no_failure),
             cmocka_unit_test(test_smtp_lane__a_goodbye_at_once_is_a_failure),
+            cmocka_unit_test(test_smtp_lane__a_search_of_ten_minutes_is_given_up),
             cmocka_unit_test(test_smtp_lane__the_last_lane_is_replaced_during_a_pause),
             cmocka_unit_test(test_smtp_lane__a_refused_connection_beside_one_that_works),
             cmocka_unit_test(test_smtp_lane__connects_from_the_configured_address),
@@ -482,5 +513,5 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__begins_and_ends_nothing_beyond_the_lease),
             cmocka_unit_test(test_smtp_lane__no_connection_outlives_its_slot),
         },
-        17);
+        18);
 }

@@ -238,6 +238,43 @@ static void test_targets__are_bounded(void **state)
     assert_int_equal(list.n, TARGETS_MAX);
 }
 
+/* N next, A all tried, T out of time. */
+static void test_targets__a_search_has_an_end(void **state)
+{
+    enum { MINUTE = 60000 };
+    static const struct {
+        size_t targets, at;
+        unsigned minutes[6]; /* of the answers; the last one ends the search */
+        const char *want;
+    } cases[] = {
+        {1, 0, {0}, "A"},           {1, 0, {99}, "A"},
+        {3, 0, {0, 0, 0}, "NNA"},   {3, 0, {9, 9, 20}, "NNA"}, /* the last one was the last one */
+        {32, 0, {4, 8, 12}, "NNT"}, {32, 0, {9, 10}, "NT"},
+        {32, 0, {20, 21}, "NT"}, /* two are tried, whatever the first one took */
+        {32, 30, {5, 10}, "NA"},    {4, 2, {30, 30}, "NA"},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct targets_list list = {.n = c->targets};
+        struct targets_search s = {.at = c->at};
+        char got[8] = "";
+        enum targets_next next;
+        size_t n = 0;
+
+        targets_search_begin(&s, 7 * MINUTE);
+        do {
+            next = targets_search_next(&s, &list, (7 + (ms_t)c->minutes[n]) * MINUTE);
+            got[n++] = "NAT"[next];
+            assert_int_equal(s.at, c->at + (next == TARGETS_NEXT ? n : n - 1));
+        } while (next == TARGETS_NEXT && n < ARRAY_LEN(c->minutes));
+        check_span(span_cstr(got), span_cstr(c->want));
+        assert_true(s.at < list.n);
+        targets_search_begin(&s, 100 * MINUTE); /* of the next job, on the target that works */
+        if (s.at + 1 < list.n)
+            assert_int_equal(targets_search_next(&s, &list, 200 * MINUTE), TARGETS_NEXT);
+    }
+}
+
 static void test_targets__a_socket_needs_no_question(void **state)
 {
     struct targets_spec spec = {.kind = TARGETS_UNIX, .unix_path = SPAN("/run/lmtp")};
@@ -261,5 +298,6 @@ int main(void)
                      cmocka_unit_test(test_targets__spread_over_equal_preferences_only),
                      cmocka_unit_test(test_targets__smart_hosts_keep_their_order),
                      cmocka_unit_test(test_targets__are_bounded),
+                     cmocka_unit_test(test_targets__a_search_has_an_end),
                      cmocka_unit_test(test_targets__a_socket_needs_no_question));
 }
