@@ -1,5 +1,6 @@
 /* queue/dsn.c — the parts of a multipart/report. Whatever came from outside passes through text(), which
- * folds and lets no byte through that could begin a line, end a field or upset an old terminal. */
+ * folds, or exact(), and both let no byte through that could begin a line, end a field or upset an old
+ * terminal. */
 #include "queue/dsn.h"
 
 bool dsn_wanted(uint8_t notify, enum dsn_action action)
@@ -50,28 +51,57 @@ static void fold(struct pen *p)
     put(p, p->indent);
 }
 
-/* Foreign text: blanks are one blank, lines are folded there (no line of blanks alone: RFC 5322 3.2.2);
- * control bytes, and what is not UTF-8 where that may be, become \xNN. */
+static void escape(struct pen *p, char c)
+{
+    char escaped[8];
+    put(p, span_of(escaped, (size_t)snprintf(escaped, sizeof(escaped), "\\x%02x", (unsigned char)c)));
+}
+
+/* The first character of foreign text; control bytes, and what is not UTF-8 where that may be, become \xNN.
+ * Returns its length. */
+static size_t character(struct pen *p, struct span s)
+{
+    unsigned char b = (unsigned char)s.ptr[0];
+    size_t len = b >= ' ' && b < 0x7f ? 1 : p->utf8 ? span_utf8(s) : 0;
+    if (len == 0) {
+        escape(p, s.ptr[0]);
+        return 1;
+    }
+    put(p, span_first(s, len));
+    return len;
+}
+
+/* Foreign text for people: blanks are one blank, lines are folded there (no line of blanks alone: RFC 5322
+ * 3.2.2). */
 static void text(struct pen *p, struct span s)
 {
     bool after_blank = false, begun = false;
     while (s.len > 0) {
-        unsigned char b = (unsigned char)s.ptr[0];
-        bool blank = b == ' ' || b == '\t';
-        size_t len = b > ' ' && b < 0x7f ? 1 : p->utf8 ? span_utf8(s) : 0;
+        bool blank = s.ptr[0] == ' ' || s.ptr[0] == '\t';
         if (!blank && ((after_blank && p->column >= FOLD_AT) || p->column >= BREAK_AT))
             fold(p);
         else if (!blank && after_blank)
             put(p, SPAN(" "));
-        if (len > 0) {
-            put(p, span_first(s, len));
-        } else if (!blank) {
-            char escaped[8];
-            put(p, span_of(escaped, (size_t)snprintf(escaped, sizeof(escaped), "\\x%02x", b)));
-        }
         begun |= !blank;
         after_blank = blank && begun;
-        s = span_from(s, len > 0 ? len : 1);
+        s = span_from(s, blank ? 1 : character(p, s));
+    }
+}
+
+/* A foreign name, to be repeated as it is: each blank of a quoted local part counts (RFC 5321 4.1.2), and a
+ * line folded at one would change it. */
+static void exact(struct pen *p, struct span s)
+{
+    while (s.len > 0) {
+        size_t len = 1;
+        bool full = p->column >= BREAK_AT;
+        if (full)
+            fold(p);
+        if (full && s.ptr[0] == ' ')
+            escape(p, ' ');
+        else
+            len = character(p, s);
+        s = span_from(s, len);
     }
 }
 
@@ -79,6 +109,13 @@ static void field(struct pen *p, struct span name, struct span value)
 {
     put(p, name);
     text(p, value);
+    line_end(p);
+}
+
+static void name_field(struct pen *p, struct span name, struct span value)
+{
+    put(p, name);
+    exact(p, value);
     line_end(p);
 }
 
@@ -95,7 +132,7 @@ static int hex_digit(char c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* RFC 3461 4: xtext; false: not well-formed. Control bytes are left to text(). */
+/* RFC 3461 4: xtext; false: not well-formed. Control bytes are left to exact(). */
 static bool decode_xtext(struct span s, struct buf *out)
 {
     for (size_t i = 0; i < s.len; i++) {
@@ -119,7 +156,7 @@ static void xtext_field(struct pen *p, struct span name, struct span xtext)
     struct buf decoded;
     buf_init(&decoded, 2048);
     if (xtext.len > 0 && decode_xtext(xtext, &decoded))
-        field(p, name, buf_span(&decoded));
+        name_field(p, name, buf_span(&decoded));
     buf_done(&decoded);
 }
 
@@ -196,10 +233,10 @@ static void boundary(struct pen *p, const struct dsn_report *r)
 static void write_header(struct pen *p, const struct dsn_report *r)
 {
     put(p, SPAN("From: Mail Delivery System <"));
-    text(p, r->from);
+    exact(p, r->from);
     line(p, SPAN(">"));
     put(p, SPAN("To: <"));
-    text(p, r->env->sender);
+    exact(p, r->env->sender);
     line(p, SPAN(">"));
     field(p, SPAN("Subject: "), subject_of(r));
     date_field(p, SPAN("Date: "), r->now_ms);
@@ -225,7 +262,7 @@ static void explain_recipient(struct pen *p, const struct dsn_recipient *rcpt)
 {
     line_end(p);
     put(p, SPAN("  <"));
-    text(p, rcpt->address);
+    exact(p, rcpt->address);
     line(p, SPAN(">"));
     p->indent = SPAN("      ");
     if (rcpt->diagnostic.len > 0) {
@@ -297,9 +334,10 @@ static void write_recipient_fields(struct pen *p, const struct dsn_recipient *rc
             xtext_field(p, buf_span(&name), original);
         buf_done(&name);
     }
-    field(p,
-          span_is_ascii(rcpt->address) ? SPAN("Final-Recipient: rfc822; ") : SPAN("Final-Recipient: utf-8; "),
-          rcpt->address);
+    name_field(p,
+               span_is_ascii(rcpt->address) ? SPAN("Final-Recipient: rfc822; ")
+                                            : SPAN("Final-Recipient: utf-8; "),
+               rcpt->address);
     field(p, SPAN("Action: "), section_of(rcpt->action)->word);
     field(p, SPAN("Status: "), rcpt->status);
     if (rcpt->remote.len > 0)

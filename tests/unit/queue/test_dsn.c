@@ -193,6 +193,42 @@ static void test_dsn__nothing_foreign_begins_a_line(void **state)
     check_report("golden/dsn/hostile.txt", &r);
 }
 
+/* Each blank of a quoted local part is a part of the name, also where a line is long. */
+static void test_dsn__repeats_names_as_they_are(void **state)
+{
+    static char long_name[700];
+    static const char *const wanted[] = {
+        "To: <\"a  b\"@example.org>\r\n",
+        "  <\"c  d   so long that a line of text would be folded  \"@example.net>\r\n",
+        "Final-Recipient: rfc822; \"c  d   so long that a line of text would be folded  \"@example.net\r\n",
+        "Original-Recipient: rfc822; \" e  f\"@example.com\r\n",
+        "Original-Envelope-Id: g  h\r\n",
+    };
+    struct envelope env = usual_envelope();
+    struct dsn_recipient rcpts[] = {failed, failed};
+    struct dsn_report r = usual_report(&env, rcpts, 2);
+    struct dsn_writer w;
+    struct buf out;
+    size_t line = 0;
+    (void)state;
+    env.sender = SPAN("\"a  b\"@example.org");
+    env.envid = SPAN("g+20+20h");
+    rcpts[0].address = SPAN("\"c  d   so long that a line of text would be folded  \"@example.net");
+    rcpts[0].orcpt = SPAN("rfc822;\"+20e+20+20f\"@example.com");
+    memset(long_name, ' ', sizeof long_name);
+    rcpts[1].address = span_of(long_name, sizeof long_name);
+    buf_init(&out, DSN_BEGIN_MAX);
+    assert_int_equal(dsn_begin(&w, &r, &out), ERR_OK);
+    CHECK_EACH (wanted, want)
+        if (strstr(buf_cstr(&out), *want) == NULL)
+            fail_msg("not there: %s", *want);
+    for (const char *c = buf_cstr(&out); *c != '\0'; c++) {
+        line = *c == '\n' ? 0 : line + 1;
+        assert_true(line <= 998);
+    }
+    buf_done(&out);
+}
+
 static void test_dsn__never_for_a_null_sender(void **state)
 {
     (void)state;
@@ -341,6 +377,7 @@ int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_dsn__reports), cmocka_unit_test(test_dsn__smtputf8),
                      cmocka_unit_test(test_dsn__nothing_foreign_begins_a_line),
+                     cmocka_unit_test(test_dsn__repeats_names_as_they_are),
                      cmocka_unit_test(test_dsn__never_for_a_null_sender),
                      cmocka_unit_test(test_dsn__who_wants_to_hear_of_what),
                      cmocka_unit_test(test_dsn__headers_end_where_they_end),
