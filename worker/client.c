@@ -28,6 +28,7 @@ struct client *client_new(const struct client_conf *conf)
     c->self = conf->self;
     c->nself = conf->configured ? 0 : conf->nself;
     c->secured = conf->secured;
+    c->no_chunking = conf->no_chunking;
     c->tls = conf->tls;
     c->timeouts = *conf->timeouts;
     if (buf_add(&c->hostname, conf->hostname.len > 0 ? conf->hostname : SPAN("localhost")) != ERR_OK) {
@@ -130,6 +131,7 @@ struct outcome client_outcome(const struct client *c, enum step step, enum failu
                                .enhanced = reply != NULL ? reply->enhanced : "",
                                .lmtp = c->lmtp,
                                .configured = c->configured,
+                               .bdat = txn_may_change_to_data(c),
                                .accepted = c->txn.active && c->txn.accepted > 0};
     return (struct outcome){.step = step,
                             .failure = failure,
@@ -360,5 +362,6 @@ void client_end(const struct client *c, struct client_end *ret)
                                .failure = c->end.failure,
                                .code = c->end.code,
                                .text = buf_span(&c->end_text),
-                               .messages = c->messages};
+                               .messages = c->messages,
+                               .no_chunking = c->no_chunking};
 }

@@ -41,6 +41,7 @@ struct client_conf {
     enum conf_delivery_tls tls; /* NONE: never STARTTLS; OPPORTUNISTIC: when offered; REQUIRED, VERIFIED: or
                                    the session fails with TLS_MISSING before any mail. Whether the name is
                                    verified is the business of the tls_context that the owner uses */
+    bool no_chunking;           /* what the server says of CHUNKING is not true: see client_end */
     bool secured;               /* TLS from the first byte: there is no STARTTLS */
     const struct conf_client_timeouts *timeouts; /* copied */
 };
@@ -118,6 +119,8 @@ struct client_end {
     struct span text;
     unsigned messages; /* transactions answered at the end of data. Above 0: the target works, and
                           whatever ended this session, a new one is worth trying at once */
+    bool no_chunking;  /* BDAT is no command there although it was offered: what is AGAIN goes over a new
+                          session with no_chunking. This one is of no use: the body was taken for commands */
 };
 void client_end(const struct client *c, struct client_end *ret);
 

@@ -79,6 +79,7 @@ struct txn {
     bool open;                  /* the server holds a transaction: RSET before the next one */
     bool empty;                 /* DATA was accepted without a recipient: only the dot is sent */
     bool end_sent;
+    bool bdat_taken;   /* a part of the body, or by LMTP the body for somebody, was answered with 2xx */
     struct span piece; /* of the body, being handed out */
     uint64_t offset;   /* where the next piece begins */
     struct dotstuff dots;
@@ -90,7 +91,8 @@ struct expect {
 struct client {
     struct buf hostname;
     bool lmtp, secured, configured;
-    bool met_self; /* the answer to EHLO begins with a name of our own */
+    bool no_chunking; /* offered or not; learnt in this session, or known before */
+    bool met_self;    /* the answer to EHLO begins with a name of our own */
     const struct span *self;
     size_t nself;
     enum conf_delivery_tls tls;
@@ -140,6 +142,8 @@ void txn_begin(struct client *c);   /* after client_send() has filled txn.m */
 void txn_advance(struct client *c); /* sends what may be sent now, ends what is over */
 void txn_settle(struct client *c, size_t rcpt, const struct outcome *o);
 void txn_settle_all(struct client *c, const struct outcome *o); /* who is not settled yet */
+/* Whether DATA can still do what BDAT does: the server may have to be asked for another way. */
+bool txn_may_change_to_data(const struct client *c);
 void txn_body_begin(struct client *c);
 void txn_piece_used(struct client *c); /* the piece was handed out to its end */
 void txn_finish(struct client *c);     /* queues FINISHED */

@@ -61,6 +61,8 @@ void client_ehlo_line(void *arg, uint16_t code, unsigned line, struct span text)
         if (span_ieq(keyword, capabilities[i].keyword))
             c->caps.bits |= capabilities[i].bit;
     }
+    if (c->no_chunking)
+        c->caps.bits &= ~(unsigned)(CAP_CHUNKING | CAP_BINARYMIME);
     if (span_ieq(keyword, SPAN("SIZE")) && !span_to_u64(span_trim(rest), UINT64_MAX, &c->caps.size_limit))
         c->caps.size_limit = 0;
     if (span_ieq(keyword, SPAN("LIMITS")))
@@ -214,16 +216,32 @@ static void judge_data(struct client *c, const struct outcome *o, size_t rcpt)
         txn_settle_all(c, o); /* those not accepted are settled; without any 503 or 554 says nothing */
 }
 
+/* The server does not know BDAT. It takes the octets behind it for commands, so nothing more is said. */
+static bool unknown_bdat(struct client *c, const struct outcome *o)
+{
+    if (o->verdict.action != VERDICT_AGAIN)
+        return false;
+    c->no_chunking = true;
+    client_end_session(c, o);
+    return true;
+}
+
 static void judge_body(struct client *c, const struct outcome *o, size_t rcpt)
 {
     (void)rcpt;
-    if (o->verdict.action != VERDICT_OK)
+    if (unknown_bdat(c, o))
+        return;
+    if (o->verdict.action == VERDICT_OK)
+        c->txn.bdat_taken = true;
+    else
         txn_settle_all(c, o);
 }
 
 static void judge_end(struct client *c, const struct outcome *o, size_t rcpt)
 {
     struct txn *t = &c->txn;
+    if (unknown_bdat(c, o))
+        return;
     if (t->piece.len > 0 || (c->out.len > 0 && !c->out_given)) {
         client_failed(c, FAILURE_GARBAGE); /* an answer to what was not sent yet */
         return;

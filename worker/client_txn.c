@@ -48,6 +48,15 @@ void txn_settle_all(struct client *c, const struct outcome *o)
         settle_with(c, i, o, kept);
 }
 
+bool txn_may_change_to_data(const struct client *c)
+{
+    const struct txn *t = &c->txn;
+    /* What was refused already is settled. RFC 3030 3: DATA carries no binary. By LMTP others may still get
+     * the answer that they have it. */
+    return t->active && t->bdat && !t->bdat_taken && t->unsettled > 0 && t->m.env->body != BODY_BINARYMIME &&
+           !(c->lmtp && t->accepted > 1);
+}
+
 static void settle_failure(struct client *c, size_t rcpt, enum step step, enum failure why)
 {
     struct outcome o = client_outcome(c, step, why, NULL);

@@ -169,6 +169,20 @@ static void judge_goodbye(const struct smtp_lane *s, struct client_end *end)
     *end = (struct client_end){.verdict = verdict_of(&in), .step = in.step, .failure = in.failure};
 }
 
+/* For the next session with it, of this lane and of others, as long as the plan is good. */
+static void note_data_only(struct smtp_lane *s)
+{
+    struct link *link = s->lane.link;
+
+    if (targets_is_data_only(&s->plan, smtp_target(s)))
+        return;
+    log_info("link.chunking", "link='%s' relay=%s text='it offers CHUNKING and does not know BDAT'",
+             link->name, smtp_target(s)->host);
+    targets_note_data_only(&s->plan, smtp_target(s));
+    if (link->plan != NULL)
+        targets_note_data_only(link->plan, smtp_target(s));
+}
+
 /* What follows the end of a session depends on who is still waiting for it. */
 void smtp_ended(struct smtp_lane *s)
 {
@@ -178,6 +192,8 @@ void smtp_ended(struct smtp_lane *s)
     bool in_order;
 
     client_end(s->client, &end);
+    if (end.no_chunking)
+        note_data_only(s);
     judge_goodbye(s, &end);
     in_order = end.verdict.action == VERDICT_OK || end.verdict.action == VERDICT_DONE;
     end_text(s, &end, text, sizeof text);

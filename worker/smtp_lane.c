@@ -50,6 +50,7 @@ static void on_opened(void *arg)
         .self = link->spec.self,
         .nself = link->spec.nself,
         .tls = s->no_tls ? CONF_TLS_NONE : link->tls,
+        .no_chunking = targets_is_data_only(&s->plan, smtp_target(s)),
         .timeouts = &link->set->root->delivery.timeouts,
     };
 

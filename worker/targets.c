@@ -321,3 +321,23 @@ enum targets_next targets_search_next(struct targets_search *s, const struct tar
     s->begun++;
     return TARGETS_NEXT;
 }
+
+static bool is_of(const struct target *t, const struct targets_host *h)
+{
+    return t->unix_path == NULL && h->port == t->endpoint.port && strcmp(h->name, t->host) == 0;
+}
+
+void targets_note_data_only(struct targets_plan *plan, const struct target *t)
+{
+    plan->unix_data_only = plan->unix_data_only || t->unix_path != NULL;
+    for (size_t i = 0; i < plan->nhosts; i++)
+        plan->hosts[i].data_only = plan->hosts[i].data_only || is_of(t, &plan->hosts[i]);
+}
+
+bool targets_is_data_only(const struct targets_plan *plan, const struct target *t)
+{
+    for (size_t i = 0; i < plan->nhosts; i++)
+        if (is_of(t, &plan->hosts[i]))
+            return plan->hosts[i].data_only;
+    return t->unix_path != NULL && plan->unix_data_only;
+}

@@ -53,6 +53,7 @@ struct targets_host {
     char name[DNS_NAME_MAX]; /* or the address as text */
     uint16_t preference, port;
     bool answered, exists, temporary;
+    bool data_only; /* offers CHUNKING and does not know BDAT */
     size_t n;
     struct ip_addr addrs[TARGETS_PER_HOST_MAX];
 };
@@ -60,6 +61,7 @@ struct targets_plan { /* caller-owned, no pointers: may be copied */
     enum targets_kind kind;
     char domain[DNS_NAME_MAX + 2];
     char unix_path[TARGETS_UNIX_MAX];
+    bool unix_data_only;
     struct targets_host hosts[TARGETS_HOSTS_MAX];
     size_t nhosts;
     uint16_t port;
@@ -88,6 +90,10 @@ struct targets_list {
 };
 /* Best preference first, equal ones shuffled, IPv6 and IPv4 of one host in turn (RFC 8305 in spirit). */
 void targets_list(const struct targets_plan *plan, struct rng *rng, struct targets_list *ret);
+
+/* What was found out about a target, for whoever makes a list of this plan after that. */
+void targets_note_data_only(struct targets_plan *plan, const struct target *t);
+bool targets_is_data_only(const struct targets_plan *plan, const struct target *t);
 
 /* One way through a list, until a target works: of a connection for nobody yet, or of one job. */
 struct targets_search {

@@ -23,8 +23,8 @@ struct outcome {
 
 /* --- Replies --------------------------------------------------------------------------------------- */
 
-enum enhanced_rule { E_ANY, E_TOO_MANY /* x.5.3 (RFC 3463 3.6), or none */ };
-enum when_rule { W_ANY, W_ACCEPTED, W_CONFIGURED };
+enum enhanced_rule { E_ANY, E_TOO_MANY /* x.5.3 (RFC 3463 3.6), or none */, E_SYNTAX /* x.5.z, or none */ };
+enum when_rule { W_ANY, W_ACCEPTED, W_CONFIGURED, W_BDAT };
 
 /* clang-format off */
 static const struct reply_row {
@@ -46,6 +46,8 @@ static const struct reply_row {
     {AT(STARTTLS),           400, 599, E_ANY,      W_ANY,        TO(NEXT_TARGET, LINK, CLOSE),               "4.7.4"},
     {AT(MAIL) | AT(BODY),    200, 299, E_ANY,      W_ANY,        TO(OK, MESSAGE, 0),                         NULL},
     {AT(DATA),               300, 399, E_ANY,      W_ANY,        TO(OK, MESSAGE, 0),                         NULL},
+    /* Announced, and not implemented: by a proxy in between, say. DATA carries it as well (RFC 3030 2). */
+    {AT(BODY) | AT(END),     500, 504, E_SYNTAX,   W_BDAT,       TO(AGAIN, MESSAGE, CLOSE),                  NULL},
     {TRANSACTION,            400, 499, E_ANY,      W_ANY,        TO(RETRY_LATER, MESSAGE, 0),                NULL},
     {TRANSACTION,            500, 599, E_ANY,      W_ANY,        TO(BOUNCE, MESSAGE, 0),                     NULL},
     {AT(RCPT),               200, 299, E_ANY,      W_ANY,        TO(OK, RECIPIENT, 0),                       NULL},
@@ -157,12 +159,24 @@ static struct verdict judge_failure(const struct verdict_input *in, enum failure
 
 static bool enhanced_fits(enum enhanced_rule rule, const char *enhanced)
 {
-    return rule == E_ANY || enhanced[0] == '\0' || strcmp(enhanced + 1, ".5.3") == 0;
+    if (rule == E_ANY || enhanced[0] == '\0')
+        return true;
+    return rule == E_TOO_MANY ? strcmp(enhanced + 1, ".5.3") == 0 : strncmp(enhanced + 1, ".5.", 3) == 0;
 }
 
 static bool when_fits(enum when_rule when, const struct verdict_input *in)
 {
-    return when == W_ANY || (when == W_ACCEPTED ? in->accepted : in->configured);
+    switch (when) {
+    case W_ACCEPTED:
+        return in->accepted;
+    case W_CONFIGURED:
+        return in->configured;
+    case W_BDAT:
+        return in->bdat;
+    case W_ANY:
+        break;
+    }
+    return true;
 }
 
 static void implied_status(enum step step, uint16_t code, char out[REPLY_ENHANCED_MAX])

@@ -75,7 +75,7 @@ enum failure {
 enum verdict_action {
     VERDICT_OK,          /* this step succeeded: go on */
     VERDICT_DONE,        /* delivered */
-    VERDICT_AGAIN,       /* right now, in another transaction (RFC 5321 4.5.3.1.10) */
+    VERDICT_AGAIN,       /* right now, in another transaction (RFC 5321 4.5.3.1.10); after a BDAT: by DATA */
     VERDICT_RETRY_LATER, /* keep; schedule of queue/retry.h */
     VERDICT_NEXT_TARGET, /* this target is no good: the next one now; none left: see verdict_last() */
     VERDICT_BOUNCE,      /* return to the sender */
@@ -98,6 +98,7 @@ struct verdict_input {
     uint16_t code;        /* 200..599 */
     const char *enhanced; /* "" : none */
     bool lmtp, accepted;  /* accepted: an earlier recipient of this transaction was */
+    bool bdat;            /* the body goes by BDAT and could go by DATA, and no part of it was taken yet */
     bool configured; /* the target is the operator's choice (smart host, LMTP server), not the domain's */
 };
 /* Total: defined for every input. */

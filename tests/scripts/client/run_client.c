@@ -2,7 +2,7 @@
 /* clang-format off */
 /* A script is read from top to bottom:
  *
- *   option lmtp | secured | configured | self NAME | hostname NAME | piece BYTES | hold
+ *   option lmtp | secured | configured | no-chunking | self NAME | hostname NAME | piece BYTES | hold
  *   option tls none|opportunistic|required|verified
  *   message sender=A [body=7bit|8bitmime|binarymime] [smtputf8] [ret=full|hdrs] [envid=X] [size=N] [visited=X]
  *   rcpt ADDRESS [notify=never|success,failure,delay] [orcpt=X]       (after its message)
@@ -18,7 +18,7 @@
  *   fail LOST            client_failed() with that failure
  *   timeout MS           what client_timeout_ms() must say
  *   result N ACTION STEP CODE|FAILURE STATUS [dsn] [TEXT]   the message must be FINISHED
- *   end ACTION STEP CODE|FAILURE STATUS                     the client must be CLOSED
+ *   end ACTION STEP CODE|FAILURE STATUS [no-chunking]       the client must be CLOSED
  *   ready | busy         whether it must be READY
  *
  * Output that no C line asks for is an error. Every script runs with what the server says in one piece
@@ -191,6 +191,8 @@ static void do_option(struct script *s, struct span *t, size_t n)
         s->conf.lmtp = true;
     } else if (span_eq(t[1], SPAN("secured"))) {
         s->conf.secured = true;
+    } else if (span_eq(t[1], SPAN("no-chunking"))) {
+        s->conf.no_chunking = true;
     } else if (span_eq(t[1], SPAN("hold"))) {
         s->hold = true;
     } else if (span_eq(t[1], SPAN("configured"))) {
@@ -327,8 +329,10 @@ static void do_result(struct script *s, struct span *t, size_t n, struct span li
 static void do_end(struct script *s, struct span *t, size_t n)
 {
     struct client_end end;
-    need(s, s->closed && n == 5, "not CLOSED");
+    bool no_chunking = n == 6 && span_eq(t[5], SPAN("no-chunking"));
+    need(s, s->closed && n == (no_chunking ? 6 : 5), "not CLOSED");
     client_end(s->c, &end);
+    need(s, end.no_chunking == no_chunking, "it learnt something else about CHUNKING");
     check_verdict(s, t + 1, &end.verdict, end.step, end.code, end.failure);
 }
 

@@ -265,6 +265,32 @@ static void test_smtp_lane__a_goodbye_at_once_is_a_failure(void **state)
     bench_end(b);
 }
 
+static bool one_more(struct bench *b)
+{
+    return done(b) && b->peer[0]->open == 0;
+}
+
+/* The message goes at once over another connection, and later ones never try again what is no command there.
+ */
+static void test_smtp_lane__changes_to_data_where_bdat_is_unknown(void **state)
+{
+    struct bench *b = bench_new(COMMON TWO_HOSTS);
+    (void)state;
+    peer_add_rule(b->peer[0], "EHLO", NULL, "250-peer\r\n250 CHUNKING", 0);
+    peer_add_rule(b->peer[0], "RSET", "BDAT", "502 5.5.1 what", 0);
+    for (unsigned i = 0; i < 3; i++) {
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        bench_until(b, one_more);
+    }
+    assert_int_equal(b->peer[0]->mails, 3);
+    assert_int_equal(b->peer[0]->rules[1].used, 1);
+    assert_int_equal(b->peer[0]->accepted, 4);
+    assert_int_equal(b->peer[1]->accepted, 0);
+    assert_int_equal(fake_store_counts(b->db)->retried, 0);
+    assert_int_equal(fake_store_counts(b->db)->bounced, 0);
+    bench_end(b);
+}
+
 static bool second_stalls(struct bench *b)
 {
     return b->peer[0]->accepted == 2;
@@ -503,6 +529,7 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__lmtp_is_cut_between_the_answers),
             cmocka_unit_test(test_smtp_lane__an_early_end_of_a_session_is_no_failure),
             cmocka_unit_test(test_smtp_lane__a_goodbye_at_once_is_a_failure),
+            cmocka_unit_test(test_smtp_lane__changes_to_data_where_bdat_is_unknown),
             cmocka_unit_test(test_smtp_lane__a_search_of_ten_minutes_is_given_up),
             cmocka_unit_test(test_smtp_lane__the_last_lane_is_replaced_during_a_pause),
             cmocka_unit_test(test_smtp_lane__a_refused_connection_beside_one_that_works),
@@ -513,5 +540,5 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__begins_and_ends_nothing_beyond_the_lease),
             cmocka_unit_test(test_smtp_lane__no_connection_outlives_its_slot),
         },
-        18);
+        19);
 }

@@ -17,8 +17,8 @@ static void describe(const struct verdict_input *in, char *out, size_t size)
 static void print(struct buf *out, const char *step, const char *what, const struct verdict_input *in)
 {
     char left[64], right[128];
-    snprintf(left, sizeof(left), "%-9s %s%s%s%s%s%s", step, what, in->enhanced[0] != '\0' ? " " : "",
-             in->enhanced, in->accepted ? " accepted" : "", in->lmtp ? " lmtp" : "",
+    snprintf(left, sizeof(left), "%-9s %s%s%s%s%s%s%s", step, what, in->enhanced[0] != '\0' ? " " : "",
+             in->enhanced, in->accepted ? " accepted" : "", in->lmtp ? " lmtp" : "", in->bdat ? " bdat" : "",
              in->configured ? " configured" : "");
     describe(in, right, sizeof(right));
     assert_int_equal(buf_addf(out, "%-30s -> %s\n", left, right), ERR_OK);
@@ -48,9 +48,10 @@ static const struct {
     {220, "", false},      {250, "2.1.5", false}, {354, "", false},      {421, "", false},
     {421, "4.7.0", false}, {450, "", false},      {451, "4.7.1", false}, {452, "", false},
     {452, "", true},       {452, "4.5.3", true},  {452, "4.2.2", true},  {454, "", false},
-    {500, "", false},      {503, "", false},      {550, "", false},      {550, "5.1.1", false},
-    {550, "4.1.1", false}, {552, "", false},      {552, "", true},       {552, "5.5.3", true},
-    {552, "5.2.2", true},  {553, "", false},      {554, "5.7.1", false}, {556, "", false},
+    {500, "", false},      {502, "5.5.1", false}, {503, "", false},      {504, "5.7.1", false},
+    {550, "", false},      {550, "5.1.1", false}, {550, "4.1.1", false}, {552, "", false},
+    {552, "", true},       {552, "5.5.3", true},  {552, "5.2.2", true},  {553, "", false},
+    {554, "5.7.1", false}, {556, "", false},
 };
 
 static void test_verdict__every_decision_is_written_down(void **state)
@@ -83,6 +84,10 @@ static void test_verdict__every_decision_is_written_down(void **state)
             if (step == STEP_END)
                 print(&out, step_name(in.step), code, &in);
             in.lmtp = false;
+            in.bdat = true;
+            if ((step == STEP_BODY || step == STEP_END) && in.code >= 500 && in.code <= 504)
+                print(&out, step_name(in.step), code, &in);
+            in.bdat = false;
             in.configured = true;
             if (step <= STEP_HELO && in.code >= 500)
                 print(&out, step_name(in.step), code, &in);
@@ -98,19 +103,22 @@ static void test_verdict__no_input_breaks_the_rules(void **state)
     (void)state;
     static const char *const enhanced[] = {"", "2.0.0", "4.5.3", "5.5.3", "5.1.1"};
     for (unsigned step = 0; step < STEP__COUNT; step++) {
-        for (unsigned n = 0; n < 400 * ARRAY_LEN(enhanced) * 4; n++) {
+        for (unsigned n = 0; n < 400 * ARRAY_LEN(enhanced) * 8; n++) {
             struct verdict_input in = {.step = (enum step)step,
                                        .code = (uint16_t)(200 + n % 400),
                                        .enhanced = enhanced[n / 400 % ARRAY_LEN(enhanced)],
                                        .accepted = n / 400 / ARRAY_LEN(enhanced) % 2 == 1,
-                                       .lmtp = n / 400 / ARRAY_LEN(enhanced) / 2 == 1};
+                                       .lmtp = n / 400 / ARRAY_LEN(enhanced) / 2 % 2 == 1,
+                                       .bdat = n / 400 / ARRAY_LEN(enhanced) / 4 == 1};
             struct verdict v = verdict_of(&in), last = verdict_last(&v);
             /* only an answer in the 200s to the end of data delivers, only one in the 500s returns */
             assert_int_equal(v.action == VERDICT_DONE, step == STEP_END && in.code < 300);
             if (last.action == VERDICT_BOUNCE)
                 assert_true(in.code >= 500 && v.status[0] == '5');
             if (v.action == VERDICT_AGAIN)
-                assert_true(in.accepted && step == STEP_RCPT);
+                assert_true((in.accepted && step == STEP_RCPT) ||
+                            (in.bdat && v.close && in.code >= 500 && in.code <= 504 &&
+                             (step == STEP_BODY || step == STEP_END)));
             if (v.action == VERDICT_NEXT_TARGET)
                 assert_true(v.scope == VERDICT_LINK && v.close);
             assert_int_not_equal(last.action, VERDICT_NEXT_TARGET);
