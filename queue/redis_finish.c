@@ -24,14 +24,8 @@
 #include <string.h>
 
 enum {
-    RECORD_ARGS = 12,
     REPORT_ARGS = 8,
     JOB_ARGS = 3,
-    RELEASE_ARGS = 4,
-    TEXT_MAX = 3072,
-    WHOM_MAX = 640,
-    OTHERS_MAX = 1500,
-    EVENT_MAX = 32,
     BODIES_MAX = 3,                   /* times the body of a report is sent */
     FAILED_AGAIN_MS = 60000,          /* until a job whose finish came to nothing is due again */
     HELD_MAX = 20000,                 /* records, and their bytes, that wait until Redis takes them */
@@ -407,50 +401,11 @@ static struct redis_finished what_of(const struct redis_claim *c)
     return what;
 }
 
-static void arg_job_name(struct redis_request *record, const struct redis_finished *what)
-{
-    redis_arg_str(record, what->id);
-    redis_arg_u64(record, what->index);
-    redis_arg_u64(record, what->token);
-}
-
-/* "<reason>" or "<reason>\n<whom>", and lines of others (queue/lua/README.md). */
-static void arg_text(struct redis_request *record, const struct finish *in)
-{
-    struct span whom = span_first(in->whom, WHOM_MAX), others = span_first(in->others, OTHERS_MAX);
-    char text[TEXT_MAX + 1];
-    struct span reason = span_first(in->reason, TEXT_MAX - 1 - whom.len - others.len);
-    int n = snprintf(text, sizeof text, SPAN_FMT "%s" SPAN_FMT SPAN_FMT, SPAN_ARG(reason),
-                     whom.len + others.len > 0 ? "\n" : "", SPAN_ARG(whom), SPAN_ARG(others));
-    redis_arg(record, span_of(text, n < 0 ? 0 : (size_t)n));
-}
-
-static enum err encode_record(struct redis_request *record, const struct redis_finished *what,
-                              const struct finish *in, bool reports)
-{
-    static const char *const verbs[] = {[FINISH_DONE] = "d", [FINISH_RETRY] = "r", [FINISH_BADMAIL] = "b"};
-    struct buf blob;
-    buf_init(&blob, JOB_MAX);
-    enum err e = in->verb != FINISH_DONE && in->job != NULL ? job_encode(in->job, &blob) : ERR_OK;
-    arg_job_name(record, what);
-    redis_arg_str(record, verbs[in->verb]);
-    redis_arg_u64(record, in->delay_ms);
-    redis_arg_u64(record, in->problem);
-    redis_arg_u64(record, in->delivered);
-    redis_arg_u64(record, in->bounced);
-    redis_arg(record, span_first(in->event, EVENT_MAX));
-    arg_text(record, in);
-    redis_arg(record, buf_span(&blob));
-    redis_arg_u64(record, reports);
-    buf_done(&blob);
-    return e == ERR_OK && record->bad ? ERR_NOMEM : e;
-}
-
 static enum err encode_without(struct redis_finish *f, const struct finish *in)
 {
     f->without_ends = in->verb == FINISH_DONE;
     f->without = redis_request_new(NULL, NULL);
-    return f->without == NULL ? ERR_NOMEM : encode_record(f->without, &f->what, in, false);
+    return f->without == NULL ? ERR_NOMEM : redis_record_encode(f->without, &f->what, in, false);
 }
 
 static enum err encode_report(struct redis_finish *f, const struct finish *in)
@@ -509,8 +464,8 @@ enum err redis_finish_job(struct store *store, const struct finish *in, done_fn 
     struct redis_upload *u = (struct redis_upload *)in->report;
     if (f == NULL)
         return ERR_NOMEM;
-    enum err e = encode_record(f->record, &what, in, u != NULL);
-    f->arguments = RECORD_ARGS;
+    enum err e = redis_record_encode(f->record, &what, in, u != NULL);
+    f->arguments = REDIS_RECORD_ARGS;
     f->ends = in->verb == FINISH_DONE;
     if (e == ERR_OK && u != NULL && upload_id(in->report)->partition != what.partition)
         e = ERR_STATE; /* one script, one partition: store_upload() with `near` */
@@ -543,9 +498,9 @@ static enum err release(struct redis_store *st, const struct redis_finished *wha
     struct redis_finish *f = finish_new(st, KIND_RELEASE, what);
     if (f == NULL)
         return ERR_NOMEM;
-    arg_job_name(f->record, what);
+    redis_record_name(f->record, what);
     redis_arg_u64(f->record, delay_ms);
-    f->arguments = RELEASE_ARGS;
+    f->arguments = REDIS_RELEASE_ARGS;
     add(f);
     return ERR_OK;
 }

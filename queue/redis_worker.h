@@ -150,6 +150,13 @@ enum err redis_finishes_warnings(const struct redis_store *st,
                                  struct buf *out) MUST_USE; /* what is refused */
 void redis_finishes_free(struct redis_store *st);
 
+/* --- redis_record.c ------------------------------------------------------------------------------ */
+enum { REDIS_RECORD_ARGS = 12, REDIS_RELEASE_ARGS = 4 }; /* arguments of one job, without its report */
+void redis_record_name(struct redis_request *record, const struct redis_finished *what); /* the first three */
+/* A finish's; reports: a report follows. ERR_TOOBIG, ERR_NOMEM. */
+enum err redis_record_encode(struct redis_request *record, const struct redis_finished *what,
+                             const struct finish *in, bool reports) MUST_USE;
+
 /* --- redis_audit.c ------------------------------------------------------------------------------- */
 void redis_audit(struct redis_store *st, unsigned partition); /* releases what we hold without knowing */
 void redis_reassert(struct redis_store *st);                  /* after a failover: what we hold, again */
