@@ -242,6 +242,7 @@ static struct redis_claim *claim_new(struct ask *a, const struct redisReply *rep
     c->claim.woken_ms = reply_u64_at(reply, 2, 0);
     c->claim.bounce = span_has_prefix(flags, SPAN("b"));
     c->claim.reason = span_from(flags, 1);
+    c->job_text = job;
     c->st = a->st;
     buf_init(&c->body, BODY_CHUNK_MAX);
     (void)snprintf(c->worker, sizeof c->worker, "%s", a->st->worker->name);

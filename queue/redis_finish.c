@@ -11,9 +11,10 @@
  * (no right to, no memory, a key of another type), or we have no memory to send, is held and told again until
  * it is taken: what was delivered must not be delivered again because an operator has something to mend, and
  * what was given back must not stay in our hand for as long as our lease is renewed. What there is no room to
- * hold is found by an audit when Redis takes records again. A job that is over but whose lease was lost is
- * told once more: if it waits in its queue, it is not done a second time. A report that Redis has lost, or
- * does not take, is given up: the record that goes without it says who is settled all the same. */
+ * hold is found by an audit when Redis takes records again. A job that is over, or of which some recipients
+ * are settled, but whose lease was lost is told once more: if it waits in its queue as it was claimed, nobody
+ * gets it a second time. A report that Redis has lost, or does not take, is given up: the record that goes
+ * without it says who is settled all the same. */
 #include "queue/redis_worker.h"
 
 #include "queue/redis_error.h"
@@ -55,6 +56,7 @@ static void finish_free(struct redis_finish *f)
     redis_request_unref(f->report_jobs);
     redis_request_unref(f->without);
     redis_described_done(&f->described);
+    buf_done(&f->claimed);
     if (f->upload != NULL)
         redis_upload_abort(&f->upload->upload);
     free(f);
@@ -99,6 +101,7 @@ static void report_gone(struct redis_finish *f, enum err e)
     f->record = f->without;
     f->without = NULL;
     f->ends = f->without_ends;
+    f->part = f->without_part;
     f->report = false;
     f->report_lost = true;
     redis_described_done(&f->described);
@@ -112,7 +115,7 @@ static void report_gone(struct redis_finish *f, enum err e)
 
 static size_t weight_of(const struct redis_finish *f)
 {
-    size_t bytes = f->record->bytes.len;
+    size_t bytes = f->record->bytes.len + f->claimed.len;
     if (f->report)
         bytes += f->report_head->bytes.len + f->report_jobs->bytes.len + f->described.body.len;
     return bytes;
@@ -200,7 +203,7 @@ static void record_answered(struct redis_finish *f, const struct redisReply *rep
         add(f); /* the report's body was lost: with it, again */
     } else if (n == -1) {
         report_gone(f, ERR_AGAIN); /* of several chunks: it has to be made anew */
-    } else if (n == 0 && f->ends && !f->again) {
+    } else if (n == 0 && (f->ends || f->part) && !f->again) {
         f->again = true;
         add(f);
     } else {
@@ -304,12 +307,21 @@ static void send_batch(struct redis_store *st, struct redis_finish *head, size_t
         redis_script(rq, SCRIPT_FINISH, p->tag, 3 + arguments);
         redis_arg_u64(rq, st->history);
         redis_arg_str(rq, head->what.worker);
-        redis_arg_u64(rq, head->again ? REDO_WAITING : REDO_NONE);
+        if (head->again && head->part)
+            redis_arg(rq, buf_span(&head->claimed));
+        else
+            redis_arg_u64(rq, head->again ? REDO_WAITING : REDO_NONE);
     }
     for (const struct redis_finish *f = head; f != NULL; f = f->next)
         write_record(rq, f);
     rq->flags = REQUEST_RESEND | REQUEST_WAIT;
     redis_link_send(st->control, rq);
+}
+
+/* What its script is told of one of them it is told of all. */
+static bool goes_alone(const struct redis_finish *f)
+{
+    return f->report || f->alone || (f->again && f->part);
 }
 
 /* Cuts the list into batches: one incarnation, bounded, a report alone. The list is newest first. */
@@ -320,8 +332,8 @@ static void flush_list(struct redis_store *st, struct redis_finish **list)
     *list = NULL;
     while (f != NULL) {
         struct redis_finish *next = f->next;
-        bool fits = head != NULL && count < FINISH_BATCH && bytes < FINISH_BATCH_BYTES && !f->report &&
-                    !head->report && !f->alone && !head->alone && head->again == f->again &&
+        bool fits = head != NULL && count < FINISH_BATCH && bytes < FINISH_BATCH_BYTES && !goes_alone(f) &&
+                    !goes_alone(head) && head->again == f->again &&
                     strcmp(head->what.worker, f->what.worker) == 0;
         if (head != NULL && !fits) {
             send_batch(st, head, count);
@@ -380,6 +392,7 @@ static struct redis_finish *finish_new(struct redis_store *st, enum redis_finish
     f->st = st;
     f->kind = kind;
     f->what = *what;
+    buf_init(&f->claimed, JOB_MAX + 1);
     f->record = redis_request_new(NULL, NULL);
     f->older = st->worker->finishes;
     f->newer = &st->worker->finishes;
@@ -401,9 +414,15 @@ static struct redis_finished what_of(const struct redis_claim *c)
     return what;
 }
 
+static bool settles_a_part(const struct finish *in)
+{
+    return in->verb == FINISH_RETRY && in->job != NULL && in->delivered + in->bounced > 0;
+}
+
 static enum err encode_without(struct redis_finish *f, const struct finish *in)
 {
     f->without_ends = in->verb == FINISH_DONE;
+    f->without_part = settles_a_part(in);
     f->without = redis_request_new(NULL, NULL);
     return f->without == NULL ? ERR_NOMEM : redis_record_encode(f->without, &f->what, in, false);
 }
@@ -467,6 +486,12 @@ enum err redis_finish_job(struct store *store, const struct finish *in, done_fn 
     enum err e = redis_record_encode(f->record, &what, in, u != NULL);
     f->arguments = REDIS_RECORD_ARGS;
     f->ends = in->verb == FINISH_DONE;
+    f->part = settles_a_part(in);
+    if (e == ERR_OK && (f->part || (in->without != NULL && settles_a_part(in->without)))) {
+        e = buf_addc(&f->claimed, '=');
+        if (e == ERR_OK)
+            e = buf_add(&f->claimed, c->job_text);
+    }
     if (e == ERR_OK && u != NULL && upload_id(in->report)->partition != what.partition)
         e = ERR_STATE; /* one script, one partition: store_upload() with `near` */
     if (e == ERR_OK && u != NULL)

@@ -28,6 +28,7 @@ struct redis_claim {
     size_t reserved;                  /* of worker->prefetch_bytes */
     struct buf body;                  /* prefetched, as stored; "" : not here */
     struct redis_chunk *early;        /* asks that wait for the prefetch */
+    struct span job_text;             /* as stored; of data */
     char data[];                      /* envelope, job, flags */
 };
 
@@ -39,7 +40,9 @@ struct redis_finish {
     struct redis_finished what;
     enum redis_finish_kind kind;
     bool ends;                    /* the job is over: kept for the redo */
-    bool again;                   /* the lease was lost: ends the job if nobody has taken it since */
+    bool part;                    /* some of its recipients are settled, others wait */
+    bool again;                   /* the lease was lost: told once more, if nobody has taken the job since */
+    struct buf claimed;           /* part: "=" and the job as it was claimed */
     bool alone;                   /* refused among others: it may have been another's fault */
     bool refused;                 /* at least once: counted in worker->nrefused */
     struct redis_request *record; /* arguments */
@@ -53,7 +56,7 @@ struct redis_finish {
     bool report;
     unsigned bodies_sent;          /* of a report: again when Redis says that it is not there */
     struct redis_request *without; /* the record for the case that the report is lost, or NULL */
-    bool without_ends, report_lost;
+    bool without_ends, without_part, report_lost;
     done_fn *done; /* or NULL */
     void *arg;
 };

@@ -175,10 +175,12 @@ struct finish {
     const struct finish *without;
 };
 /* Takes f->claim and f->report, unless the call returns an error. done(ERR_STALE): the lease was lost
- * meanwhile and nothing was changed; what is DONE ends all the same as long as nobody else has taken it.
- * done(ERR_NOTFOUND): the report is lost, and `without` was recorded. A lost reply or connection is no error:
- * the store sends again until it has an answer, and so it does, within bounds, when Redis refuses. Other
- * errors, and ERR_CANCELED from store_free(): the job comes back, whatever was done. done may be NULL. */
+ * meanwhile and nothing was changed; what is DONE ends all the same as long as nobody else has taken it, and
+ * who is settled of what is to be RETRYed leaves the job, which keeps its place in the queue, as long as
+ * nobody else has changed it. done(ERR_NOTFOUND): the report is lost, and `without` was recorded. A lost
+ * reply or connection is no error: the store sends again until it has an answer, and so it does, within
+ * bounds, when Redis refuses. Other errors, and ERR_CANCELED from store_free(): the job comes back, whatever
+ * was done. done may be NULL. */
 enum err store_finish(struct store *st, const struct finish *f, done_fn *done, void *arg) MUST_USE;
 /* Back to its queue untouched, due now (drain, link failed before anything was sent: delay_ms). Takes c,
  * also when it returns an error (then the job comes back with the end of the lease). Here and in

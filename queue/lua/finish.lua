@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- queue/lua/finish.lua: IN HAND -> gone, QUEUED (later) or BADMAIL, with what is to be reported
--- (keeps I1..I3, I6..I9). ARGV: 3 history, 4 worker, 5 redo, then records:
+-- (keeps I1..I3, I6..I9). ARGV: 3 history, 4 worker, 5 redo or "=job", then records:
 --   id, k, token, verb, delay, problem, delivered, bounced, event, text, job, reports
 --   and when reports is 1: id, envelope, text, kind, length, z, bytes, njobs, {Q, delay, job}*
 -- Returns one a record: 1 done, 2 done and wake, 0 stale, -1 the report's body is missing.
@@ -13,7 +13,14 @@
 -- include "lib/leave.lua"
 
 local FIRST_RECORD, RECORD_ARGS, MESSAGE_ARGS = 6, 12, 8
-local history, worker, redo = int(ARGV[3], 1e8, 'history') and ARGV[3], worker_of(ARGV[4]), int(ARGV[5], 2, 'redo')
+local PARTLY = 3
+
+-- "=<job>" is the state of a job of which only a part is settled, as it was when it was claimed.
+local function redo_of(s)
+  return s and string.byte(s) == 61 and PARTLY or int(s, 2, 'redo')
+end
+
+local history, worker, redo = int(ARGV[3], 1e8, 'history') and ARGV[3], worker_of(ARGV[4]), redo_of(ARGV[5])
 local counters = {ghosts = 0, early = 0, gone = 0, delivered = 0, bounced = 0, deferred = 0, badmail = 0}
 local in_hand, records = {}, {}
 local now, now_text
@@ -134,7 +141,7 @@ function verbs.b(i, bucket, q)
 end
 
 -- Where the job is: 'hand', with bucket and Q; with redo also 'queue', with redo 1 also 'nowhere' when the
--- message is not known; else nil and the answer.
+-- message is not known, with PARTLY 'part' instead of 'queue', when nobody has changed the job; else nil and the answer.
 local function whereabouts(i)
   local id, k, token = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local job = id .. '.' .. k
@@ -149,6 +156,12 @@ local function whereabouts(i)
     local n, home = unpack(call('HMGET', p .. 'm:' .. id, 'n', 'q' .. k))
     bucket, q = split_home(home)
     if n and q and call('ZSCORE', p .. 'q:' .. q, job) then
+      if redo == PARTLY then
+        if '=' .. (call('HGET', p .. 'm:' .. id, 'j' .. k) or '') ~= ARGV[5] then
+          return nil, 0
+        end
+        return 'part', bucket, q
+      end
       return 'queue', bucket, q
     end
     if redo == 1 and not n and ARGV[i + 3] == 'd' then
@@ -158,7 +171,8 @@ local function whereabouts(i)
   return nil, 0
 end
 
--- Takes the job from where it is.
+-- Takes the job from where it is. One of which a part is settled stays there: its time, and whether it is frozen, are its
+-- queue's.
 local function take(i, place, q)
   local job = ARGV[i] .. '.' .. ARGV[i + 1]
   if place == 'hand' then
@@ -194,7 +208,8 @@ local function finish(i, report)
     _, wake = admit(report, report.first, report.njobs, nil, now, now_text, history)
   end
   take(i, place, q)
-  verbs[ARGV[i + 3]](i, bucket, q)
+  local settle = place == 'part' and keep or verbs[ARGV[i + 3]]
+  settle(i, bucket, q)
   counters.delivered = counters.delivered + tonumber(ARGV[i + 6])
   counters.bounced = counters.bounced + tonumber(ARGV[i + 7])
   tell(i, q)

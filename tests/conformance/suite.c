@@ -300,6 +300,61 @@ static void a_late_word_ends_what_waits_again(void **state)
     answer_done(&other);
 }
 
+/* Who is settled of a job that goes on waiting is not sent it again either, unless somebody has had it since:
+ * he knows better. The job keeps its place in the queue. */
+static void a_late_word_settles_a_part_of_what_waits_again(void **state)
+{
+    static const bool changed[] = {false, true};
+    struct world *w = *state;
+    struct answer expired, other;
+    answer_init(&expired);
+    answer_init(&other);
+    work(w, 0, &expired);
+    work(w, 1, &other);
+    CHECK_EACH (changed, c) {
+        unsigned before = expired.calls;
+        struct msgid id = put(w, "example.net", SPAN("x"));
+        struct claim *mine = claim_one(w, 0, id.partition, "example.net"), *theirs;
+        struct job next = mine->job, newer = mine->job;
+        next.attempts = 5;
+        newer.attempts = 6;
+        struct finish f = {.claim = mine,
+                           .verb = FINISH_RETRY,
+                           .job = &next,
+                           .delay_ms = 3600000,
+                           .event = SPAN("deferred"),
+                           .delivered = 1};
+        w->backend->freeze(w, 0, true);
+        for (int i = 0; reap_all(w, 1) == 0; i++) {
+            assert_true(i < TURNS_MAX);
+            w->backend->turn(w);
+        }
+        if (*c) {
+            theirs = claim_one(w, 1, id.partition, "example.net");
+            struct finish g = {.claim = theirs,
+                               .verb = FINISH_RETRY,
+                               .job = &newer,
+                               .event = SPAN("deferred"),
+                               .delivered = 1};
+            assert_int_equal(finish(w, 1, &g), ERR_OK);
+        }
+        w->backend->freeze(w, 0, false);
+        until(w, &expired, before + 1);
+        assert_int_equal(finish(w, 0, &f), *c ? ERR_STALE : ERR_OK);
+        theirs = claim_one(w, 1, id.partition, "example.net");
+        assert_int_equal(theirs->job.attempts, *c ? 6 : 5);
+        check_body(w, 1, theirs, SPAN("x"));
+        assert_int_equal(finish_done(w, 1, theirs), ERR_OK);
+        for (int i = 0; store_worker_valid(w->store[0]) == 0; i++) {
+            assert_true(i < TURNS_MAX);
+            w->backend->turn(w);
+        }
+    }
+    assert_int_equal(other.calls, 0);
+    answer_done(&expired);
+    answer_done(&other);
+}
+
 static void discover_names_due_queues(void **state)
 {
     struct world *w = *state;
@@ -758,12 +813,13 @@ int suite_run(const struct backend *backend)
         T(retry_comes_back_later_with_its_new_state), T(the_clock_of_the_store_decides),
         T(problem_messages_wait_behind_healthy_ones), T(released_jobs_come_back), T(one_job_has_one_holder),
         T(a_closed_worker_gives_its_jobs_back), T(a_frozen_worker_loses_its_jobs),
-        T(a_late_word_ends_what_waits_again), T(discover_names_due_queues),
-        T(held_queues_are_found_and_roused), T(what_is_known_before_a_wish_delays_nothing),
-        T(what_is_known_before_another_way_delays_nothing), T(what_is_known_after_another_way_counts),
-        T(commits_wake_workers), T(slots_never_exceed_their_caps), T(slots_of_the_dead_are_free_again),
-        T(reports_are_committed_with_the_finish), T(badmail_leaves_the_queue), T(link_state_is_shared),
-        T(an_upload_tells_when_it_has_room), T(an_aborted_upload_leaves_nothing),
-        T(what_cannot_be_encoded_is_refused_at_once), T(closing_cancels_what_is_pending));
+        T(a_late_word_ends_what_waits_again), T(a_late_word_settles_a_part_of_what_waits_again),
+        T(discover_names_due_queues), T(held_queues_are_found_and_roused),
+        T(what_is_known_before_a_wish_delays_nothing), T(what_is_known_before_another_way_delays_nothing),
+        T(what_is_known_after_another_way_counts), T(commits_wake_workers), T(slots_never_exceed_their_caps),
+        T(slots_of_the_dead_are_free_again), T(reports_are_committed_with_the_finish),
+        T(badmail_leaves_the_queue), T(link_state_is_shared), T(an_upload_tells_when_it_has_room),
+        T(an_aborted_upload_leaves_nothing), T(what_cannot_be_encoded_is_refused_at_once),
+        T(closing_cancels_what_is_pending));
 #undef T
 }

@@ -527,12 +527,20 @@ static struct fake_job *held(struct fake_store *f, const struct fake_claim *cl, 
     return NULL;
 }
 
-/* The job if what is over with it waits in its queue again: the lease was lost. */
+static bool settles_a_part(const struct finish *fin)
+{
+    return fin->verb == FINISH_RETRY && fin->job != NULL && fin->delivered + fin->bounced > 0;
+}
+
+/* The job if what is over with it, or settled for some, waits in its queue again: the lease was lost. */
 static struct fake_job *waiting(struct fake_store *f, const struct finish *fin, struct fake_message **ret_m)
 {
-    struct fake_message *m = fin->verb == FINISH_DONE ? message_of(f, fin->claim->id.id) : NULL;
+    const struct fake_claim *cl = (const struct fake_claim *)fin->claim;
+    bool part = settles_a_part(fin);
+    struct fake_message *m = fin->verb == FINISH_DONE || part ? message_of(f, fin->claim->id.id) : NULL;
     for (struct fake_job *j = m == NULL ? NULL : m->jobs; j != NULL; j = j->next) {
-        if (j->index == fin->claim->index && j->state == FAKE_JOB_READY) {
+        if (j->index == fin->claim->index && j->state == FAKE_JOB_READY &&
+            (!part || span_eq(buf_span(&j->blob), buf_span(&cl->blob)))) {
             *ret_m = m;
             return j;
         }
@@ -561,9 +569,11 @@ static void apply_finish(struct fake_store *f, const struct finish *fin, struct 
         break;
     case FINISH_RETRY:
         f->counts.retried++;
-        j->state = FAKE_JOB_READY;
-        j->due_ms = due_after(f, j, fin->delay_ms);
-        j->problem = fin->problem;
+        if (j->state == FAKE_JOB_CLAIMED) { /* else it keeps its place */
+            j->state = FAKE_JOB_READY;
+            j->due_ms = due_after(f, j, fin->delay_ms);
+            j->problem = fin->problem;
+        }
         if (blob->len > 0)
             fake_text(&j->blob, buf_span(blob));
         break;

@@ -397,6 +397,33 @@ class Failover(StoreTest):
         self.p.claim("a.example")
         self.assertEqual(self.p.finish(self.p.record({"id": taken, "k": "1", "token": "77"}), redo=2), [0])
 
+    def test_late_word_of_a_part_of_a_job_that_waits_again(self):
+        """Only of a job that is as it was; its place, its age and whether it is frozen stay."""
+        mid = self.put("a.example")
+        record = self.p.record({"id": mid, "k": "1", "token": "77"}, verb="r", delay=1000, event="deferred", blob="less")
+        for was in ("=other", "=", "=job2"):
+            self.assertEqual(self.p.finish(record, redo=was), [0])
+        before = self.p.cmd("ZRANGE", "q:a.example", 0, -1, "WITHSCORES")
+        self.p.cmd("HSET", "m:" + mid, "x1", "1")
+        self.assertEqual(self.p.finish(record, worker="w9", redo="=job"), [1])
+        self.assertEqual(self.p.cmd("ZRANGE", "q:a.example", 0, -1, "WITHSCORES"), before)
+        self.assertEqual(self.p.cmd("HGET", "m:" + mid, "x1"), None)
+        self.assertEqual(self.p.stats()["delivered"], b"1")
+        self.assertEqual(self.p.finish(record, worker="w9", redo="=job"), [1])  # remembered
+        self.assertEqual(self.p.stats()["delivered"], b"1")
+        job, = self.p.claim("a.example")
+        self.assertEqual(job["job"], "less")
+        self.assertEqual(self.p.finish(record, worker="w8", redo="=less"), [0])  # in other hands
+        self.p.finish(self.p.record(job))
+        frozen = self.put("b.example")
+        self.p.call("edit", self.p.history, "freeze", "", frozen, 1)
+        self.assertEqual(self.p.finish(self.p.record({"id": frozen, "k": "1", "token": "7"}, verb="r", blob="less"), redo="=job"), [1])
+        self.assertEqual(self.p.claim("b.example"), [])
+        self.p.call("edit", self.p.history, "thaw", "", frozen, 1)
+        job, = self.p.claim("b.example")
+        self.assertEqual(job["job"], "less")
+        self.p.finish(self.p.record(job))
+
     def test_finish_before_the_commit_is_repeated(self):
         mid = self.mid()
         self.assertEqual(self.p.finish(self.p.record({"id": mid, "k": "1", "token": "77"}), redo=1), [1])
