@@ -315,7 +315,10 @@ static void write_for_people(struct pen *p, const struct dsn_report *r)
     if (r->env->subject.len > 0)
         field(p, SPAN("Its subject: "), r->env->subject);
     field(p, SPAN("Its name here, for questions: "), r->queue_id);
-    line(p, returns_headers_only(r) ? SPAN("Its headers are attached.") : SPAN("It is attached."));
+    line(p, returns_headers_only(r) ? SPAN("Its headers are attached.")
+            : needs_8bit(r) /* dsn_seven.h */
+                ? SPAN("It is attached; or its headers, if a server on the way takes no 8-bit mail.")
+                : SPAN("It is attached."));
     line_end(p);
 }
 

@@ -107,6 +107,8 @@ static const char *status_word(const struct settlement *s, const struct outcome 
 {
     if (o->tried && o->verdict.action == VERDICT_DONE)
         return "delivered";
+    if (s->converted)
+        return "converted";
     if (s->verb == FINISH_BADMAIL)
         return "badmail";
     if (o->tried && o->verdict.action == VERDICT_BOUNCE && s->bounced > 0)
@@ -398,6 +400,12 @@ void parcel_settle(struct parcel *p)
     if (p->settlement.untouched) {
         parcel_release(p, p->settlement.delay_ms);
         return;
+    }
+    if (settle_may_convert(&p->input, &p->settlement)) {
+        e = report_convert(p);
+        if (e == ERR_OK)
+            return;
+        report_failed(p, e);
     }
     if (p->settlement.ndsn > 0) {
         e = report_start(p);

@@ -2,6 +2,7 @@
 
 #include "common/address.h"
 #include "common/log.h"
+#include "queue/dsn_seven.h"
 #include "worker/core.h"
 
 #include <inttypes.h>
@@ -15,7 +16,9 @@ struct report {
     struct upload *upload;
     struct dsn_report dsn;
     struct dsn_writer writer;
-    struct buf out; /* head or tail, not taken by the upload yet from `taken` on */
+    bool converts;           /* p is a report, and this is to be the same one of 7 bits */
+    struct dsn_seven *seven; /* then */
+    struct buf out;          /* head or tail, not taken by the upload yet from `taken` on */
     size_t taken;
     struct body_piece *piece;
     struct span rest; /* of the original, not taken by the upload yet */
@@ -50,6 +53,9 @@ static void report_free(struct report *r)
     body_piece_free(r->piece);
     upload_abort(r->upload);
     buf_done(&r->out);
+    if (r->seven != NULL)
+        dsn_seven_done(r->seven);
+    free(r->seven);
     for (size_t i = 0; i < REPORT_JOBS_MAX; i++)
         buf_done(&r->domains[i]);
     free(r);
@@ -65,7 +71,9 @@ static void finish_with(void *arg)
     p->report = NULL;
     if (u != NULL) {
         metric_inc(&p->link->w->m.reports);
-        log_info("report", "msg=%s report=%s recipients=%zu", r->queue_id, r->id_text, r->dsn.nrcpts);
+        log_info("report", "msg=%s report=%s recipients=%zu%s", r->queue_id, r->id_text,
+                 r->converts ? r->jobs[0].nrcpts : r->dsn.nrcpts,
+                 r->converts ? " text='the same report once more, for a server that takes 7 bits only'" : "");
     }
     parcel_finish(p, u, u == NULL ? NULL : &r->env, r->commits, u == NULL ? 0 : r->njobs);
     report_free(r);
@@ -105,11 +113,21 @@ void report_failed(struct parcel *p, enum err e)
         settle_without_report(&p->input, &p->settlement, REPORT_RETRY_MS);
 }
 
+/* What cannot be converted is the badmail that it was. */
+static void convert_failed(struct parcel *p, enum err e)
+{
+    if (!for_good(e))
+        report_failed(p, e);
+}
+
 static void give_up(struct report *r, enum err e)
 {
     upload_abort(r->upload);
     r->upload = NULL;
-    report_failed(r->parcel, e);
+    if (r->converts)
+        convert_failed(r->parcel, e);
+    else
+        report_failed(r->parcel, e);
     end(r);
 }
 
@@ -147,8 +165,35 @@ static bool has_failed(const struct dsn_report *d)
     return false;
 }
 
+/* For whoever the other one was, and as old as that. */
+static void conclude_converted(struct report *r)
+{
+    struct parcel *p = r->parcel;
+    const struct job *job = &p->claim->job;
+
+    settle_converted(&p->input, &p->settlement);
+    r->env = p->claim->env;
+    r->env.body = BODY_7BIT;
+    r->env.smtputf8 = false;
+    r->jobs[0] = (struct job){.domain = job->domain,
+                              .klass = job->klass,
+                              .first_ms = job->first_ms,
+                              .next_ms = p->input.now_ms,
+                              .expire_ms = job->expire_ms,
+                              .delay_noticed = job->delay_noticed,
+                              .rcpts = p->settlement.job.rcpts,
+                              .nrcpts = p->settlement.job.nrcpts};
+    r->commits[0] = (struct commit_job){.job = &r->jobs[0]};
+    r->njobs = 1;
+    end(r);
+}
+
 static void conclude(struct report *r)
 {
+    if (r->converts) {
+        conclude_converted(r);
+        return;
+    }
     const char *copy_to = r->parcel->link->set->root->delivery.dsn.copy_to;
     enum err e;
 
@@ -213,6 +258,30 @@ static enum err put_original(struct report *r)
     return e;
 }
 
+/* The same through dsn_seven.h, and to its end. */
+static enum err put_converted(struct report *r)
+{
+    enum err e = put_out(r);
+
+    while (e == ERR_OK && r->more) {
+        struct body_piece *piece;
+
+        buf_clear(&r->out);
+        r->taken = 0;
+        e = body_next(r->parcel->body, r->offset, &piece);
+        if (e != ERR_OK)
+            break;
+        r->offset += body_piece_span(piece).len;
+        r->more = body_piece_span(piece).len > 0;
+        e = r->more ? dsn_seven_feed(r->seven, body_piece_span(piece), &r->out)
+                    : dsn_seven_end(r->seven, &r->out);
+        body_piece_free(piece);
+        if (e == ERR_OK)
+            e = put_out(r);
+    }
+    return e;
+}
+
 static enum err begin_tail(struct report *r)
 {
     buf_clear(&r->out);
@@ -246,7 +315,7 @@ static void work(void *arg)
 
     if (r->state == REPORT_DONE)
         return;
-    e = step(r);
+    e = r->converts ? put_converted(r) : step(r);
     if (e == ERR_OK)
         conclude(r);
     else if (e != ERR_AGAIN)
@@ -281,7 +350,18 @@ static enum err prepare(struct report *r)
     return dsn_begin(&r->writer, &r->dsn, &r->out);
 }
 
-enum err report_start(struct parcel *p)
+static enum err prepare_converted(struct report *r)
+{
+    msgid_text(&r->parcel->claim->id, r->queue_id);
+    msgid_text(upload_id(r->upload), r->id_text);
+    r->seven = malloc(sizeof *r->seven);
+    if (r->seven == NULL)
+        return ERR_NOMEM;
+    dsn_seven_init(r->seven);
+    return ERR_OK;
+}
+
+static enum err start(struct parcel *p, bool converts)
 {
     struct report *r = calloc(1, sizeof *r);
     enum err e = ERR_OK;
@@ -290,6 +370,7 @@ enum err report_start(struct parcel *p)
         return ERR_NOMEM;
     r->parcel = p;
     r->more = true;
+    r->converts = converts;
     buf_init(&r->out, DSN_BEGIN_MAX);
     for (size_t i = 0; i < REPORT_JOBS_MAX; i++)
         buf_init(&r->domains[i], ADDRESS_DOMAIN_MAX);
@@ -300,7 +381,7 @@ enum err report_start(struct parcel *p)
     if (e == ERR_OK)
         e = parcel_open_body(p, arm, r);
     if (e == ERR_OK)
-        e = prepare(r);
+        e = converts ? prepare_converted(r) : prepare(r);
     if (e != ERR_OK) {
         report_free(r);
         parcel_close_body(p);
@@ -314,6 +395,16 @@ enum err report_start(struct parcel *p)
     *r->prev = r;
     arm(r);
     return ERR_OK;
+}
+
+enum err report_start(struct parcel *p)
+{
+    return start(p, false);
+}
+
+enum err report_convert(struct parcel *p)
+{
+    return start(p, true);
 }
 
 void reports_stop(struct worker *w)

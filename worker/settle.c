@@ -333,8 +333,9 @@ void settle_without_report(const struct settle_input *in, struct settlement *s, 
     const struct job *job = &in->attempt->claim->job;
 
     s->ndsn = 0;
-    if (s->bounced == 0 && s->deferred == 0) /* only news of success is lost */
+    if (s->bounced == 0 && s->deferred == 0 && !s->converted) /* only news of success is lost */
         return;
+    s->converted = false;
     keep_undelivered(in, s);
     s->bounced = 0;
     s->job.delay_noticed = job->delay_noticed;
@@ -357,6 +358,35 @@ enum err settle_apart(const struct settle_input *in, const struct settlement *s,
     settle_without_report(in, &apart, delay_ms);
     *ret = apart;
     return ERR_OK;
+}
+
+bool settle_may_convert(const struct settle_input *in, const struct settlement *s)
+{
+    const struct attempt *a = in->attempt;
+
+    if (s->verb != FINISH_BADMAIL || !sender_null(a->claim))
+        return false;
+    for (size_t i = 0; i < a->claim->job.nrcpts; i++) {
+        const struct outcome *o = &a->outcomes[i];
+        bool octets = o->tried && !o->carried &&
+                      (o->failure == FAILURE_NEEDS_8BIT || o->failure == FAILURE_NEEDS_UTF8) &&
+                      span_is_ascii(a->claim->job.rcpts[i].address);
+
+        if (fate_of(o) != FATE_DELIVERED && !octets)
+            return false;
+    }
+    return true;
+}
+
+void settle_converted(const struct settle_input *in, struct settlement *s)
+{
+    keep_undelivered(in, s);
+    for (size_t i = 0; i < s->job.nrcpts; i++)
+        s->job.rcpts[i].reply = SPAN("");
+    s->converted = true;
+    s->bounced = 0;
+    s->verb = FINISH_DONE;
+    s->event = "converted";
 }
 
 void settle_unreportable(const struct settle_input *in, struct settlement *s)

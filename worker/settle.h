@@ -12,7 +12,8 @@
  *   S3  a report is made for whoever asked for one (RFC 3461 4.1), once, in the same step as S1;
  *   S4  no report about a message with a null sender: when nobody waits any more, it is badmail;
  *       until then its returned recipients stay in the job, marked by a code of 500 or more (nobody else
- *       in a job has one);
+ *       in a job has one). But a report that only its octets of 8 bits keep from going on is made one of 7
+ *       bits, with the same recipients (queue/dsn_seven.h);
  *   S5  an attempt that was stopped on this side before anything happened leaves no trace. */
 #pragma once
 #include "common/config/config.h"
@@ -82,6 +83,7 @@ struct settlement { /* borrows from the attempt, its claim and the input */
     uint32_t delivered, bounced, deferred; /* recipients, of this attempt */
     const char *event;                     /* "delivered", "bounced", "deferred", "badmail" */
     struct span reason;
+    bool converted;            /* settle_converted() */
     struct dsn_recipient *dsn; /* the report to be made, if ndsn > 0 */
     size_t ndsn;
 };
@@ -92,6 +94,11 @@ void settle_without_report(const struct settle_input *in, struct settlement *s, 
 /* The same as a settlement of its own, for a report that may yet be lost. ERR_NOMEM. */
 enum err settle_apart(const struct settle_input *in, const struct settlement *s, ms_t delay_ms,
                       struct settlement *ret) MUST_USE;
+/* Whether a report is badmail for its octets of 8 bits alone: the next server takes none, all recipients can
+ * be named to it, and nobody was returned for another reason. */
+bool settle_may_convert(const struct settle_input *in, const struct settlement *s);
+/* It is there again, of 7 bits: this one is over, and s->job says for whom the other one is. */
+void settle_converted(const struct settle_input *in, struct settlement *s);
 /* No report can ever be made: like a null sender's (S4), so whoever was returned is badmail, once nobody
  * waits. */
 void settle_unreportable(const struct settle_input *in, struct settlement *s);

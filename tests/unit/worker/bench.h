@@ -138,16 +138,18 @@ struct bench_mail {
     const char *from, *domain, *rcpts[8];
     ms_t age_ms;
     uint8_t notify;
+    bool eight, utf8; /* it is declared to be of 8 bits, and for SMTPUTF8 */
 };
 static inline struct msgid bench_put(struct bench *b, const struct bench_mail *m, struct span body)
 {
     ms_t now = clock_wall(loop_clock(b->loop));
-    struct envelope env = {.sender = span_cstr(m->from), .arrival_ms = now - m->age_ms};
+    struct envelope env = {.sender = span_cstr(m->from), .arrival_ms = now - m->age_ms, .smtputf8 = m->utf8};
     struct recipient rcpts[8] = {0};
     struct job job = {.domain = span_cstr(m->domain), .rcpts = rcpts};
     struct commit_job commit = {.job = &job};
     struct msgid id;
 
+    env.body = m->eight ? BODY_8BITMIME : BODY_7BIT;
     for (size_t i = 0; i < 8 && m->rcpts[i] != NULL; i++)
         rcpts[job.nrcpts++] = (struct recipient){.address = span_cstr(m->rcpts[i]), .notify = m->notify};
     fake_store_put(b->db, &env, &commit, 1, body, m->age_ms, &id);

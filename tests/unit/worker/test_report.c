@@ -152,11 +152,99 @@ static void test_report__of_success_that_is_lost_is_given_up(void **state)
     bench_end(b);
 }
 
+static bool seven_bits(const struct peer_mail *m)
+{
+    for (size_t i = 0; i < m->body_len; i++)
+        if ((unsigned char)m->body[i] >= 0x80)
+            return false;
+    return true;
+}
+
+/* A server that takes no octets of 8 bits, or no SMTPUTF8, takes the report about that all the same: it
+ * returns the headers alone. */
+static void test_report__is_made_one_of_7_bits_where_8_do_not_pass(void **state)
+{
+    static const struct {
+        const char *offers;
+        bool utf8;
+        const char *status, *returned;
+    } cases[] = {
+        {"250-peer\r\n250 PIPELINING", false, "Status: 5.6.3", "Content-Type: text/rfc822-headers"},
+        {"250-peer\r\n250 8BITMIME", true, "Status: 5.6.7", "Content-Type: message/global-headers"},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b = bench_new(WORLD(""));
+        struct bench_mail mail = {.from = "s@src.example",
+                                  .domain = "far.example",
+                                  .rcpts = {"a@far.example"},
+                                  .eight = true,
+                                  .utf8 = c->utf8};
+
+        peer_add_rule(b->peer[1], "EHLO", NULL, c->offers, 0);
+        (void)bench_put(b, &mail, SPAN("Subject: Gr\xc3\xbc\xc3\x9f\x65\r\n\r\nl\xc3\xa4nger\r\n"));
+        bench_until(b, queue_empty);
+        assert_int_equal(b->peer[1]->mails, 1);
+        check_span(span_cstr(b->peer[1]->mail[0].rcpts), SPAN("s@src.example"));
+        assert_true(seven_bits(&b->peer[1]->mail[0]));
+        assert_true(says(&b->peer[1]->mail[0], c->status));
+        assert_true(says(&b->peer[1]->mail[0], c->returned));
+        assert_true(says(&b->peer[1]->mail[0], "Subject: Gr=C3=BC=C3=9Fe"));
+        assert_false(says(&b->peer[1]->mail[0], "nger"));
+        assert_int_equal(fake_store_counts(b->db)->badmail, 0);
+        assert_int_equal(fake_store_counts(b->db)->bounced, 1);
+        bench_end(b);
+    }
+}
+
+static bool badmail(struct bench *b)
+{
+    return fake_store_counts(b->db)->badmail == 1;
+}
+
+/* The smaller report may be lost like any other: then it is made again. What is no report, or has a recipient
+ * who cannot be named, is badmail. */
+static void test_report__that_is_not_made_smaller_is_not_lost(void **state)
+{
+#define EIGHT(type)                                                                                          \
+    "Content-Type: " type "; boundary=b\r\n\r\n--b\r\n\r\nsee\r\n--b\r\nContent-Type: message/rfc822\r\n"    \
+    "Content-Transfer-Encoding: 8bit\r\n\r\nSubject: x\r\n\r\n\xe4\r\n--b--\r\n"
+    static const struct {
+        const char *rcpt, *text;
+        unsigned lost;
+        bool arrives;
+    } cases[] = {
+        {"s@src.example", EIGHT("multipart/report"), 0, true},
+        {"s@src.example", EIGHT("multipart/report"), 1, true},
+        {"s@src.example", EIGHT("multipart/mixed"), 0, false},
+        {"\xc3\xa4@src.example", EIGHT("multipart/report"), 0, false},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b = bench_new(WORLD(""));
+        struct bench_mail mail = {
+            .from = "", .domain = "src.example", .rcpts = {c->rcpt}, .eight = true, .utf8 = !c->arrives};
+
+        peer_add_rule(b->peer[1], "EHLO", NULL, "250-peer\r\n250 PIPELINING", 0);
+        if (c->lost > 0)
+            fake_store_fail(b->db, FAKE_FINISH, ERR_NOTFOUND, "", c->lost);
+        (void)bench_put(b, &mail, span_cstr(c->text));
+        mailed = 1;
+        bench_until(b, c->arrives ? reported : badmail);
+        assert_int_equal(b->peer[1]->mails, c->arrives ? 1 : 0);
+        assert_int_equal(metric_get(&worker_counters(b->worker)->reports_lost), c->lost);
+        assert_int_equal(fake_store_counts(b->db)->badmail, c->arrives ? 0 : 1);
+        bench_end(b);
+    }
+}
+
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_report__of_success_says_who_has_it_now),
                      cmocka_unit_test(test_report__asks_for_no_report),
                      cmocka_unit_test(test_report__a_copy_goes_to_who_is_configured),
                      cmocka_unit_test(test_report__that_is_lost_delivers_nothing_twice),
-                     cmocka_unit_test(test_report__of_success_that_is_lost_is_given_up));
+                     cmocka_unit_test(test_report__of_success_that_is_lost_is_given_up),
+                     cmocka_unit_test(test_report__is_made_one_of_7_bits_where_8_do_not_pass),
+                     cmocka_unit_test(test_report__that_is_not_made_smaller_is_not_lost));
 }
