@@ -182,7 +182,7 @@ void redis_commit_judge(struct redis_commit *c)
         give_up(c, passing || c->attempt == ERR_NOTFOUND || c->attempt == ERR_STATE ? ERR_AGAIN : c->attempt);
 }
 
-static void start_staging(struct redis_commit *c);
+static enum err start_staging(struct redis_commit *c) MUST_USE;
 
 static void attempt_done(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
                          const char *why)
@@ -205,10 +205,10 @@ static void attempt_done(void *arg, struct redis_request *rq, enum err e, const 
         redis_store_partition(c->st, c->id.partition)->shun_until_ms = loop_now(c->st->loop) + SHUN_MS;
     if (c->in_group)
         return; /* until the WAIT behind it is answered */
-    if (e == ERR_NOTFOUND && c->nparts > 1 && c->stagings < STAGINGS_MAX)
-        start_staging(c);
-    else
+    if (e != ERR_NOTFOUND || c->nparts <= 1 || c->stagings >= STAGINGS_MAX)
         redis_commit_judge(c);
+    else if (start_staging(c) != ERR_OK)
+        give_up(c, ERR_AGAIN);
 }
 
 /* --- Building ------------------------------------------------------------------------------------ */
@@ -314,7 +314,7 @@ static enum err build_request(struct redis_commit *c, struct redis_upload *u)
 
 /* --- Staging ------------------------------------------------------------------------------------- */
 
-static void send_stage(struct redis_commit *c);
+static enum err send_stage(struct redis_commit *c) MUST_USE;
 
 static void stage_done(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
                        const char *why)
@@ -326,7 +326,8 @@ static void stage_done(void *arg, struct redis_request *rq, enum err e, const st
     if (e == ERR_OK) {
         redis_before_keep(c->st, &c->before, rq);
         c->part++;
-        send_stage(c);
+        if (send_stage(c) != ERR_OK)
+            give_up(c, ERR_AGAIN);
         return;
     }
     c->attempt = e == ERR_UNKNOWN ? ERR_AGAIN : e; /* staged jobs are no message: nothing to take back */
@@ -334,20 +335,18 @@ static void stage_done(void *arg, struct redis_request *rq, enum err e, const st
     give_up(c, c->attempt == ERR_FULL || c->attempt == ERR_BACKEND ? c->attempt : ERR_AGAIN);
 }
 
-/* The next part that goes ahead of the commit; then the commit. */
-static void send_stage(struct redis_commit *c)
+/* The next part that goes ahead of the commit; then the commit. An error: out of memory, nothing was sent. */
+static enum err send_stage(struct redis_commit *c)
 {
     if (c->part + 1 >= c->nparts) {
         redis_lane_submit(c);
-        return;
+        return ERR_OK;
     }
     struct redis_partition *p = redis_store_partition(c->st, c->id.partition);
     struct redis_request *rq = redis_request_new(stage_done, c);
     c->lane = redis_lane_pick(c->st);
-    if (rq == NULL) {
-        give_up(c, ERR_AGAIN);
-        return;
-    }
+    if (rq == NULL)
+        return ERR_NOMEM;
     size_t first = 1;
     for (size_t i = 0; i < c->part; i++)
         first += c->parts[i].count;
@@ -359,20 +358,21 @@ static void send_stage(struct redis_commit *c)
     rq->flags = REQUEST_RESEND | REQUEST_WAIT;
     rq->give_up_ms = ms_after(loop_now(c->st->loop), COMMIT_PATIENCE_MS);
     redis_link_send(c->lane->link, rq);
+    return ERR_OK;
 }
 
-static void start_staging(struct redis_commit *c)
+static enum err start_staging(struct redis_commit *c)
 {
     c->state = STAGING;
     c->stagings++;
     c->part = 0;
     redis_before_cut(c->st, &c->before, c->chunks);
-    send_stage(c);
+    return send_stage(c);
 }
 
 /* --- Beginning ----------------------------------------------------------------------------------- */
 
-/* The body is there, or small: on with it. */
+/* The body is there, or small: on with it. Takes u, unless it returns an error. */
 static enum err begin(struct redis_commit *c, struct redis_upload *u)
 {
     enum err e = build_request(c, u);
@@ -381,9 +381,11 @@ static enum err begin(struct redis_commit *c, struct redis_upload *u)
     c->before = u->before;
     c->chunks = c->before.n;
     u->before = (struct redis_before){.n = 0};
+    e = start_staging(c);
+    if (e != ERR_OK)
+        return e;
     redis_upload_free(u);
     c->upload = NULL;
-    start_staging(c);
     if (c->nparts <= 1)
         free_parts(c); /* all of it is in the request */
     return ERR_OK;
@@ -428,8 +430,8 @@ enum err redis_upload_commit(struct upload *up, const struct envelope *env, cons
     if (e == ERR_OK && redis_upload_is_small(u)) {
         e = begin(c, u);
     } else if (e == ERR_OK) {
-        c->upload = u;
-        redis_upload_seal(u, on_sealed, c);
+        e = redis_upload_seal(u, on_sealed, c);
+        c->upload = e == ERR_OK ? u : NULL;
     }
     if (e != ERR_OK)
         commit_free(c);

@@ -13,8 +13,8 @@
  * what was given back must not stay in our hand for as long as our lease is renewed. What there is no room to
  * hold is found by an audit when Redis takes records again. A job that is over, or of which some recipients
  * are settled, but whose lease was lost is told once more: if it waits in its queue as it was claimed, nobody
- * gets it a second time. A report that Redis has lost, or does not take, is given up: the record that goes
- * without it says who is settled all the same. */
+ * gets it a second time. A report that cannot be stored is given up: the record that goes without it says who
+ * is settled all the same. */
 #include "queue/redis_worker.h"
 
 #include "queue/redis_error.h"
@@ -88,7 +88,14 @@ static void finish_end(struct redis_finish *f, enum err e)
     finish_free(f);
 }
 
-static void add(struct redis_finish *f);
+static void add(struct redis_finish *f)
+{
+    struct redis_partition *p = redis_store_partition(f->st, f->what.partition);
+    struct redis_finish **list = f->kind == KIND_RELEASE ? &p->releases : &p->finishes;
+    f->next = *list;
+    *list = f;
+    deferred_arm(f->st->loop, &f->st->worker->send);
+}
 
 /* Goes on without the report, if that was provided for. */
 static void report_gone(struct redis_finish *f, enum err e)
@@ -247,11 +254,6 @@ static void batch_done(void *arg, struct redis_request *rq, enum err e, const st
     free(b);
 }
 
-static size_t report_arguments(const struct redis_finish *f)
-{
-    return f->report ? REPORT_ARGS + f->nreport_jobs * JOB_ARGS : 0;
-}
-
 /* The record, and the report that is committed with it. */
 static void write_record(struct redis_request *rq, const struct redis_finish *f)
 {
@@ -296,7 +298,7 @@ static void send_batch(struct redis_store *st, struct redis_finish *head, size_t
     struct redis_partition *p = redis_store_partition(st, head->what.partition);
     size_t arguments = 0;
     for (const struct redis_finish *f = head; f != NULL; f = f->next)
-        arguments += f->arguments + report_arguments(f);
+        arguments += f->arguments + (f->report ? REPORT_ARGS + f->nreport_jobs * JOB_ARGS : 0);
     if (head->report && head->described.small)
         write_report_body(rq, st, head);
     if (head->kind == KIND_RELEASE) {
@@ -372,15 +374,6 @@ static void on_send(void *arg)
     flush(arg, false);
 }
 
-static void add(struct redis_finish *f)
-{
-    struct redis_partition *p = redis_store_partition(f->st, f->what.partition);
-    struct redis_finish **list = f->kind == KIND_RELEASE ? &p->releases : &p->finishes;
-    f->next = *list;
-    *list = f;
-    deferred_arm(f->st->loop, &f->st->worker->send);
-}
-
 /* --- Making records ------------------------------------------------------------------------------ */
 
 static struct redis_finish *finish_new(struct redis_store *st, enum redis_finish_kind kind,
@@ -453,12 +446,12 @@ static enum err encode_report(struct redis_finish *f, const struct finish *in)
 }
 
 /* All of the report's body is in Redis, or it is small: the record can go. */
-static enum err report_ready(struct redis_finish *f, struct redis_upload *u)
+static enum err report_ready(struct redis_finish *f)
 {
-    enum err e = redis_upload_describe(u, &f->described);
+    enum err e = redis_upload_describe(f->upload, &f->described);
     if (e != ERR_OK)
         return e;
-    redis_upload_free(u);
+    redis_upload_free(f->upload);
     f->upload = NULL;
     add(f);
     return ERR_OK;
@@ -469,9 +462,24 @@ static void report_sealed(void *arg, enum err e, const char *why)
     struct redis_finish *f = arg;
     (void)why;
     if (e == ERR_OK)
-        e = report_ready(f, f->upload);
+        e = report_ready(f);
     if (e != ERR_OK)
         report_gone(f, e == ERR_FULL || e == ERR_BACKEND || e == ERR_CANCELED ? e : ERR_AGAIN);
+}
+
+/* Takes u, unless it returns an error: what goes without the report, if need be, goes without it at once. */
+static enum err send_report(struct redis_finish *f, struct redis_upload *u)
+{
+    f->upload = u;
+    enum err e = u->failed;
+    if (e == ERR_OK)
+        e = redis_upload_is_small(u) ? report_ready(f) : redis_upload_seal(u, report_sealed, f);
+    if (e != ERR_OK && f->without != NULL) {
+        report_gone(f, e);
+        return ERR_OK;
+    }
+    f->upload = e == ERR_OK ? f->upload : NULL;
+    return e;
 }
 
 enum err redis_finish_job(struct store *store, const struct finish *in, done_fn *done, void *arg)
@@ -495,17 +503,13 @@ enum err redis_finish_job(struct store *store, const struct finish *in, done_fn 
     if (e == ERR_OK && u != NULL && upload_id(in->report)->partition != what.partition)
         e = ERR_STATE; /* one script, one partition: store_upload() with `near` */
     if (e == ERR_OK && u != NULL)
-        e = u->failed != ERR_OK ? u->failed : encode_report(f, in);
+        e = encode_report(f, in);
     if (e == ERR_OK && u != NULL && in->without != NULL)
         e = encode_without(f, in->without);
-    if (e == ERR_OK && u == NULL) {
+    if (e == ERR_OK && u == NULL)
         add(f);
-    } else if (e == ERR_OK && redis_upload_is_small(u)) {
-        e = report_ready(f, u);
-    } else if (e == ERR_OK) {
-        f->upload = u;
-        redis_upload_seal(u, report_sealed, f);
-    }
+    else if (e == ERR_OK)
+        e = send_report(f, u);
     if (e != ERR_OK) {
         finish_free(f);
         return e;

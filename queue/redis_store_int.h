@@ -193,9 +193,9 @@ void redis_upload_abort(struct upload *u);
 void redis_upload_free(struct redis_upload *u);
 bool redis_upload_is_small(const struct redis_upload *u); /* one chunk, still here */
 /* Sends what is left of a body of several chunks; sealed() is called when all of it has arrived, never
- * before this returns. */
-void redis_upload_seal(struct redis_upload *u, void (*sealed)(void *arg, enum err e, const char *why),
-                       void *arg);
+ * before this returns. An error returned: it will not be. */
+enum err redis_upload_seal(struct redis_upload *u, void (*sealed)(void *arg, enum err e, const char *why),
+                           void *arg) MUST_USE;
 /* kind, length, z, bytes of the message that u holds. Small: the chunk is packed into *ret_body. */
 struct redis_described {
     bool small;

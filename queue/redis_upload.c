@@ -272,14 +272,17 @@ bool redis_upload_is_small(const struct redis_upload *u)
     return u->acked == 0 && !u->in_flight && u->stash == NULL;
 }
 
-void redis_upload_seal(struct redis_upload *u, void (*sealed)(void *arg, enum err e, const char *why),
-                       void *arg)
+enum err redis_upload_seal(struct redis_upload *u, void (*sealed)(void *arg, enum err e, const char *why),
+                           void *arg)
 {
+    if (!u->in_flight && u->failed == ERR_OK)
+        send_chunk(u); /* what fills is never empty: a chunk leaves only when the next one begins */
+    if (!u->in_flight)
+        return u->failed; /* nothing is on its way that could call back */
     u->sealing = true;
     u->sealed = sealed;
     u->sealed_arg = arg;
-    if (!u->in_flight && u->failed == ERR_OK)
-        send_chunk(u); /* what fills is never empty: a chunk leaves only when the next one begins */
+    return ERR_OK;
 }
 
 enum err redis_upload_describe(struct redis_upload *u, struct redis_described *ret)

@@ -8,11 +8,22 @@
 /* --- Memory of our own --------------------------------------------------------------------------- */
 
 static bool no_memory;
+static unsigned calls_left; /* until one call, and no other, has none; 0: all have */
 void *__real_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_calloc(size_t n, size_t size)
 {
-    return no_memory ? NULL : __real_calloc(n, size);
+    bool fails = no_memory || calls_left == 1;
+    calls_left -= calls_left > 0 ? 1 : 0;
+    return fails ? NULL : __real_calloc(n, size);
+}
+
+/* False, and as before: the call that had none was made. */
+static bool memory_lasted(void)
+{
+    bool lasted = calls_left > 0;
+    calls_left = 0;
+    return lasted;
 }
 
 /* --- Reports ------------------------------------------------------------------------------------- */
@@ -189,6 +200,101 @@ static void what_finds_no_memory_is_told_later(void **state)
     nothing_is_left(w);
     assert_int_equal(expired.calls, 0);
     answer_done(&a);
+}
+
+/* A commit of one chunk or more, whose jobs fit into its script or do not, for which there is no memory at
+ * each place in turn: it ends, and what was not accepted can be sent again. */
+static void a_commit_without_memory_ends(void **state)
+{
+    enum { JOBS = 501 };
+    static const struct {
+        size_t size, jobs;
+    } mails[] = {{100, 1}, {100, JOBS}, {2 * CHUNK_BYTES + 100, 1}, {2 * CHUNK_BYTES + 100, JOBS}};
+    struct world *w = *state;
+    struct recipient rcpt = {.address = SPAN_INIT("r@example.net")};
+    struct job job = {.domain = SPAN("example.net"), .expire_ms = 99999, .rcpts = &rcpt, .nrcpts = 1};
+    struct commit_job jobs[JOBS];
+    struct envelope env = {.sender = SPAN("sender@example.org"), .client = SPAN("192.0.2.1")};
+    for (size_t i = 0; i < JOBS; i++)
+        jobs[i] = (struct commit_job){.job = &job};
+    CHECK_EACH (mails, mail) {
+        struct buf text = body_of(mail->size, false);
+        bool lasted = false;
+        for (unsigned call = 1; !lasted; call++) {
+            struct answer ready, a;
+            answer_init(&ready);
+            answer_init(&a);
+            struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+            write_all(w, u, buf_span(&text), &ready);
+            REAL_UNTIL(w, ((struct redis_upload *)u)->acked == mail->size / CHUNK_BYTES);
+            calls_left = call;
+            enum err e = upload_commit(u, &env, jobs, mail->jobs, on_commit, &a);
+            assert_int_equal(a.calls, 0);
+            if (e == ERR_OK)
+                until(w, &a, 1);
+            else
+                upload_abort(u);
+            lasted = memory_lasted();
+            assert_true(e == ERR_OK ? a.e == ERR_OK || a.e == ERR_AGAIN : e == ERR_NOMEM || e == ERR_AGAIN);
+            assert_true(!lasted || (e == ERR_OK && a.e == ERR_OK));
+            answer_done(&a);
+        }
+        buf_done(&text);
+    }
+}
+
+/* The same of a report: its job ends, with it or without it, or comes back. */
+static void a_report_without_memory_ends(void **state)
+{
+    static const size_t sizes[] = {100, 2 * CHUNK_BYTES + 100};
+    static const char *const domain[] = {"sender.example"};
+    struct world *w = *state;
+    struct redis_store *st = (struct redis_store *)w->store[0];
+    struct answer expired;
+    answer_init(&expired);
+    work(w, 0, &expired);
+    for (size_t i = 0; i < 2 * ARRAY_LEN(sizes); i++) {
+        struct buf text = body_of(sizes[i / 2], false);
+        struct finish without = {.verb = FINISH_DONE, .event = SPAN("delivered"), .delivered = 1};
+        bool lasted = false;
+        for (unsigned call = 1; !lasted; call++) {
+            struct answer ready, a;
+            struct mail report;
+            answer_init(&ready);
+            answer_init(&a);
+            struct msgid id = put(w, "example.net", SPAN("x"));
+            struct finish f = {.claim = claim_surely(w, &id, "example.net"),
+                               .event = SPAN("bounced"),
+                               .bounced = 1,
+                               .without = i % 2 == 0 ? NULL : &without};
+            mail_to(&report, domain, 1);
+            f.report = store_upload(w->store[0], &id, on_event, &ready);
+            write_all(w, f.report, buf_span(&text), &ready);
+            REAL_UNTIL(w, ((struct redis_upload *)f.report)->acked == sizes[i / 2] / CHUNK_BYTES);
+            f.report_env = &report.env;
+            f.report_jobs = report.jobs;
+            f.nreport_jobs = 1;
+            calls_left = call;
+            enum err e = store_finish(w->store[0], &f, on_done, &a);
+            assert_int_equal(a.calls, 0);
+            if (e == ERR_OK) {
+                for (int turn = 0; a.calls == 0 && turn < TURNS_MAX; turn++) {
+                    st->worker->held_until_ms = 0; /* no pause */
+                    real_turn(w);
+                }
+                assert_int_equal(a.calls, 1);
+            } else {
+                upload_abort(f.report);
+                assert_int_equal(store_release(w->store[0], f.claim, 0), ERR_OK);
+                REAL_UNTIL(w, in_queue(w, &id));
+            }
+            lasted = memory_lasted();
+            assert_true(!lasted || (e == ERR_OK && a.e == ERR_OK));
+            answer_done(&a);
+        }
+        buf_done(&text);
+    }
+    assert_int_equal(expired.calls, 0);
 }
 
 /* How a report can get lost: chunks that Redis had are gone, or it takes no more of them, or what is there is
@@ -503,6 +609,7 @@ int main(int argc, char **argv)
         T(what_cannot_be_kept_is_found_again), T(a_refused_finish_outlives_its_lease),
         T(a_refused_batch_is_told_one_by_one), T(a_report_without_body_ends),
         T(a_lost_report_brings_nobody_back_who_is_settled), T(a_chunked_report_without_body_ends),
+        T(a_commit_without_memory_ends), T(a_report_without_memory_ends),
         cmocka_unit_test_setup_teardown(a_refused_lease_says_why, faults_setup_short, faults_teardown));
     redis_server_stop(&real_server);
     return failed;
