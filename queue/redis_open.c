@@ -4,11 +4,12 @@
  *   META        the store is installed, or found: partitions and their tags
  *   PARTITIONS  `g` of each: made while installing, else it must be there (or data was lost)
  *   READY       the end of installing
- *   FRONT       a number for the ids made here that no other front has
+ *   FRONT       a number for the ids made here that no other front has; asked for once
  *
  * A step that fails is begun again from the start after a pause; the reason is what store_ready() says. */
 #include "queue/redis_store_int.h"
 
+#include "queue/redis_error.h"
 #include "queue/redis_reply.h"
 #include "queue/redis_worker.h"
 
@@ -22,6 +23,7 @@ struct step {
     void (*send)(struct redis_store *st);
     /* false: open.why says what is wrong. which: the request's tag. */
     bool (*read)(struct redis_store *st, unsigned which, const struct redisReply *reply);
+    const char *key, *remedy; /* of the store's description, when somebody else wrote into it; or NULL */
 };
 enum { STEPS = 5 };
 static const struct step steps[STEPS];
@@ -36,6 +38,30 @@ static bool refuse(struct redis_store *st, const char *why)
 
 static void run_step(struct redis_store *st);
 
+static bool refuse_key(struct redis_store *st, const struct step *step, const char *why)
+{
+    (void)snprintf(st->open.why, sizeof st->open.why, "%s:%s: %.100s: somebody else wrote into it; %s",
+                   st->cfg_tag, step->key, why, step->remedy);
+    return false;
+}
+
+/* What our own keys say, in Redis's words, is told with the key and what to do about it. */
+static void refuse_error(struct redis_store *st, const struct redis_request *rq, enum err e, const char *why)
+{
+    const struct step *step = &steps[st->open.step];
+    if (e == ERR_BACKEND && step->key != NULL && redis_error_find(buf_span(&rq->error))->action == REDIS_FAIL)
+        (void)refuse_key(st, step, buf_cstr(&rq->error));
+    else
+        (void)refuse(st, why);
+}
+
+static void stop(struct redis_store *st)
+{
+    st->open.running = false;
+    redis_open_stop(st, st->open.why);
+    timer_set(st->open.again, AGAIN_MS);
+}
+
 static void step_done(void *arg, struct redis_request *rq, enum err e, const struct redisReply *reply,
                       const char *why)
 {
@@ -46,16 +72,14 @@ static void step_done(void *arg, struct redis_request *rq, enum err e, const str
     bool lenient = (rq->flags & REQUEST_LENIENT) != 0;
     if (e != ERR_OK && !lenient && !st->open.failed) {
         st->open.failed = true;
-        (void)refuse(st, why);
+        refuse_error(st, rq, e, why);
     }
     if (!st->open.failed && !steps[st->open.step].read(st, rq->tag, e == ERR_OK ? reply : NULL))
         st->open.failed = true;
     if (st->open.left > 0)
         return;
     if (st->open.failed) {
-        st->open.running = false;
-        redis_open_stop(st, st->open.why);
-        timer_set(st->open.again, AGAIN_MS);
+        stop(st);
         return;
     }
     st->open.step++;
@@ -289,10 +313,13 @@ static bool read_ready(struct redis_store *st, unsigned which, const struct redi
 
 static void send_front(struct redis_store *st)
 {
-    struct redis_request *rq = request(st, 0);
+    struct redis_request *rq;
+    if (st->front_known)
+        return;
+    rq = request(st, 0);
     if (rq != NULL) {
         redis_command(rq, 2);
-        redis_arg_str(rq, st->front_known ? "GET" : "INCR");
+        redis_arg_str(rq, "INCR");
         redis_arg_pair(rq, span_cstr(st->cfg_tag), SPAN("front"));
     }
     send(st, rq);
@@ -302,18 +329,22 @@ static bool read_front(struct redis_store *st, unsigned which, const struct redi
 {
     uint64_t n;
     (void)which;
-    if (!st->front_known && reply_u64(reply, UINT64_MAX, &n)) {
-        st->ids.front = (uint16_t)(n & ((1u << MSGID_FRONT_BITS) - 1));
-        st->front_known = true;
-    }
+    if (!reply_u64(reply, UINT64_MAX, &n))
+        return refuse_key(st, &steps[st->open.step], "is below 0");
+    st->ids.front = (uint16_t)(n & ((1u << MSGID_FRONT_BITS) - 1));
+    st->front_known = true;
     return true;
 }
 
 /* --- The sequence -------------------------------------------------------------------------------- */
 
 static const struct step steps[STEPS] = {
-    {send_facts, read_facts}, {send_meta, read_meta},   {send_partitions, read_partition},
-    {send_ready, read_ready}, {send_front, read_front},
+    {send_facts, read_facts, NULL, NULL},
+    {send_meta, read_meta, "meta", "restore it, with the rest of the store, from Redis's AOF or a backup"},
+    {send_partitions, read_partition, NULL, NULL},
+    {send_ready, read_ready, NULL, NULL},
+    {send_front, read_front, "front",
+     "stop all programs, delete this key with redis-cli DEL, and start them: it begins anew"},
 };
 
 static void finished(struct redis_store *st)
@@ -329,17 +360,17 @@ static void finished(struct redis_store *st)
 
 static void run_step(struct redis_store *st)
 {
-    if (st->open.step == STEPS) {
-        finished(st);
-        return;
+    for (; st->open.step < STEPS; st->open.step++) {
+        st->open.left = 1; /* ours: answers may come only later, but a send may fail */
+        steps[st->open.step].send(st);
+        if (--st->open.left > 0)
+            return;
+        if (st->open.failed) {
+            stop(st);
+            return;
+        }
     }
-    st->open.left = 1; /* ours: answers may come only later, but a send may fail */
-    steps[st->open.step].send(st);
-    if (--st->open.left == 0) {
-        st->open.running = false;
-        redis_open_stop(st, st->open.why);
-        timer_set(st->open.again, AGAIN_MS);
-    }
+    finished(st);
 }
 
 static void start_again(void *arg)

@@ -188,6 +188,41 @@ static void keys_of_the_wrong_type_are_reported(void **state)
     buf_done(&why);
 }
 
+/* What a program needs to begin with, and somebody else wrote: the key is named, and what to do about it. */
+static void a_damaged_description_is_told_by_its_key(void **state)
+{
+    static const struct {
+        const char *key, *write[2], *remedy;
+    } damages[] = {
+        {"front", {"SET", "garbage"}, "redis-cli DEL"},
+        {"front", {"SET", "9223372036854775807"}, "redis-cli DEL"}, /* the next one is none */
+        {"front", {"SET", "-2"}, "redis-cli DEL"},
+        {"front", {"LPUSH", "x"}, "redis-cli DEL"},
+        {"meta", {"SET", "x"}, "backup"},
+    };
+    struct world *w = *state;
+    const struct real *r = w->own;
+    struct errctx ec = {""};
+    struct buf why;
+    char key[128], kept[] = "kept", out[256];
+    buf_init(&why, 4096);
+    CHECK_EACH (damages, d) {
+        (void)snprintf(key, sizeof key, "{%s.cfg}:%s", r->namespace, d->key);
+        real_close(w, 0);
+        REDIS_ASK(&real_server, out, "RENAME", key, kept);
+        redis_server_ask(&real_server, out, sizeof out,
+                         (const char *const[]){d->write[0], key, d->write[1], NULL});
+        assert_int_equal(store_redis_open(r->loop[0], r->conf, &w->store[0], &ec), ERR_OK);
+        REAL_UNTIL(w, says(w, &why, key));
+        if (strstr(buf_cstr(&why), d->remedy) == NULL)
+            fail_msg("%s %s: %s", key, d->write[1], buf_cstr(&why));
+        REDIS_ASK(&real_server, out, "RENAME", kept, key);
+    }
+    real_wait_ready(w);
+    assert_int_equal(try_commit(w, &why), ERR_OK);
+    buf_done(&why);
+}
+
 /* --- What a review found ------------------------------------------------------------------------- */
 
 /* What an operator requeues, or looks at, is the job as the last attempt left it. */
@@ -412,12 +447,13 @@ int main(int argc, char **argv)
     if (argc > 1)
         cmocka_set_test_filter(argv[1]); /* with * and ? */
     redis_server_start(&real_server, NULL, false);
-    int failed = CHECK_RUN(T(full_memory_is_452_and_still_drains), T(a_replica_is_not_written_to),
-                           T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
-                           T(refusals_say_what_to_do), T(keys_of_the_wrong_type_are_reported),
-                           T(badmail_keeps_the_state_of_its_job), T(a_slow_upload_keeps_its_body),
-                           T(half_written_bodies_expire), T(a_body_that_expires_is_not_committed_in_part),
-                           T(a_weak_redis_is_refused_by_name));
+    int failed =
+        CHECK_RUN(T(full_memory_is_452_and_still_drains), T(a_replica_is_not_written_to),
+                  T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
+                  T(refusals_say_what_to_do), T(keys_of_the_wrong_type_are_reported),
+                  T(a_damaged_description_is_told_by_its_key), T(badmail_keeps_the_state_of_its_job),
+                  T(a_slow_upload_keeps_its_body), T(half_written_bodies_expire),
+                  T(a_body_that_expires_is_not_committed_in_part), T(a_weak_redis_is_refused_by_name));
     redis_server_stop(&real_server);
     return failed;
 #undef T
