@@ -8,10 +8,12 @@
 -- include "lib/queue.lua"
 -- include "lib/record.lua"
 -- include "lib/leave.lua"
+-- include "lib/named.lua"
 
 local JOBS_A_CALL, RECOUNT_MAX, DAY_MS = 1000, 2000, 86400000
 local LEASE_MAX, NAME_MAX = 3600000, 2 ^ 20
 local SCORE_END = 2 * ICE  -- no time, band and ice make as much
+local NOWHERE = 'unknown.invalid'  -- of a job that is damaged in itself: whoever claims it puts it into the badmail
 local repair, part = int(ARGV[3], 1, 'repair') == 1, ARGV[4] or ''
 local now = clock()
 local findings = {}
@@ -48,19 +50,20 @@ local function is_worker(w)
   return #w >= 1 and #w <= 64 and not string.find(w, '[^%w_-]')
 end
 
--- Everything in hand, read once a call: J -> number of hands, token -> J, Q -> jobs.
+-- Everything in hand, read once a call: J -> number of hands, token -> J, Q -> jobs, J -> bucket and Q.
 local hands
 local function in_hand()
   if not hands then
-    hands = {jobs = {}, by_queue = {}, tokens = {}}
+    hands = {jobs = {}, by_queue = {}, tokens = {}, homes = {}}
     for _, w in ipairs(call('ZRANGE', p .. 'wk', 0, -1)) do
       local held = call('HGETALL', p .. 'c:' .. w)
       for i = 1, #held, 2 do
-        local token, _, _, q = split_lease(held[i + 1])
+        local token, _, bucket, q = split_lease(held[i + 1])
         hands.jobs[held[i]] = (hands.jobs[held[i]] or 0) + 1
         hands.tokens[token or ''] = (hands.tokens[token or ''] or 0) + 1
         if q then
           hands.by_queue[q] = (hands.by_queue[q] or 0) + 1
+          hands.homes[held[i]] = {bucket, q}
         end
       end
     end
@@ -88,13 +91,24 @@ local function places(id, k, q, staged_from, staged)
   return at
 end
 
+-- Bucket and queue of a job of whose queue its message says nothing: as whoever has it in hand knows, or as it was sent to.
+local function home_of(job, blob)
+  local q = named_by(blob)
+  return unpack(in_hand().homes[job] or {'0', q and is_queue(q) and q or NOWHERE})
+end
+
 -- I2 of one job: queued again when it is nowhere; in the first of several places.
-local function check_place(id, k, home, staged_from, staged)
+local function check_place(id, k, blob, home, staged_from, staged)
   local job = id .. '.' .. k
   local bucket, q = split_home(home)
   if not q then
-    found('I2', job, 'does not name its queue')
-    return
+    bucket, q = home_of(job, blob)
+    found('I2', job, 'does not name its queue ' .. printable(q), function()
+      call('HSET', p .. 'm:' .. id, 'q' .. k, bucket .. ':' .. q)
+    end)
+    if not repair then
+      return
+    end
   end
   local at = places(id, k, q, staged_from, staged)
   if #at == 0 then
@@ -126,7 +140,7 @@ local function check_jobs(id, first, last, staged_from, staged)
     fields = fields + n
     if got[1] then
       live = live + 1
-      check_place(id, k, got[2], staged_from, staged)
+      check_place(id, k, got[1], got[2], staged_from, staged)
     elseif n > 0 then
       found('I3', id .. '.' .. k, 'has fields but no job', function()
         call('HDEL', key, 'q' .. k, 'x' .. k, 'f' .. k, 'w' .. k, 'd' .. k)
@@ -460,7 +474,7 @@ function parts.c(worker)
     local token, _, _, q = split_lease(held[i + 1])
     local blob, home = unpack(call('HMGET', p .. 'm:' .. id, 'j' .. k, 'q' .. k))
     local _, mine = split_home(home)
-    if not is_job(job) or not token or not blob or mine ~= q then
+    if not is_job(job) or not token or not blob or (mine and mine ~= q) then  -- part m tells of one that does not name its queue
       found('I2', printable(job), 'is in the hands of ' .. worker .. ' but is no job', function()
         call('HDEL', p .. 'c:' .. worker, job)
       end)

@@ -1,5 +1,7 @@
 /* The administrator's view of a store that a real one filled. */
 #include "queue/admin.h"
+#include "queue/queue_name.h"
+#include "queue/redis_slot.h"
 #include "tests/conformance/real.h"
 
 #include <string.h>
@@ -76,13 +78,10 @@ static void counted(void *arg, enum err e, uint64_t n, const char *why)
     done(arg, e, why);
 }
 
-static void put(struct world *w, struct seen *s, const char *domain, const char *rcpt, struct span body,
-                ms_t delay_ms)
+static void put_job(struct world *w, struct seen *s, const struct job *job, struct span body, ms_t delay_ms)
 {
-    struct recipient to = {.address = span_cstr(rcpt)};
-    struct job job = {.domain = span_cstr(domain), .rcpts = &to, .nrcpts = 1};
     struct envelope env = {.sender = SPAN("sender@example.net")};
-    struct commit_job cj = {&job, delay_ms};
+    struct commit_job cj = {job, delay_ms};
     struct upload *u = store_upload(w->store[0], NULL, nothing, NULL);
     s->w = w;
     assert_non_null(u);
@@ -95,6 +94,14 @@ static void put(struct world *w, struct seen *s, const char *domain, const char 
     }
     assert_int_equal(upload_commit(u, &env, &cj, 1, committed, s), ERR_OK);
     await(s);
+}
+
+static void put(struct world *w, struct seen *s, const char *domain, const char *rcpt, struct span body,
+                ms_t delay_ms)
+{
+    struct recipient to = {.address = span_cstr(rcpt)};
+    struct job job = {.domain = span_cstr(domain), .rcpts = &to, .nrcpts = 1};
+    put_job(w, s, &job, body, delay_ms);
 }
 
 static bool on_queue(void *arg, const struct admin_queue *q)
@@ -526,6 +533,53 @@ static void foreign_values_are_moved_away(void **state)
             "redis.call('DEL',a) end");
 }
 
+/* A job that is in no queue, and whose message has forgotten in which it belongs, goes where it was sent to.
+ */
+static void a_job_names_its_queue_itself(void **state)
+{
+#define LABEL "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz."
+    static char address[301];
+    static struct recipient rcpts[JOB_RCPTS_MAX];
+    static const struct job jobs[] = {
+        {.domain = SPAN_INIT("a.example"), .rcpts = rcpts, .nrcpts = 1},
+        {.domain = SPAN_INIT("a.example"), .klass = 0x2a, .rcpts = rcpts, .nrcpts = 2, .attempts = 1},
+        {.domain = SPAN_INIT(LABEL LABEL LABEL LABEL "example"),
+         .klass = UINT32_MAX,
+         .rcpts = rcpts,
+         .nrcpts = JOB_RCPTS_MAX},
+        {.domain = SPAN_INIT("newer.example"),
+         .rcpts = rcpts,
+         .nrcpts = 1,
+         .unknown = SPAN_INIT("\x63\x01x")},
+    };
+    struct world *w = *state;
+    memset(address, 'u', sizeof address - 1);
+    for (size_t i = 0; i < JOB_RCPTS_MAX; i++)
+        rcpts[i] = (struct recipient){.address = span_cstr(address), .notify = NOTIFY_FAILURE};
+    CHECK_EACH (jobs, job) {
+        struct seen s = {.last = ""};
+        char name[QUEUE_NAME_BYTES], tag[REDIS_TAG_MAX], message[128], queue[512], home[512], want[512],
+            out[64];
+        put_job(w, &s, job, SPAN("x"), 0);
+        (void)queue_name_write(job->domain, job->klass, name);
+        redis_tag(((struct real *)w->own)->namespace, s.id.partition, WORLD_PARTITIONS, tag);
+        (void)snprintf(message, sizeof message, "%s:m:%s", tag, s.id.id);
+        (void)snprintf(queue, sizeof queue, "%s:q:%s", tag, name);
+        (void)snprintf(want, sizeof want, "0:%s", name);
+        REDIS_ASK(&real_server, out, "HSET", message, "q1", "garbage");
+        REDIS_ASK(&real_server, out, "DEL", queue);
+        check_store(&s, true);
+        assert_true(s.mended >= 2 && s.mended == s.findings);
+        REDIS_ASK(&real_server, home, "HGET", message, "q1");
+        assert_string_equal(home, want);
+        REDIS_ASK(&real_server, out, "ZCARD", queue);
+        assert_string_equal(out, "1");
+        check_store(&s, false);
+        assert_int_equal(s.findings, 0);
+    }
+#undef LABEL
+}
+
 static void freeing_completes_what_is_under_way(void **state)
 {
     struct seen s = {.last = ""};
@@ -551,6 +605,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(counters_are_found_and_mended, setup, teardown),
         cmocka_unit_test_setup_teardown(counters_in_motion_are_not_judged, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_values_are_moved_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_job_names_its_queue_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(freeing_completes_what_is_under_way, setup, teardown),
     };
     redis_server_start(&real_server, NULL, false);

@@ -109,6 +109,14 @@ class Planted(StoreTest):
         check(self.p, repair=1)
         self.assertEqual(check(self.p), [])
 
+    def test_I2_job_in_hand_does_not_name_its_queue(self):
+        """Its worker knows, and goes on with it."""
+        self.p.cmd("HSET", "m:" + self.held["id"], "q1", "garbage")
+        self.assertEqual(self.p.call("check", 1, "c", "w1"), [])
+        self.assertEqual(self.p.call("check", 1, "m", self.held["id"]), [b"I2 %s.1 does not name its queue c.example (mended)" % self.held["id"].encode()])
+        self.assertEqual(check(self.p), [])
+        self.assertEqual(self.p.finish(self.p.record(self.held)), [1])
+
     def test_I3_wrong_count(self):
         self.p.cmd("HSET", "m:" + self.fresh, "n", "7")
         self.seen("I3")
@@ -118,8 +126,14 @@ class Planted(StoreTest):
         self.seen("I3")
 
     def test_I3_strange_field(self):
-        self.p.cmd("HSET", "m:" + self.fresh, "j9", "job")
+        self.p.cmd("HSET", "m:" + self.fresh, "q9x", "what is this")
         self.seen("I3", mended=False)
+
+    def test_I3_job_that_nobody_counted(self):
+        """Whatever it is, it is kept, and ends in the badmail when somebody claims it."""
+        self.p.cmd("HSET", "m:" + self.fresh, "j9", "job")
+        self.seen("I3")
+        self.assertEqual(self.p.cmd("HGET", "m:" + self.fresh, "q9"), b"0:unknown.invalid")
 
     def test_I4_hand_without_lease(self):
         self.p.cmd("ZREM", "wk", "w1")
