@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /* What an open upload may hold: a chunk that fills and one in flight. */
-enum { UPLOAD_COST = 2 * CHUNK_BYTES };
+enum { UPLOAD_COST = 2 * CHUNK_BYTES, WHY_MAX = 1024 };
 
 struct intake_commit {
     struct intake *owner; /* NULL: the client has gone */
@@ -64,9 +64,8 @@ void intake_done(struct intake *in)
 
 enum err intake_ready(const struct intake *in)
 {
-    if (!store_ready(in->store, NULL))
-        return ERR_AGAIN;
-    return budget_left(in->budget) < UPLOAD_COST ? ERR_FULL : ERR_OK;
+    enum err e = store_refusal(in->store);
+    return e == ERR_OK && budget_left(in->budget) < UPLOAD_COST ? ERR_FULL : e;
 }
 
 enum err intake_memory(struct intake *in, size_t bytes)
@@ -148,6 +147,19 @@ static void log_result(const struct intake_commit *c, enum err e, const struct m
                  log_text(&text, span_cstr(why)));
 }
 
+/* Told at once: nothing of it went to the store. */
+static void refused(const struct intake *in, const struct intake_commit *c, enum err e)
+{
+    struct buf not_ready;
+    const char *why = upload_why(in->upload);
+    buf_init(&not_ready, WHY_MAX);
+    if (why[0] == '\0' && !store_ready(in->store, &not_ready))
+        why = buf_cstr(&not_ready);
+    metric_inc(&c->metrics->commits_failed);
+    log_result(c, e, upload_id(in->upload), why[0] != '\0' ? why : err_text(e), 0);
+    buf_done(&not_ready);
+}
+
 static void on_committed(void *arg, enum err e, const struct msgid *id, const char *why)
 {
     struct intake_commit *c = arg;
@@ -188,6 +200,7 @@ enum err intake_commit(struct intake *in, const struct envelope *env, const stru
         c->rcpts += jobs[i].job->nrcpts;
     enum err e = upload_commit(in->upload, env, jobs, njobs, on_committed, c);
     if (e != ERR_OK) {
+        refused(in, c, e);
         commit_free(c);
         return e;
     }

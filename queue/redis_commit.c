@@ -412,7 +412,7 @@ enum err redis_upload_commit(struct upload *up, const struct envelope *env, cons
     if (u->failed != ERR_OK)
         return u->failed;
     if (!st->opened || redis_lane_pick(st) == NULL)
-        return ERR_AGAIN;
+        return st->refusal != ERR_OK ? st->refusal : ERR_AGAIN;
     struct redis_commit *c = calloc(1, sizeof *c);
     if (c == NULL)
         return ERR_NOMEM;

@@ -36,7 +36,8 @@ struct redis_link {
     struct deferred tell;
     ms_t backoff_ms, retry_ms, retry_at_ms, up_ms;
     size_t setup_left;
-    bool useful; /* has answered something since it is up */
+    bool useful;  /* has answered something since it is up */
+    bool refused; /* the last connection was closed because Redis refuses us */
     struct rng rng;
     char why[400], name[96];
 };
@@ -242,6 +243,7 @@ static void on_closed(void *arg, enum err e, const char *why)
     if (e == ERR_TIMEOUT)
         metric_inc(&k->conf.metrics->timeouts);
     redis_topology_suspect(k->conf.topology, k->target.generation);
+    k->refused = refused;
     lose(k, why);
     if (refused && k->conf.ops->fatal != NULL)
         k->conf.ops->fatal(k->conf.arg, k->why);
@@ -351,7 +353,7 @@ static void setup_done(void *arg, struct redis_request *rq, enum err e, const st
 static void go_up(struct redis_link *k)
 {
     k->state = UP;
-    k->useful = false;
+    k->useful = k->refused = false;
     k->up_ms = loop_now(k->conf.loop);
     metric_inc(&k->conf.metrics->connects);
     metric_inc(&k->conf.metrics->links_up);
@@ -538,6 +540,11 @@ size_t redis_link_load(const struct redis_link *k)
 const char *redis_link_why(const struct redis_link *k)
 {
     return k->why;
+}
+
+bool redis_link_is_refused(const struct redis_link *k)
+{
+    return k->refused;
 }
 
 const char *redis_link_target(const struct redis_link *k)

@@ -51,6 +51,7 @@ bool redis_link_is_up(const struct redis_link *k);
 uint64_t redis_link_generation(const struct redis_link *k); /* of the target it is up with */
 size_t redis_link_load(const struct redis_link *k);         /* requests pending or waiting */
 const char *redis_link_why(const struct redis_link *k);     /* not up, because ... */
+bool redis_link_is_refused(const struct redis_link *k);     /* ... Redis does not let us in */
 const char *redis_link_target(const struct redis_link *k);  /* for people */
 
 /* Begins `EVALSHA script 2 tag:g tag:nx min max` with so many further arguments. */

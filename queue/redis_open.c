@@ -28,8 +28,9 @@ struct step {
 enum { STEPS = 5 };
 static const struct step steps[STEPS];
 
-static bool refuse(struct redis_store *st, const char *why)
+static bool refuse(struct redis_store *st, enum err e, const char *why)
 {
+    st->open.refusal = e;
     (void)snprintf(st->open.why, sizeof st->open.why, "%s", why);
     return false;
 }
@@ -40,6 +41,7 @@ static void run_step(struct redis_store *st);
 
 static bool refuse_key(struct redis_store *st, const struct step *step, const char *why)
 {
+    st->open.refusal = ERR_BACKEND;
     (void)snprintf(st->open.why, sizeof st->open.why, "%s:%s: %.100s: somebody else wrote into it; %s",
                    st->cfg_tag, step->key, why, step->remedy);
     return false;
@@ -52,13 +54,13 @@ static void refuse_error(struct redis_store *st, const struct redis_request *rq,
     if (e == ERR_BACKEND && step->key != NULL && redis_error_find(buf_span(&rq->error))->action == REDIS_FAIL)
         (void)refuse_key(st, step, buf_cstr(&rq->error));
     else
-        (void)refuse(st, why);
+        (void)refuse(st, e == ERR_BACKEND ? ERR_BACKEND : ERR_AGAIN, why);
 }
 
 static void stop(struct redis_store *st)
 {
     st->open.running = false;
-    redis_open_stop(st, st->open.why);
+    redis_open_stop(st, st->open.refusal, st->open.why);
     timer_set(st->open.again, AGAIN_MS);
 }
 
@@ -98,7 +100,7 @@ static void send(struct redis_store *st, struct redis_request *rq)
 {
     if (rq == NULL) {
         st->open.failed = true;
-        (void)refuse(st, "out of memory");
+        (void)refuse(st, ERR_AGAIN, "out of memory");
         return;
     }
     st->open.left++;
@@ -140,7 +142,7 @@ static bool read_facts(struct redis_store *st, unsigned which, const struct redi
     struct span text;
     if (which == INFO) {
         if (!reply_text(reply, &text))
-            return refuse(st, "INFO has no answer");
+            return refuse(st, ERR_AGAIN, "INFO has no answer");
         redis_facts_info(&st->facts, text);
         return true;
     }
@@ -150,7 +152,7 @@ static bool read_facts(struct redis_store *st, unsigned which, const struct redi
     buf_clear(&st->warnings);
     bool usable = redis_check(&st->facts, &st->promise, &refusals, &st->warnings);
     if (!usable)
-        (void)refuse(st, buf_cstr(&refusals));
+        (void)refuse(st, ERR_AGAIN, buf_cstr(&refusals));
     buf_done(&refusals);
     if (st->facts.replicas > st->replicas_seen && st->facts.replicas < UINT16_MAX)
         st->replicas_seen = (unsigned)st->facts.replicas;
@@ -203,9 +205,9 @@ static bool learn_partitions(struct redis_store *st, unsigned n, struct span tag
     if (first)
         st->partitions = calloc(n, sizeof st->partitions[0]);
     if (st->partitions == NULL)
-        return refuse(st, "out of memory");
+        return refuse(st, ERR_AGAIN, "out of memory");
     if (!first && n != st->npartitions)
-        return refuse(st, "this is another store than before: restart the program");
+        return refuse(st, ERR_BACKEND, "this is another store than before: restart the program");
     for (unsigned i = 0; i < n; i++) {
         struct span tag;
         (void)span_cut(tags, ' ', &tag, &tags);
@@ -213,7 +215,8 @@ static bool learn_partitions(struct redis_store *st, unsigned n, struct span tag
             if (first)
                 free(st->partitions);
             st->partitions = first ? NULL : st->partitions;
-            return refuse(st, "the tags of the partitions are damaged, or this is another store than before");
+            return refuse(st, ERR_BACKEND,
+                          "the tags of the partitions are damaged, or this is another store than before");
         }
         set_partition(&st->partitions[i], tag);
     }
@@ -227,11 +230,12 @@ static bool read_meta(struct redis_store *st, unsigned which, const struct redis
     struct span state = reply_text_at(reply, 3);
     (void)which;
     if (reply_count(reply) == 0)
-        return refuse(st,
+        return refuse(st, ERR_BACKEND,
                       "the store is gone: Redis lost everything; restore its AOF, or restart all programs to "
                       "begin with an empty one");
     if (n < 1 || n > PARTITIONS_MAX || !learn_partitions(st, (unsigned)n, reply_text_at(reply, 2)))
-        return n >= 1 && n <= PARTITIONS_MAX ? false : refuse(st, "the store's description is damaged");
+        return n >= 1 && n <= PARTITIONS_MAX ? false
+                                             : refuse(st, ERR_BACKEND, "the store's description is damaged");
     st->installing = span_eq(state, SPAN("installing"));
     return true;
 }
@@ -279,7 +283,7 @@ static bool read_partition(struct redis_store *st, unsigned which, const struct 
             why, sizeof why,
             "partition %u of the store is gone: Redis lost data; restore its AOF, or empty the database",
             which);
-        return refuse(st, why);
+        return refuse(st, ERR_BACKEND, why);
     }
     if (schema_known(g))
         return true;
@@ -288,7 +292,7 @@ static bool read_partition(struct redis_store *st, unsigned which, const struct 
                    "', this program knows %d to %d: run the version of "
                    "bridgehead that wrote the store",
                    which, SPAN_ARG(span_first(g, 32)), STORE_SCHEMA_MIN, STORE_SCHEMA_MAX);
-    return refuse(st, why);
+    return refuse(st, ERR_BACKEND, why);
 }
 
 static void send_ready(struct redis_store *st)
@@ -352,6 +356,7 @@ static void finished(struct redis_store *st)
     bool again = st->opened, another = again && strcmp(st->run_id, st->facts.run_id) != 0;
     st->open.running = false;
     st->opened = st->usable = true;
+    st->refusal = ERR_OK;
     memcpy(st->run_id, st->facts.run_id, sizeof st->run_id);
     st->why[0] = '\0';
     redis_store_opened(st, another);
@@ -394,17 +399,18 @@ void redis_open_start(struct redis_store *st)
     run_step(st);
 }
 
-void redis_open_stop(struct redis_store *st, const char *why)
+void redis_open_stop(struct redis_store *st, enum err refusal, const char *why)
 {
     if (st->usable)
         st->unusable_ms = loop_now(st->loop);
     st->usable = false;
+    st->refusal = refusal;
     (void)snprintf(st->why, sizeof st->why, "%s", why);
     redis_store_changed(st);
 }
 
 void redis_open_fatal(struct redis_store *st, const char *why)
 {
-    redis_open_stop(st, why);
+    redis_open_stop(st, ERR_BACKEND, why);
     timer_set(st->open.again, AGAIN_MS);
 }

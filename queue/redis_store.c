@@ -24,21 +24,21 @@ void redis_store_changed(struct redis_store *st)
     deferred_arm(st->loop, &st->changed);
 }
 
-static bool redis_ready(const struct store *store, struct buf *ret_why)
+static enum err redis_refusal(const struct store *store, struct buf *ret_why)
 {
     const struct redis_store *st = (const struct redis_store *)store;
-    const char *why = "";
-    if (!st->usable && !redis_link_is_up(st->control))
+    const char *why = st->why;
+    enum err e = st->usable ? ERR_OK : st->refusal;
+    if (e != ERR_OK && !redis_link_is_up(st->control)) {
         why = redis_link_why(st->control); /* the newest: what it was closed for may be mended by now */
-    else if (!st->usable)
-        why = st->why;
-    else if (st->short_of_replicas && loop_now(st->loop) < st->short_until_ms)
+        e = redis_link_is_refused(st->control) ? ERR_BACKEND : ERR_AGAIN;
+    } else if (e == ERR_OK && st->short_of_replicas && loop_now(st->loop) < st->short_until_ms) {
         why = "too few replicas confirm what is written: bring them back, or lower redis.durability";
-    else
-        return true;
-    if (ret_why != NULL && buf_addf(ret_why, "%s", why) != ERR_OK)
-        return false; /* the reason does not fit: it is not ready all the same */
-    return false;
+        e = ERR_AGAIN;
+    }
+    if (e != ERR_OK && ret_why != NULL)
+        (void)!buf_addf(ret_why, "%s", why); /* one that does not fit changes nothing */
+    return e;
 }
 
 static enum err redis_warnings(const struct store *store, struct buf *out)
@@ -194,7 +194,7 @@ static void control_up(void *arg)
 
 static void control_down(void *arg, const char *why)
 {
-    redis_open_stop(arg, why);
+    redis_open_stop(arg, ERR_AGAIN, why);
 }
 
 static void control_fatal(void *arg, const char *why)
@@ -272,7 +272,7 @@ static void redis_free(struct store *store)
 static const struct store_ops redis_ops = {
     .free = redis_free,
     .partitions = redis_partitions,
-    .ready = redis_ready,
+    .refusal = redis_refusal,
     .warnings = redis_warnings,
     .on_change = redis_on_change,
     .metrics = redis_write_metrics,
@@ -366,6 +366,7 @@ enum err redis_store_open(struct loop *l, const struct conf_root *root, struct r
         return err_set(ec, ERR_NOMEM, "out of memory");
     st->store.ops = &redis_ops;
     st->loop = l;
+    st->refusal = ERR_AGAIN;
     buf_init(&st->warnings, 8192);
     deferred_init(&st->changed, tell_changed, st);
     uint64_t seed = rng_system_seed();

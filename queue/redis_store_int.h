@@ -65,6 +65,7 @@ struct redis_open {
     unsigned step, left;
     bool running, failed;
     struct timer *again;
+    enum err refusal; /* when it fails: ERR_AGAIN, ERR_BACKEND */
     char why[400];
 };
 struct redis_store {
@@ -93,6 +94,7 @@ struct redis_store {
     ms_t room_next_ms;
     bool opened;                     /* once: partitions are known */
     bool usable;                     /* now */
+    enum err refusal;                /* else: store_refusal(), and `why` */
     ms_t unusable_ms, reap_after_ms; /* since when it was not; nobody is reaped before */
     bool installing;
     char run_id[48];        /* of the server it was opened with */
@@ -137,7 +139,7 @@ struct redis_partition *redis_store_partition(struct redis_store *st, unsigned n
 /* --- redis_open.c -------------------------------------------------------------------------------- */
 enum err redis_open_init(struct redis_store *st) MUST_USE;
 void redis_open_start(struct redis_store *st); /* control is up */
-void redis_open_stop(struct redis_store *st, const char *why);
+void redis_open_stop(struct redis_store *st, enum err refusal, const char *why);
 void redis_open_fatal(struct redis_store *st, const char *why);
 
 /* --- redis_redo.c -------------------------------------------------------------------------------- */

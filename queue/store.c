@@ -13,7 +13,12 @@ unsigned store_partitions(const struct store *st)
 
 bool store_ready(const struct store *st, struct buf *ret_why)
 {
-    return st->ops->ready(st, ret_why);
+    return st->ops->refusal(st, ret_why) == ERR_OK;
+}
+
+enum err store_refusal(const struct store *st)
+{
+    return st->ops->refusal(st, NULL);
 }
 
 enum err store_warnings(const struct store *st, struct buf *out)

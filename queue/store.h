@@ -34,6 +34,9 @@ void store_free(struct store *st);                 /* NULL is a no-op */
 unsigned store_partitions(const struct store *st); /* 0: not known yet, never connected */
 /* Whether mail can be committed now; the reason, with the remedy, when not. */
 bool store_ready(const struct store *st, struct buf *ret_why);
+/* The same for whoever brings mail. ERR_AGAIN: it cannot be reached, or does not keep its promise now;
+ * ERR_BACKEND: it refuses until somebody has mended it. As a commit would end, or better. */
+enum err store_refusal(const struct store *st) MUST_USE;
 /* What weakens the store without making it unusable, a finding a line, with remedies: to be logged. */
 enum err store_warnings(const struct store *st, struct buf *out) MUST_USE;
 typedef void store_event_fn(void *arg);

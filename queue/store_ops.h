@@ -8,7 +8,7 @@
 struct store_ops {
     void (*free)(struct store *st);
     unsigned (*partitions)(const struct store *st);
-    bool (*ready)(const struct store *st, struct buf *ret_why);
+    enum err (*refusal)(const struct store *st, struct buf *ret_why); /* NULL: nobody asks why */
     enum err (*warnings)(const struct store *st, struct buf *out);
     void (*on_change)(struct store *st, store_event_fn *fn, void *arg);
     enum err (*metrics)(const struct store *st, struct buf *out);

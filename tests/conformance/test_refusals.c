@@ -150,6 +150,7 @@ static void refusals_say_what_to_do(void **state)
     REAL_UNTIL(w, !store_ready(w->store[0], NULL));
     redis_proxy_refuse(&proxy, false);
     REAL_UNTIL(w, says(w, &why, "password_file"));
+    assert_int_equal(store_refusal(w->store[0]), ERR_BACKEND);
     kill_redis(); /* comes back without it */
     real_wait_ready(w);
 
@@ -216,6 +217,7 @@ static void a_damaged_description_is_told_by_its_key(void **state)
         REAL_UNTIL(w, says(w, &why, key));
         if (strstr(buf_cstr(&why), d->remedy) == NULL)
             fail_msg("%s %s: %s", key, d->write[1], buf_cstr(&why));
+        assert_int_equal(store_refusal(w->store[0]), ERR_BACKEND);
         REDIS_ASK(&real_server, out, "RENAME", kept, key);
     }
     real_wait_ready(w);
@@ -432,6 +434,7 @@ static void a_weak_redis_is_refused_by_name(void **state)
         REAL_UNTIL(w, !store_ready(w->store[0], NULL));
         redis_proxy_refuse(&proxy, false);
         REAL_UNTIL(w, says(w, &why, c->setting));
+        assert_int_equal(store_refusal(w->store[0]), ERR_AGAIN); /* it does not keep its promise */
         REDIS_ASK(&real_server, out, "CONFIG", "SET", c->setting, c->strong);
         real_wait_ready(w);
     }

@@ -168,12 +168,12 @@ static unsigned client_partitions(const struct store *st)
     return ((const struct fake_client *)st)->f->partitions;
 }
 
-static bool client_ready(const struct store *st, struct buf *ret_why)
+static enum err client_refusal(const struct store *st, struct buf *ret_why)
 {
     const struct fake_store *f = ((const struct fake_client *)st)->f;
-    if (!f->ready && ret_why != NULL && buf_add(ret_why, span_cstr(f->why_not)) != ERR_OK)
+    if (f->refusal != ERR_OK && ret_why != NULL && buf_add(ret_why, span_cstr(f->why_not)) != ERR_OK)
         abort();
-    return f->ready;
+    return f->refusal;
 }
 
 static enum err client_warnings(const struct store *st, struct buf *out)
@@ -206,7 +206,7 @@ static enum err client_metrics(const struct store *st, struct buf *out)
 static const struct store_ops fake_ops = {
     .free = client_free,
     .partitions = client_partitions,
-    .ready = client_ready,
+    .refusal = client_refusal,
     .warnings = client_warnings,
     .on_change = client_on_change,
     .metrics = client_metrics,
@@ -254,7 +254,7 @@ struct fake_store *fake_store_new(const struct clock *clock, unsigned partitions
     struct fake_store *f = fake_alloc(sizeof(*f));
     f->clock = clock;
     f->partitions = partitions;
-    f->ready = true;
+    f->refusal = ERR_OK;
     msgid_source_init(&f->ids, 1);
     return f;
 }
@@ -334,9 +334,9 @@ void fake_store_stall(struct fake_store *f, bool stalled)
     }
 }
 
-void fake_store_set_ready(struct fake_store *f, bool ready, const char *why)
+void fake_store_refuse(struct fake_store *f, enum err refusal, const char *why)
 {
-    f->ready = ready;
+    f->refusal = refusal;
     (void)snprintf(f->why_not, sizeof(f->why_not), "%s", why);
     for (struct fake_client *c = f->clients; c != NULL; c = c->next) {
         if (c->on_change != NULL)

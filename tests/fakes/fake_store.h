@@ -44,7 +44,8 @@ void fake_store_delay(struct fake_store *f, enum fake_store_op op, ms_t delay_ms
 /* Bytes an upload takes before it answers ERR_AGAIN; 0: no limit. ready() comes with the next run. */
 void fake_store_window(struct fake_store *f, size_t bytes);
 void fake_store_stall(struct fake_store *f, bool stalled); /* ready() does not come while stalled */
-void fake_store_set_ready(struct fake_store *f, bool ready, const char *why);
+/* store_refusal(), until it is ERR_OK again; why as of store_ready(). Commits are not touched by it. */
+void fake_store_refuse(struct fake_store *f, enum err refusal, const char *why);
 /* While frozen a client does not renew its lease: it expires by the clock. */
 void fake_store_freeze(struct store *client, bool frozen);
 /* The lease of a client ends now, as if it had been frozen for long; a new incarnation follows at once. */

@@ -131,7 +131,8 @@ struct fake_store {
     struct fake_fault faults[FAKE_OPS];
     struct fake_store_counts counts;
     size_t window;
-    bool stalled, ready;
+    bool stalled;
+    enum err refusal;
     char why_not[128];
     unsigned slots_peak;
     void (*kick)(void *arg); /* something was queued: the loop looks at fake_store_next() */

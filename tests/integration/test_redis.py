@@ -15,6 +15,7 @@ from peers.smtp import Client
 
 TEXT = message("redis")
 DOWN = "451 4.3.0 queue unavailable, try again later"
+REFUSED = "451 4.3.5 queue misconfigured, try again later"
 
 
 def with_redis(box, redis, url=None, ready=True, **config):
@@ -51,13 +52,13 @@ def says(bridgehead, *words):
     wait_for(lambda: f"{words} in:\n{text()[-3000:]}", lambda: any(word.lower() in text().lower() for word in words))
 
 
-def never_taken(bridgehead):
+def never_taken(bridgehead, reply=DOWN):
     """It either refuses to start, or answers 451 and is not ready."""
     def refused():
         if not bridgehead.process.running():
             return True
         try:
-            return repr(end_of_data(bridgehead)) == DOWN
+            return repr(end_of_data(bridgehead)) == reply
         except (ConnectionError, Failed):
             return False
     wait_for(lambda: bridgehead.process.tail(), refused)
@@ -160,7 +161,7 @@ def test_acl_too_little(box):
     redis.ask("acl", "setuser", "poor", "on", ">secret", "~*", "&*", "+@all", "-evalsha")
     bridgehead = box.add(with_redis(box, redis, ready=None, username="poor",
                                     password_file=str(box.write("password", "secret", 0o600))))
-    never_taken(bridgehead)
+    never_taken(bridgehead, REFUSED)
     says(bridgehead, "docs/operations.md")
 
 
@@ -232,7 +233,7 @@ def test_fsck_of_a_live_store(box):
 def test_password_missing(box):
     """NOAUTH names redis.password_file."""
     bridgehead = box.add(with_redis(box, box.add(Redis(box, password="x")), ready=None))
-    never_taken(bridgehead)
+    never_taken(bridgehead, REFUSED)
     says(bridgehead, "password_file")
 
 
@@ -240,7 +241,7 @@ def test_password_wrong(box):
     """WRONGPASS."""
     redis = box.add(Redis(box, password="right"))
     bridgehead = box.add(with_redis(box, redis, ready=None, password_file=str(box.write("password", "wrong", 0o600))))
-    never_taken(bridgehead)
+    never_taken(bridgehead, REFUSED)
     says(bridgehead, "password_file", "WRONGPASS")
 
 
@@ -329,7 +330,7 @@ def test_wrong_schema(box):
     assert changed > 0
     bridgehead.process.ready = None
     bridgehead.start()
-    never_taken(bridgehead)
+    never_taken(bridgehead, REFUSED)
     says(bridgehead, "schema", "version")
 
 
@@ -344,7 +345,7 @@ def test_wrong_type(box):
             redis.ask("set", key, "not what you think")
     bridgehead.process.ready = None
     bridgehead.start()
-    never_taken(bridgehead)
+    never_taken(bridgehead, REFUSED)
     says(bridgehead, "wrong type", "WRONGTYPE", "meta", "not a store")
 
 

@@ -2,7 +2,7 @@
 import threading
 
 from peers.bridgehead import Bridgehead
-from peers.mail import message
+from peers.mail import message, noise
 from peers.process import wait_for
 from peers.proxy import ANY, CLOSED, SILENCE, Fault, Proxy
 from peers.redis import Redis
@@ -71,13 +71,13 @@ class World:
         self.bridgehead = box.add(Bridgehead(box, config={"redis": {"url": self.proxy.url}, "node": {"threads": 1}}))
         self.healed("first")  # and all connections to Redis are there
 
-    def begin(self, name):
+    def begin(self, name, body=b""):
         """A session as far as the end of data, which is not sent."""
         client = Client(self.bridgehead.smtp, timeout=90)
         client.ehlo()
         client.envelope(f"{name}@client.example", f"{name}@local.example")
         client.command("DATA", 354)
-        client.send(message(name))
+        client.send(message(name) + body)
         return client
 
     @staticmethod
@@ -133,10 +133,17 @@ def test_passing_and_at_once(box):
     for error, expected, remedy in rows:
         world.refused_once(user(error), said[user(error)], expected, remedy)
     assert all(fault.hits > 0 for fault in world.proxy.faults)
+    chunk = Fault("RPUSH", b"", f"-{AT_ONCE[0][0]}\r\n".encode())
+    world.proxy.faults = [chunk]
+    refusals = lambda: world.bridgehead.metric("bridgehead_redis_errors_total")
+    told = refusals()
+    session = world.begin("chunk", noise(60000))  # it is refused before there is anything to commit
+    wait_for("the node to know", lambda: chunk.hits > 0 and refusals() > told)
+    world.refused_once("chunk", world.end(session), AT_ONCE[0][1], AT_ONCE[0][2])
     world.proxy.faults = []
-    for error, _, _ in rows:
-        world.healed(user(error))
-    world.once_each([user(error) for error, _, _ in rows] + ["other"])
+    for name in [user(error) for error, _, _ in rows] + ["chunk"]:
+        world.healed(name)
+    world.once_each([user(error) for error, _, _ in rows] + ["other", "chunk"])
 
 
 def test_elsewhere(box):
@@ -165,7 +172,7 @@ def test_for_good(box):
             assert world.bridgehead.get("/healthz/live", part)[0] == 200
         with Client(world.bridgehead.smtp) as client:
             client.ehlo()
-            assert repr(client.command("MAIL FROM:<a@client.example>")) == DOWN
+            assert repr(client.command("MAIL FROM:<a@client.example>")) == REFUSED
         world.proxy.faults = []
         wait_for("ready again", lambda: world.bridgehead.ready() and world.bridgehead.ready("worker"))
         world.healed(name)

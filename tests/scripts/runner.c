@@ -241,8 +241,10 @@ static void do_queue(struct run *r, struct span arg)
     begin(r);
     (void)span_cut(arg, ' ', &word, &value);
     struct fake_store *db = harness_store(r->h);
-    if (span_eq(word, SPAN("down")) || span_eq(word, SPAN("up")))
-        fake_store_set_ready(db, span_eq(word, SPAN("up")), "on order");
+    if (span_eq(word, SPAN("up")))
+        fake_store_refuse(db, ERR_OK, "");
+    else if (span_eq(word, SPAN("down")) || span_eq(word, SPAN("broken")))
+        fake_store_refuse(db, span_eq(word, SPAN("down")) ? ERR_AGAIN : ERR_BACKEND, "on order");
     else if (span_eq(word, SPAN("window")) && span_to_u64(value, SIZE_MAX, &n))
         fake_store_window(db, (size_t)n);
     else if (span_eq(word, SPAN("stall")) || span_eq(word, SPAN("flow")))
