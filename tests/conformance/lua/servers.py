@@ -1,8 +1,10 @@
 """Starts redis-server for the tests: one on a unix socket, or a cluster of three on loopback."""
+import atexit
 import contextlib
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -20,6 +22,10 @@ SETTINGS = {
 }
 
 
+# Ends the test as Ctrl-C does, which unittest does not take for the failure of one case; what is at exit is done.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def await_true(what, fn, seconds=60):
     """Polls until fn() is true; for states of other processes that nobody announces."""
     end = time.monotonic() + seconds
@@ -34,7 +40,8 @@ def await_true(what, fn, seconds=60):
 
 
 class Server:
-    """A redis-server of our own in a temporary directory; stop() ends it and removes the directory."""
+    """A redis-server of our own in a temporary directory; stop() ends it and removes the directory, as does the end of the
+    test, however it comes to it."""
 
     def __init__(self, **settings):
         self.dir = tempfile.mkdtemp(prefix="bh-lua-")
@@ -46,6 +53,7 @@ class Server:
             command += ["--" + name, value]
         self.log = open(os.path.join(self.dir, "log"), "wb")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        atexit.register(self.stop)
         try:
             await_true("redis-server", self.answers)
         except RuntimeError:
@@ -65,6 +73,7 @@ class Server:
         return Client(self.address)
 
     def stop(self):
+        atexit.unregister(self.stop)
         self.process.kill()
         self.process.wait()
         self.log.close()
