@@ -1,5 +1,6 @@
 /* tests/fakes/redis_server.h — a real redis-server of the test's own, on a unix socket in a directory of its
- * own; ends with the test. Failing to start fails the test (skip it with redis_server_available()). */
+ * own; both end with the test, whatever it dies of. Failing to start fails the test (skip it with
+ * redis_server_available()). */
 #pragma once
 #include "common/attr.h"
 
@@ -10,6 +11,8 @@ struct redis_server {
     char dir[64], socket[96], log[96];
     uint16_t port; /* 0: unix socket only */
     const char *const *options;
+    pid_t janitor; /* removes the directory when the test dies; lives as long as `alive` is open */
+    int alive;
 };
 bool redis_server_available(void);
 /* options: "--appendonly", "yes", ..., NULL; NULL: durable (AOF, fsync always). tcp: also on a loopback port.
