@@ -15,6 +15,7 @@ function(peer_tests label timeout)
             add_test(NAME ${test} COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/peers/one.py ${file} ${function})
             set_tests_properties(${test} PROPERTIES LABELS ${label} SKIP_RETURN_CODE 77 TIMEOUT ${timeout}
                 ENVIRONMENT BRIDGEHEAD_BUILD=${CMAKE_BINARY_DIR})
+            test_cost(${test})
         endforeach()
     endforeach()
 endfunction()
