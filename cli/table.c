@@ -3,9 +3,11 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <libsmartcols.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 struct cell {
     char *text; /* COLUMN_TEXT */
@@ -135,6 +137,38 @@ void bytes_text(uint64_t bytes, char out[24])
         (void)snprintf(out, 24, "%.1f%c", v, units[u]);
 }
 
+/* The first character of s, as it is when the terminal knows it and gives it room; else its first octet is
+ * escaped: what takes no room (joiners, marks that turn the direction) changes how the rest looks. Returns
+ * how much of s that was. */
+static size_t add_char(struct buf *out, struct span s, unsigned *columns)
+{
+    mbstate_t state = {0};
+    wchar_t c = 0;
+    size_t n = mbrtowc(&c, s.ptr, s.len, &state);
+    int width = n > 0 && n <= s.len ? wcwidth(c) : 0; /* beyond s.len: incomplete, or wrong */
+    bool plain = width > 0 && c != L'\\';
+    *columns += plain ? (unsigned)width : 4;
+    (void)!(plain ? buf_add(out, span_first(s, n)) : buf_add_escaped(out, span_first(s, 1)));
+    return plain ? n : 1;
+}
+
+static void add_text(struct buf *out, struct span s, unsigned width)
+{
+    unsigned columns = 0;
+    size_t cut = 0;
+    while (s.len > 0) {
+        s = span_from(s, add_char(out, s, &columns));
+        if (columns + 3 <= width)
+            cut = out->len;
+        if (width <= 3 || columns <= width)
+            continue;
+        out->len = cut;
+        buf_wrote(out, 0);
+        (void)!buf_add(out, SPAN("..."));
+        return;
+    }
+}
+
 /* What a table shows of a cell; foreign text escaped, and cut to the column's width. */
 static void shown(const struct column *col, const struct cell *c, struct buf *out)
 {
@@ -145,11 +179,7 @@ static void shown(const struct column *col, const struct cell *c, struct buf *ou
         return;
     switch (col->kind) {
     case COLUMN_TEXT:
-        if (buf_add_escaped(out, span_of(c->text, c->number)) == ERR_OK && width > 3 && out->len > width) {
-            out->len = width - 3;
-            buf_wrote(out, 0);
-            (void)!buf_add(out, SPAN("..."));
-        }
+        add_text(out, span_of(c->text, c->number), width);
         return;
     case COLUMN_COUNT:
         (void)snprintf(text, sizeof text, "%" PRIu64, c->number);
@@ -255,6 +285,8 @@ static struct libscols_table *scols_of(const struct table *t)
     for (size_t i = 0; i < t->ncolumns && nshows < COLUMNS_MAX; i++)
         if (has_column(t, i))
             shows[nshows++] = i;
+    if (s != NULL) /* what must be escaped is escaped by shown() */
+        (void)scols_table_enable_noencoding(s, 1);
     for (size_t at = 0; s != NULL && at < nshows; at++)
         (void)scols_table_new_column(s, t->columns[shows[at]].title, 0,
                                      right_aligned(t->columns[shows[at]].kind) ? SCOLS_FL_RIGHT : 0);
@@ -283,6 +315,7 @@ int table_print(const struct table *t, enum cli_output how, const char *empty)
         return json_print(table_json(t));
     if (t->nrows == 0)
         return printf("%s\n", empty) > 0 ? CLI_OK : CLI_FAILED;
+    (void)setlocale(LC_CTYPE, ""); /* the terminal's characters */
     struct libscols_table *s = scols_of(t);
     int rc = s == NULL ? -1 : scols_print_table(s);
     scols_unref_table(s);
@@ -295,6 +328,7 @@ int table_print_one(const struct table *t, enum cli_output how)
         return json_print(t->nrows > 0 ? json_row(t, 0) : json_object());
     struct buf b;
     buf_init(&b, 1 << 20);
+    (void)setlocale(LC_CTYPE, "");
     size_t wide = 0;
     for (size_t i = 0; t->nrows > 0 && i < t->ncolumns; i++) {
         shown(&t->columns[i], &t->cells[i], &b);

@@ -1,7 +1,8 @@
 /* cli/table.h — rows under columns that are declared once: a table for people, JSON for programs.
  *
  * Tables show ages and sizes as people say them ("3m12s", "4.0K"); JSON has numbers, in the unit that the
- * column's kind says. Foreign text is escaped in tables; JSON escapes by itself. */
+ * column's kind says. Tables show of foreign text what the terminal's character set (LC_CTYPE) prints, and
+ * escape the rest (\x1b); JSON escapes by itself. */
 #pragma once
 #include "cli/cli.h"
 #include "common/clock.h"

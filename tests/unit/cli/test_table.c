@@ -2,6 +2,8 @@
 #include "cli/table.h"
 #include "tests/unit/check.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -127,9 +129,51 @@ static void test_table__rare_columns_are_left_out_of_tables(void **state)
     table_free(t);
 }
 
+/* Foreign text is escaped once, is never cut within an escape, and is readable where the terminal can show
+ * it. */
+static void test_table__foreign_text(void **state)
+{
+    static const struct column one[] = {{"who", "WHO", COLUMN_TEXT, 16}};
+    static const struct {
+        const char *locale, *text, *shown;
+    } cases[] = {
+        {"C", "o'neil@a.example", "o'neil@a.example"},
+        {"C", "a\\b\x1b[2J\x7f", "a\\x5cb\\x1b[2J..."},
+        {"C", "j\xc3\xb6", "j\\xc3\\xb6"},
+        {"C", "123456789\x1b\x1b", "123456789\\x1b..."},
+        {"C.UTF-8", "j\xc3\xb6", "j\xc3\xb6"},
+        {"C.UTF-8", "\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6@a.example",
+         "\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6@a.ex..."},
+        {"C.UTF-8",
+         "\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac!",
+         "\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac\xe6\x97\xa5\xe6\x9c\xac..."}, /* two columns each
+                                                                                          */
+        {"C.UTF-8",
+         "a\xe2\x80\xae"
+         "b",
+         "a\\xe2\\x80\\xaeb"},                          /* turns the direction */
+        {"C.UTF-8", "\xc2\x9b\xc3", "\\xc2\\x9b\\xc3"}, /* a control, and half a character */
+    };
+    char out[4096], want[256];
+    (void)state;
+    CHECK_EACH (cases, c) {
+        assert_int_equal(setenv("LC_ALL", c->locale, 1), 0);
+        struct table *t = table_new(one, ARRAY_LEN(one));
+        assert_int_equal(table_row(t), ERR_OK);
+        assert_int_equal(table_text(t, 0, span_cstr(c->text)), ERR_OK);
+        captured(t, CLI_TABLE, out, sizeof out);
+        (void)snprintf(want, sizeof want, "WHO\n%s\n", c->shown);
+        char *line = strchr(out, '\n');
+        assert_non_null(line);
+        assert_string_equal(line, strchr(want, '\n'));
+        table_free(t);
+    }
+}
+
 int main(void)
 {
-    return CHECK_RUN(cmocka_unit_test(test_table__rare_columns_are_left_out_of_tables),
+    return CHECK_RUN(cmocka_unit_test(test_table__foreign_text),
+                     cmocka_unit_test(test_table__rare_columns_are_left_out_of_tables),
                      cmocka_unit_test(test_table__prints_for_people_and_for_programs),
                      cmocka_unit_test(test_table__ages_and_sizes_as_people_say_them));
 }
