@@ -240,7 +240,11 @@ static enum err listen_at(struct shard *s, const struct shard_listener *like, st
         if (first == NULL || !listener_address(first->listener, &endpoint))
             return ERR_OK; /* while loops run, only the first one can */
     }
-    enum err e = at == NULL ? place_for(s, like, &at, ec) : ERR_OK;
+    /* Another server with SO_REUSEPORT would not keep us out: the kernel would deal callers out to both, each
+     * with its own configuration. */
+    enum err e = s == s->keeper && !s->opened && endpoint.port != 0 ? listener_probe(&endpoint, ec) : ERR_OK;
+    if (e == ERR_OK && at == NULL)
+        e = place_for(s, like, &at, ec);
     if (e == ERR_OK)
         e = listener_open(s->loop, &endpoint, true, on_accept, at, &at->listener, ec);
     return e;

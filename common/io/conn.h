@@ -89,6 +89,8 @@ struct listener;
 typedef void listener_fn(void *arg, int fd, const struct ip_endpoint *peer);
 enum err listener_open(struct loop *l, const struct ip_endpoint *at, bool reuse_port, listener_fn *accepted,
                        void *arg, struct listener **ret, struct errctx *ec) MUST_USE;
+/* ERR_IO: somebody listens at that address, even if he lets others in (SO_REUSEPORT). */
+enum err listener_probe(const struct ip_endpoint *at, struct errctx *ec) MUST_USE;
 bool listener_address(const struct listener *ln, struct ip_endpoint *ret); /* real port when bound to 0 */
 void listener_pause(struct listener *ln, bool paused);
 void listener_close(struct listener *ln);  /* NULL is a no-op */

@@ -86,7 +86,7 @@ static void set_options(int fd, const struct ip_endpoint *at, bool reuse_port)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
 }
 
-static enum err open_socket(const struct ip_endpoint *at, bool reuse_port, int *ret_fd, struct errctx *ec)
+static enum err bind_socket(const struct ip_endpoint *at, bool reuse_port, int *ret_fd, struct errctx *ec)
 {
     char text[ENDPOINT_TEXT_MAX];
     struct sockaddr_storage ss;
@@ -96,8 +96,34 @@ static enum err open_socket(const struct ip_endpoint *at, bool reuse_port, int *
         return err_set(ec, ERR_IO, "cannot listen on %s: %s", text, strerrordesc_np(errno));
     set_options(fd, at, reuse_port);
     socklen_t len = (socklen_t)ip_to_sockaddr(at, (struct sockaddr *)&ss);
-    if (bind(fd, (struct sockaddr *)&ss, len) != 0 || listen(fd, BACKLOG) != 0) {
+    if (bind(fd, (struct sockaddr *)&ss, len) != 0) {
         enum err e = err_set(ec, ERR_IO, "cannot listen on %s: %s", text, strerrordesc_np(errno));
+        close(fd);
+        return e;
+    }
+    *ret_fd = fd;
+    return ERR_OK;
+}
+
+enum err listener_probe(const struct ip_endpoint *at, struct errctx *ec)
+{
+    int fd;
+    enum err e = bind_socket(at, false, &fd, ec);
+    if (e == ERR_OK)
+        close(fd);
+    return e;
+}
+
+static enum err open_socket(const struct ip_endpoint *at, bool reuse_port, int *ret_fd, struct errctx *ec)
+{
+    char text[ENDPOINT_TEXT_MAX];
+    int fd;
+    enum err e = bind_socket(at, reuse_port, &fd, ec);
+    if (e != ERR_OK)
+        return e;
+    if (listen(fd, BACKLOG) != 0) {
+        ip_endpoint_text(at, text);
+        e = err_set(ec, ERR_IO, "cannot listen on %s: %s", text, strerrordesc_np(errno));
         close(fd);
         return e;
     }

@@ -390,6 +390,26 @@ static void test_node__drains(void **state)
     stage_done(&st);
 }
 
+/* Listeners let others in for the loops of one node, not for another node. */
+static void test_node__two_nodes_do_not_share_an_address(void **state)
+{
+    struct stage st = {.clients = 0}, other = {.clients = 0};
+    struct errctx ec = {""};
+    char more[128], why[128];
+    (void)state;
+    stage_init(&st, "");
+    (void)snprintf(more, sizeof more, "}\n  - {name: second, listen: ['127.0.0.1:%u']", (unsigned)st.at.port);
+    other.loop = loop_new();
+    other.conf = configure(more);
+    struct node_deps deps = {.loop = other.loop, .open_store = open_store, .arg = &other, .threads = SHARDS};
+    assert_int_equal(node_new(&deps, other.conf, &other.node, &ec), ERR_IO);
+    (void)snprintf(why, sizeof why, "cannot listen on 127.0.0.1:%u: Address already in use",
+                   (unsigned)st.at.port);
+    assert_string_equal(ec.msg, why);
+    stage_done(&other);
+    stage_done(&st);
+}
+
 static void reload(void *arg)
 {
     struct stage *st = arg;
@@ -397,7 +417,7 @@ static void reload(void *arg)
     node_reload(st->node, next);
     config_unref(next);
     struct config *more = configure(", max_message_size: 2K}\n  - {name: second, listen: ['127.0.0.1:0']");
-    assert_true(node_reload(st->node, more)); /* the second one waits for a restart */
+    assert_true(node_reload(st->node, more));
     config_unref(more);
 }
 
@@ -673,6 +693,7 @@ int main(void)
                      cmocka_unit_test(test_node__limits_are_exact_over_all_loops),
                      cmocka_unit_test(test_node__an_early_talker_is_shown_the_door),
                      cmocka_unit_test(test_node__drains),
+                     cmocka_unit_test(test_node__two_nodes_do_not_share_an_address),
                      cmocka_unit_test(test_node__a_reload_reaches_open_sessions),
                      cmocka_unit_test(test_node__survives_clients_that_just_leave),
                      cmocka_unit_test(test_node__who_finds_no_memory_is_not_counted),
