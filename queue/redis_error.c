@@ -16,9 +16,9 @@ static const struct redis_error errors[] = {
     {SPAN_INIT("NOAUTH"),      REDIS_FATAL,      ERR_BACKEND, "set redis.password_file, and redis.username for an ACL user"},
     {SPAN_INIT("WRONGPASS"),   REDIS_FATAL,      ERR_BACKEND, "redis.username or redis.password_file does not match Redis's ACL"},
     {SPAN_INIT("NOPERM"),      REDIS_FATAL,      ERR_BACKEND, "the ACL user may not do this: docs/operations.md lists what it needs"},
-    {SPAN_INIT("MOVED"),       REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster: use redis-cluster:// in redis.url"},
-    {SPAN_INIT("ASK"),         REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster: use redis-cluster:// in redis.url"},
-    {SPAN_INIT("CROSSSLOT"),   REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster: use redis-cluster:// in redis.url"},
+    {SPAN_INIT("MOVED"),       REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster, which is not supported yet: name a single Redis in redis.url"},
+    {SPAN_INIT("ASK"),         REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster, which is not supported yet: name a single Redis in redis.url"},
+    {SPAN_INIT("CROSSSLOT"),   REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster, which is not supported yet: name a single Redis in redis.url"},
     {SPAN_INIT("WRONGTYPE"),   REDIS_FAIL,       ERR_BACKEND, "somebody else writes into these keys: bridgehead queue fsck --repair moves what is not ours away"},
     {SPAN_INIT("UNKILLABLE"),  REDIS_RETRY,      ERR_AGAIN,   "a script of somebody else blocks Redis"},
     /* the scripts' (queue/lua/README.md) */

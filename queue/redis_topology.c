@@ -41,9 +41,6 @@ enum err redis_settings_init(struct redis_settings *s, const struct conf_root *r
         .command_timeout_ms = r->command_timeout_ms,
     };
     enum err e = redis_url_parse(span_cstr(r->url), root->data_dir, &s->url, ec);
-    if (e == ERR_OK && s->url.kind == REDIS_CLUSTER)
-        e = err_set(ec, ERR_CONFIG,
-                    "redis.url: redis-cluster:// is not supported yet: use redis-sentinel://");
     if (e == ERR_OK && s->url.tls)
         e = tls_client_new(r->ca_file, true, &s->tls, ec);
     size_t n = 0;

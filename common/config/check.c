@@ -170,6 +170,10 @@ static void check_redis(struct loader *l, const struct conf_root *r)
         conf_problem(l, conf_mark(l, &r->data_dir), "data_dir", "%s", ec.msg);
         return;
     }
+    if (u.kind == REDIS_CLUSTER)
+        conf_problem(
+            l, conf_mark(l, &r->redis.url), "redis.url",
+            "Redis Cluster is not supported yet; name a single Redis, or redis-sentinel://host,host/NAME");
     if (u.embedded && d.kind != DURABILITY_FSYNC)
         conf_problem(l, conf_mark(l, &r->redis.durability), "redis.durability",
                      "'%s' needs replicas, and an embedded Redis has none; write fsync, or name another url",

@@ -42,7 +42,7 @@
     V(scope_in_transit, BOOL, "scope_in_transit", "true", 0, 0, RELOAD, "mail from other groups does not use connectors of scope group; no: only where mail begins")
 
 #define CONF_REDIS(V, E, S, L) \
-    V(url, REDIS_URL, "url", "embedded", 1, 2048, RESTART, "embedded, unix:///path, redis://h:6379/0, rediss://h, redis-sentinel://h1:26379,h2/mymaster or redis-cluster://h1,h2") \
+    V(url, REDIS_URL, "url", "embedded", 1, 2048, RESTART, "embedded, unix:///path, redis://h:6379/0, rediss://h, redis-sentinel://h1:26379,h2/mymaster; redis-cluster://h1,h2 is not supported yet") \
     V(durability, DURABILITY, "durability", "fsync", 1, 16, RESTART, "what 250 promises: fsync, replicas:N or all") \
     V(namespace_, NAME, "namespace", "mq", 1, 32, RESTART, "prefix of every key") \
     V(partitions, UINT, "partitions", "16", 1, 4096, RESTART, "partitions of a new store; an existing one keeps its own") \

@@ -160,9 +160,9 @@ const struct refusal refusals[REFUSALS] = {
     {"NOAUTH Authentication required.", ERR_BACKEND, "redis.password_file"},
     {"WRONGPASS invalid username-password pair or user is disabled.", ERR_BACKEND, "redis.password_file"},
     {"NOPERM this user has no permissions to run the 'evalsha' command", ERR_BACKEND, "docs/operations.md"},
-    {"MOVED 3999 127.0.0.1:6381", ERR_BACKEND, "redis-cluster://"},
-    {"ASK 3999 127.0.0.1:6381", ERR_BACKEND, "redis-cluster://"},
-    {"CROSSSLOT Keys in request don't hash to the same slot", ERR_BACKEND, "redis-cluster://"},
+    {"MOVED 3999 127.0.0.1:6381", ERR_BACKEND, "not supported yet"},
+    {"ASK 3999 127.0.0.1:6381", ERR_BACKEND, "not supported yet"},
+    {"CROSSSLOT Keys in request don't hash to the same slot", ERR_BACKEND, "not supported yet"},
     {"WRONGTYPE Operation against a key holding the wrong kind of value", ERR_BACKEND, "queue fsck"},
     {"ERR something that nobody has heard of", ERR_BACKEND, "nobody has heard of"},
 };

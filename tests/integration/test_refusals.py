@@ -45,9 +45,9 @@ FOR_GOOD = [
     ("NOAUTH Authentication required.", "redis.password_file"),
     ("WRONGPASS invalid username-password pair or user is disabled.", "redis.password_file"),
     ("NOPERM this user has no permissions to run the 'evalsha' command", "docs/operations.md"),
-    ("MOVED 3999 127.0.0.1:6381", "redis-cluster:// in redis.url"),
-    ("ASK 3999 127.0.0.1:6381", "redis-cluster:// in redis.url"),
-    ("CROSSSLOT Keys in request don't hash to the same slot", "redis-cluster:// in redis.url"),
+    ("MOVED 3999 127.0.0.1:6381", "name a single Redis in redis.url"),
+    ("ASK 3999 127.0.0.1:6381", "name a single Redis in redis.url"),
+    ("CROSSSLOT Keys in request don't hash to the same slot", "name a single Redis in redis.url"),
     ("SCHEMA 99", "run the version that wrote it"),
 ]
 # It is not known whether Redis has the message: asked again until it is.
