@@ -87,7 +87,11 @@ static void add_bound(struct loader *l, struct bound *bounds, size_t *n, const c
         if (!collide(&bounds[i].at, &b.at))
             continue;
         const struct mark *other = conf_mark(l, bounds[i].field);
-        if (other != NULL && other->line > 0)
+        if (other != NULL && other->env != NULL)
+            conf_problem(l, conf_mark(l, field), key,
+                         "'%s' overlaps '%s' of %s; take another address or port", text, bounds[i].text,
+                         other->env);
+        else if (other != NULL && other->line > 0)
             conf_problem(l, conf_mark(l, field), key,
                          "'%s' overlaps '%s' of line %u; take another address or port", text, bounds[i].text,
                          other->line);

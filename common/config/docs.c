@@ -27,8 +27,8 @@ static const char intro[] =
     "- **Changes** apply on SIGHUP or `bridgehead reload`, without dropping a connection, where the table "
     "says\n"
     "  *reload*; a change of the others takes effect at the next start, and the reload says so.\n"
-    "  Virtual servers are told apart by name: one that is new, and one that is gone, wait for the next "
-    "start, too.\n"
+    "  Virtual servers are told apart by name: one that is new opens its addresses, one that is gone closes "
+    "them; sessions that are open go on.\n"
     "- YAML anchors and aliases work. Tags and several documents in a file do not.\n";
 
 /* Pipes would end the cell. */
