@@ -304,6 +304,18 @@ static int wrong_number(const struct cli *cli)
                     v->name, gap, v->args);
 }
 
+/* An answer of which a part was lost is none, whatever the command thought; who closes a pipe has seen
+ * enough. */
+static int written(const struct cli *cli, int code)
+{
+    errno = 0;
+    bool all = fflush(stdout) == 0 && ferror(stdout) == 0;
+    if (all || errno == EPIPE || (code != CLI_OK && code != CLI_FAILED))
+        return code;
+    return cli_fail(cli, CLI_FAILED, "cannot write all of the output%s%s", errno != 0 ? ": " : "",
+                    errno != 0 ? strerror(errno) : "");
+}
+
 int cli_main(int argc, char **argv)
 {
     struct cli cli = {.config_path = default_config()};
@@ -312,12 +324,12 @@ int cli_main(int argc, char **argv)
     if (code != CLI_OK)
         return code;
     if (cur.help || cli.verb == NULL) {
-        code = print_help(cli.verb);
+        code = written(&cli, print_help(cli.verb));
         return cur.help ? code : CLI_USAGE;
     }
     if (cli.nargs < cli.verb->min_args || cli.nargs > cli.verb->max_args)
         return wrong_number(&cli);
-    code = cli.verb->run(&cli);
+    code = written(&cli, cli.verb->run(&cli));
     config_unref(cli.conf);
     return code;
 }

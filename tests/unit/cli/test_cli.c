@@ -7,12 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Runs a command line with its output thrown away. */
-static int run(const char *line)
+/* Runs a command line with its output thrown away, or written to where. */
+static int run_into(const char *line, const char *where)
 {
     char text[512];
     char *argv[32] = {text};
-    int argc = 0, saved[2] = {dup(1), dup(2)}, null = open("/dev/null", O_WRONLY);
+    int argc = 0, saved[2] = {dup(1), dup(2)}, null = open("/dev/null", O_WRONLY),
+        out = open(where, O_WRONLY);
     (void)snprintf(text, sizeof text, "bridgehead %s", line);
     for (char *p = text; *p != '\0' && argc < 31; argc++) {
         argv[argc] = p;
@@ -21,16 +22,34 @@ static int run(const char *line)
             *p++ = '\0';
     }
     (void)fflush(NULL);
-    (void)dup2(null, 1);
+    (void)dup2(out, 1);
     (void)dup2(null, 2);
     int code = cli_main(argc, argv);
     (void)fflush(NULL);
+    clearerr(stdout);
     for (int i = 0; i < 2; i++) {
         (void)dup2(saved[i], i + 1);
         (void)close(saved[i]);
     }
     (void)close(null);
+    (void)close(out);
     return code;
+}
+
+static int run(const char *line)
+{
+    return run_into(line, "/dev/null");
+}
+
+static void test_cli__what_is_not_written_is_a_failure(void **state)
+{
+    static const char *const lines[] = {"version",       "version -o json", "help",
+                                        "config schema", "completion bash", "--help"};
+    (void)state;
+    CHECK_EACH (lines, line) {
+        assert_int_equal(run_into(*line, "/dev/full"), CLI_FAILED);
+        assert_int_equal(run(*line), CLI_OK);
+    }
 }
 
 static void test_cli__exit_codes_say_what_was_wrong(void **state)
@@ -164,7 +183,8 @@ static void test_cli__the_reference_names_every_command(void **state)
 
 int main(void)
 {
-    return CHECK_RUN(cmocka_unit_test(test_cli__exit_codes_say_what_was_wrong),
+    return CHECK_RUN(cmocka_unit_test(test_cli__what_is_not_written_is_a_failure),
+                     cmocka_unit_test(test_cli__exit_codes_say_what_was_wrong),
                      cmocka_unit_test(test_cli__config_check_looks_at_certificates),
                      cmocka_unit_test(test_cli__rows_are_complete_and_families_stand_together),
                      cmocka_unit_test(test_cli__options_take_values_everywhere_or_nowhere),
