@@ -296,18 +296,20 @@ static void on_sighup(void *arg)
 
 /* --- life ----------------------------------------------------------------------------------------------- */
 
-/* Held by us and by Redis: after a kill -9 of either, a new start waits until the other has gone, too. */
+/* Held by us and by an embedded Redis: after a kill -9 of either, a new start waits until the other has gone,
+ * too. Two of us would write over each other's files of who runs, whatever their Redis is. */
 static enum err take_lock(struct supervisor *s, struct errctx *ec)
 {
     struct buf path;
     buf_init(&path, 8192);
-    enum err e = buf_addf(&path, "%s/redis/lock", s->conf->data_dir);
+    enum err e = buf_addf(&path, "%s/run/lock", s->conf->data_dir);
     s->lock_fd = e == ERR_OK ? open(buf_cstr(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
     if (s->lock_fd < 0)
         e = err_set(ec, ERR_IO, "cannot open '%s': %s", buf_cstr(&path), strerror(errno));
     for (ms_t waited = 0; e == ERR_OK && flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0; waited += 100) {
         if (waited == 0)
-            log_info("run.lock", "wait='another Redis still uses %s'", s->conf->data_dir);
+            log_info("run.lock", "wait='another bridgehead run, or its Redis, still uses %s'",
+                     s->conf->data_dir);
         if (waited >= LOCK_WAIT_MS)
             e = err_set(ec, ERR_EXISTS,
                         "'%s' is in use by another `bridgehead run`; stop it, or set another data_dir",
@@ -326,12 +328,12 @@ static enum err prepare(struct supervisor *s, struct errctx *ec)
     if (e == ERR_OK)
         e = make_directories(buf_cstr(&run), 0755, ec);
     buf_done(&run);
+    if (e == ERR_OK)
+        e = take_lock(s, ec);
     if (e == ERR_OK && s->embedded)
         e = embedded_redis_socket(s->conf, &s->redis_socket, ec);
     if (e == ERR_OK && s->embedded)
         e = embedded_redis_prepare(s->conf, &s->redis_conf, ec);
-    if (e == ERR_OK && s->embedded)
-        e = take_lock(s, ec);
     return e;
 }
 

@@ -869,8 +869,14 @@ def test_log_lines(box):
 
 
 def test_children_are_restarted(box):
-    """`bridgehead run` starts again what dies, and leaves nothing behind when it ends."""
+    """`bridgehead run` starts again what dies, leaves nothing behind when it ends, and shares its directory with no other one."""
     bridgehead = box.add(Bridgehead(box))
+    other = bridgehead.file.parent / "other.yaml"
+    other.write_text("data_dir: ./var\nredis: {url: 'redis://127.0.0.1:1'}\n")
+    with subprocess.Popen([executable(), "run", "-c", other], stderr=subprocess.PIPE, text=True) as second:
+        assert "still uses " in second.stderr.readline()
+        second.terminate()
+    assert bridgehead.cli("reload").returncode == 0
     before = [pid for pid in children(bridgehead.pid) if pid != bridgehead.pid]
     assert len(before) >= 3, before
     for pid in before:
