@@ -4,9 +4,10 @@
  * encoded (RFC 2046 5.2.1). When the next server takes 7 bits only, the sender learns of the failure all the
  * same, from a report that is smaller (RFC 3461 6.2 leaves what is returned to us; RFC 6533 4 for SMTPUTF8):
  *
- *   the returned message    its headers alone, as text/rfc822-headers or message/global-headers,
- * quoted-printable other parts of 8 bits   quoted-printable the head of the whole   as it is, without its
- * Content-Transfer-Encoding; what is above 0x7f becomes \xNN
+ * - the returned message: its headers alone, as text/rfc822-headers or message/global-headers,
+ * quoted-printable;
+ * - other parts of 8 bits: quoted-printable;
+ * - the head of the whole: as it is, without its Content-Transfer-Encoding; what is above 0x7f becomes \xNN.
  *
  * Takes any multipart/report, also one that another server made and this one passes on. What comes out has no
  * octet above 0x7f, so this never happens twice. */
