@@ -48,11 +48,14 @@ struct envelope {
     struct span visited;                          /* routing groups that it has left: linkstate/trace.h */
     struct span unknown;                          /* TLVs of a newer program, verbatim */
 };
+enum {
+    RECIPIENT_DELIVERED = 900
+}; /* as code, no reply's: has the message, only the report of that is owed */
 struct recipient {
     struct span address; /* "local@domain" as given */
     struct span orcpt;   /* "rfc822;..." as given, xtext; "" : none */
     uint8_t notify;      /* NOTIFY_* */
-    uint16_t code;       /* last reply: 0 none yet */
+    uint16_t code;       /* last reply: 0 none yet; or RECIPIENT_DELIVERED */
     struct span reply;   /* last reply text, cut short */
     struct span unknown;
 };

@@ -248,7 +248,9 @@ void link_take(struct link *link, struct claim *c, bool anew)
         return;
     }
     p = parcel_new(to, c);
-    if (p != NULL)
+    if (p != NULL && p->attempt.nopen == 0)
+        parcel_settle(p); /* only a report is left to be made: no server is needed for that */
+    else if (p != NULL)
         pend(p->link, p);
 }
 

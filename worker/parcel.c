@@ -249,8 +249,9 @@ static void report_lost(const struct telling *t)
 {
     metric_inc(&t->link->w->m.reports_lost);
     log_warn("report.lost",
-             "msg=%s link='%s' text='Redis has lost the report, or refuses it: whoever was to be returned is "
-             "tried again, nobody is told of what was delivered'",
+             "msg=%s link='%s' text='Redis has lost the report, or refuses it: it is made again, and whoever "
+             "was to "
+             "be returned is tried again before'",
              t->id, t->link->name);
 }
 

@@ -2,10 +2,11 @@
  *
  *   head ──written──> original ──streamed from the queue, chunk by chunk──> tail ──> parcel_finish()
  *     any failure: the upload is given up and the job finishes without the report: who was to be
- *     returned stays in the job and is tried again, see settle_without_report(); when no report can ever
- *     be made (too large, a sender without a domain) it is badmail, see settle_unreportable()
- *     A report that is in the queue already, and that the next server does not take for its octets of 8 bits,
- * is written anew by report_convert(): it is its own original, and goes through queue/dsn_seven.h instead.
+ *     returned stays in the job and is tried again, and who has it stays to be reported, see
+ *     settle_without_report(); when no report can ever be made (too large, a sender without a domain) it is
+ *     badmail, see settle_unreportable().
+ *     A report that is in the queue already, and that the next server does not take for its octets of 8
+ *     bits, is written anew by report_convert(): through queue/dsn_seven.h, it is its own original.
  *     lost behind parcel_finish(): the store records settle_apart() instead */
 #pragma once
 #include "common/err.h"

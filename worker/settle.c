@@ -33,6 +33,26 @@ static void carry_marked(struct attempt *a)
     }
 }
 
+/* S6: who has the message already. */
+static void carry_delivered(struct attempt *a)
+{
+    const struct job *job = &a->claim->job;
+
+    for (size_t i = 0; i < job->nrcpts && !sender_null(a->claim); i++) {
+        struct outcome *o = &a->outcomes[i];
+
+        if (job->rcpts[i].code != RECIPIENT_DELIVERED)
+            continue;
+        *o = (struct outcome){
+            .tried = true,
+            .carried = true,
+            .code = 250,
+            .verdict = {.action = VERDICT_DONE, .scope = VERDICT_RECIPIENT, .status = "2.0.0"}};
+        (void)snprintf(o->text, sizeof o->text, SPAN_FMT, SPAN_ARG(job->rcpts[i].reply));
+        a->nopen--;
+    }
+}
+
 enum err attempt_init(struct attempt *a, const struct claim *claim)
 {
     size_t n = claim->job.nrcpts;
@@ -44,6 +64,7 @@ enum err attempt_init(struct attempt *a, const struct claim *claim)
     for (size_t i = 0; i < n; i++)
         a->outcomes[i].open = true;
     carry_marked(a);
+    carry_delivered(a);
     return ERR_OK;
 }
 
@@ -127,6 +148,8 @@ bool attempt_untouched(const struct attempt *a)
         const struct outcome *o = &a->outcomes[i];
 
         if (o->tried && !o->carried && o->failure != FAILURE_CANCELED)
+            return false;
+        if (o->carried && o->verdict.action == VERDICT_DONE) /* of which somebody is to be told */
             return false;
     }
     return true;
@@ -219,7 +242,7 @@ static void settle_delivered(const struct settle_input *in, struct settlement *s
 {
     const struct outcome *o = &in->attempt->outcomes[i];
 
-    s->delivered++;
+    s->delivered += o->carried ? 0 : 1;
     if (!o->dsn_passed)
         add_dsn(in, s, i, in->local ? DSN_DELIVERED : DSN_RELAYED,
                 o->verdict.status[0] == '2' ? o->verdict.status : "2.0.0");
@@ -266,7 +289,7 @@ static void conclude(const struct settle_input *in, struct settlement *s)
         s->event = "badmail";
     } else {
         s->verb = FINISH_DONE;
-        s->event = s->bounced > 0 ? "bounced" : "delivered";
+        s->event = s->bounced > 0 ? "bounced" : s->delivered > 0 ? "delivered" : "reported";
     }
 }
 
@@ -328,15 +351,39 @@ static void keep_undelivered(const struct settle_input *in, struct settlement *s
             keep_waiting(in, s, i);
 }
 
+/* S6 */
+static bool news_owed(const struct settle_input *in, const struct settlement *s, size_t i)
+{
+    const struct outcome *o = &in->attempt->outcomes[i];
+
+    return fate_of(o) == FATE_DELIVERED && !o->dsn_passed && !sender_null(in->attempt->claim) &&
+           dsn_wanted(in->attempt->claim->job.rcpts[i].notify, DSN_DELIVERED) &&
+           in->now_ms < s->job.expire_ms;
+}
+
+static bool keep_news(const struct settle_input *in, struct settlement *s)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < in->attempt->claim->job.nrcpts; i++) {
+        if (!news_owed(in, s, i))
+            continue;
+        keep(in, s, i);
+        s->job.rcpts[s->job.nrcpts - 1].code = RECIPIENT_DELIVERED;
+        any = true;
+    }
+    return any;
+}
+
 void settle_without_report(const struct settle_input *in, struct settlement *s, ms_t delay_ms)
 {
     const struct job *job = &in->attempt->claim->job;
 
     s->ndsn = 0;
-    if (s->bounced == 0 && s->deferred == 0 && !s->converted) /* only news of success is lost */
-        return;
-    s->converted = false;
     keep_undelivered(in, s);
+    if (!keep_news(in, s) && s->job.nrcpts == 0)
+        return; /* nobody is left: it is over */
+    s->converted = false;
     s->bounced = 0;
     s->job.delay_noticed = job->delay_noticed;
     s->verb = FINISH_RETRY;

@@ -7,14 +7,16 @@
  *   OPEN ──attempt_exhausted()──> SETTLED              (no target left: verdict_last())
  *
  * settle() looks at an attempt of which nothing more is to be expected, and decides:
- *   S1  a recipient that was delivered or returned never comes back in the job;
+ *   S1  a recipient that was delivered or returned is never tried again;
  *   S2  whoever is still waiting stays, unless the message is too old: then it is returned (4.4.7);
  *   S3  a report is made for whoever asked for one (RFC 3461 4.1), once, in the same step as S1;
  *   S4  no report about a message with a null sender: when nobody waits any more, it is badmail;
  *       until then its returned recipients stay in the job, marked by a code of 500 or more (nobody else
  *       in a job has one). But a report that only its octets of 8 bits keep from going on is made one of 7
  *       bits, with the same recipients (queue/dsn_seven.h);
- *   S5  an attempt that was stopped on this side before anything happened leaves no trace. */
+ *   S6  who was delivered to, and whose report of that is lost, stays in the job until it is made or the
+ * message is too old, marked by RECIPIENT_DELIVERED; S5  an attempt that was stopped on this side before
+ * anything happened leaves no trace. */
 #pragma once
 #include "common/config/config.h"
 #include "common/rng.h"
@@ -27,7 +29,7 @@ enum { OUTCOME_TEXT_MAX = 400, OUTCOME_REMOTE_MAX = 256 };
 struct outcome {
     bool open;    /* still to be sent in this attempt */
     bool tried;   /* verdict and what follows mean something */
-    bool carried; /* returned in an earlier attempt (S4) */
+    bool carried; /* returned in an earlier attempt (S4), or delivered (S6) */
     struct verdict verdict;
     enum step step;
     enum failure failure; /* NONE: there was a reply */

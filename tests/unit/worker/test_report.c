@@ -135,20 +135,27 @@ static void test_report__that_is_lost_delivers_nothing_twice(void **state)
     bench_end(b);
 }
 
-/* Only the news of a success is lost: nothing is delivered again to tell it. */
-static void test_report__of_success_that_is_lost_is_given_up(void **state)
+/* Only the news of a success is lost, twice: nothing is delivered again to
+ * tell it, and in the end it is told once. */
+static void test_report__of_success_that_is_lost_is_made_again(void **state)
 {
     static const struct bench_mail mail = {.from = "s@src.example",
                                            .domain = "far.example",
-                                           .rcpts = {"yes@far.example"},
+                                           .rcpts = {"yes@far.example", "more@far.example"},
                                            .notify = NOTIFY_SUCCESS};
     struct bench *b = bench_new(WORLD(""));
     (void)state;
-    fake_store_fail(b->db, FAKE_FINISH, ERR_NOTFOUND, "", 1);
+    fake_store_fail(b->db, FAKE_FINISH, ERR_NOTFOUND, "", 2);
     (void)bench_put(b, &mail, SPAN("Subject: x\r\n\r\nbody\r\n"));
-    bench_until(b, queue_empty);
-    assert_int_equal(b->peer[1]->mails, 1);
-    assert_int_equal(fake_store_counts(b->db)->delivered, 1);
+    mailed = 2;
+    bench_until(b, reported);
+    assert_int_equal(sent_to(b->peer[1], "yes@far.example,more@far.example"), 1);
+    assert_int_equal(sent_to(b->peer[1], "s@src.example"), 1);
+    assert_true(says(&b->peer[1]->mail[1], "Final-Recipient: rfc822; yes@far.example"));
+    assert_true(says(&b->peer[1]->mail[1], "Final-Recipient: rfc822; more@far.example"));
+    assert_true(says(&b->peer[1]->mail[1], "Action: relayed"));
+    assert_int_equal(metric_get(&worker_counters(b->worker)->reports_lost), 2);
+    assert_int_equal(fake_store_counts(b->db)->delivered, 3); /* each once, and the report */
     bench_end(b);
 }
 
@@ -244,7 +251,7 @@ int main(void)
                      cmocka_unit_test(test_report__asks_for_no_report),
                      cmocka_unit_test(test_report__a_copy_goes_to_who_is_configured),
                      cmocka_unit_test(test_report__that_is_lost_delivers_nothing_twice),
-                     cmocka_unit_test(test_report__of_success_that_is_lost_is_given_up),
+                     cmocka_unit_test(test_report__of_success_that_is_lost_is_made_again),
                      cmocka_unit_test(test_report__is_made_one_of_7_bits_where_8_do_not_pass),
                      cmocka_unit_test(test_report__that_is_not_made_smaller_is_not_lost));
 }

@@ -393,9 +393,11 @@ static void test_settle__apart_changes_nothing(void **state)
         const char *outcomes, *want, *apart;
         size_t left;
     } cases[] = {
-        {"db", "done bounced 1/1/0 sf", "retry deferred 1/0/0 ", 1},
-        {"dbr", "retry deferred 1/1/1 sf", "retry deferred 1/0/1 ", 2},
-        {"dd", "done delivered 2/0/0 ss", "done delivered 2/0/0 ", 0},
+        {"db", "done bounced 1/1/0 sf", "retry deferred 1/0/0 ", 2},
+        {"dbr", "retry deferred 1/1/1 sf", "retry deferred 1/0/1 ", 3},
+        {"dd", "done delivered 2/0/0 ss", "retry deferred 2/0/0 ", 2},
+        {"Dd", "done delivered 2/0/0 s", "retry deferred 2/0/0 ", 1},
+        {"DD", "done delivered 2/0/0 ", "done delivered 2/0/0 ", 0},
     };
     (void)state;
     CHECK_EACH (cases, c) {
@@ -419,6 +421,61 @@ static void test_settle__apart_changes_nothing(void **state)
         assert_int_equal(s.job.nrcpts, left);
         settlement_done(&s);
         attempt_done(&f.attempt);
+    }
+}
+
+/* S6: it is told with the next attempt, in which nobody who has the message gets it; for so long as messages
+ * are kept. */
+static void test_settle__tells_the_news_of_a_lost_report_again(void **state)
+{
+    enum { HOUR = 3600000 };
+    static const struct {
+        const char *outcomes;
+        uint8_t notify;
+        unsigned age_hours;
+        size_t kept;
+        const char *next, *want; /* what follows for those that wait, and what becomes of the job then */
+    } cases[] = {
+        {"d", NOTIFY_SUCCESS, 0, 1, "", "done reported 0/0/0 s"},
+        {"dd", NOTIFY_SUCCESS | NOTIFY_FAILURE, 0, 2, "", "done reported 0/0/0 ss"},
+        {"db", NOTIFY_SUCCESS | NOTIFY_FAILURE, 0, 2, "b", "done bounced 0/1/0 fs"},
+        {"db", NOTIFY_SUCCESS | NOTIFY_FAILURE, 0, 2, "d", "done delivered 1/0/0 ss"},
+        {"db", NOTIFY_SUCCESS | NOTIFY_FAILURE, 0, 2, "r", "retry deferred 0/0/1 s"},
+        {"db", NOTIFY_SUCCESS | NOTIFY_FAILURE, 0, 2, ".", "retry deferred 0/0/1 s"},
+        {"db", NOTIFY_FAILURE, 0, 1, "b", "done bounced 0/1/0 f"},
+        {"d", NOTIFY_SUCCESS, 49, 0, NULL, NULL}, /* too old */
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct fixture f;
+        struct settlement s, told;
+        struct claim next;
+        char text[128];
+
+        begin(&f, "s@y", strlen(c->outcomes), (ms_t)c->age_hours * HOUR);
+        assert_int_equal(attempt_init(&f.attempt, &f.claim), ERR_OK);
+        for (size_t i = 0; i < f.claim.job.nrcpts; i++) {
+            f.rcpts[i].notify = c->notify;
+            record(&f, i, c->outcomes[i]);
+        }
+        assert_int_equal(settle(&f.in, &f.rng, &s), ERR_OK);
+        settle_without_report(&f.in, &s, 70000);
+        assert_int_equal(s.job.nrcpts, c->kept);
+        assert_int_equal(s.verb, c->kept > 0 ? FINISH_RETRY : FINISH_DONE);
+        attempt_done(&f.attempt);
+        next = (struct claim){.env = f.claim.env, .job = s.job};
+        if (c->next != NULL) {
+            assert_int_equal(attempt_init(&f.attempt, &next), ERR_OK);
+            assert_int_equal(f.attempt.nopen, strlen(c->next));
+            for (size_t i = 0; i < strlen(c->next); i++)
+                record(&f, i, c->next[i]); /* those that wait come first */
+            attempt_exhausted(&f.attempt);
+            assert_int_equal(settle(&f.in, &f.rng, &told), ERR_OK);
+            check_span(span_cstr(describe(&told, text, sizeof text)), span_cstr(c->want));
+            settlement_done(&told);
+            attempt_done(&f.attempt);
+        }
+        settlement_done(&s);
     }
 }
 
@@ -494,6 +551,7 @@ int main(void)
                      cmocka_unit_test(test_settle__remembers_that_a_delay_was_told),
                      cmocka_unit_test(test_settle__without_its_report_nobody_is_forgotten),
                      cmocka_unit_test(test_settle__apart_changes_nothing),
+                     cmocka_unit_test(test_settle__tells_the_news_of_a_lost_report_again),
                      cmocka_unit_test(test_settle__what_cannot_be_reported_is_badmail_in_the_end),
                      cmocka_unit_test(test_settle__of_a_damaged_message_all_undelivered_are_badmail));
 }
