@@ -524,6 +524,26 @@ static bool second_got_one(struct bench *b)
     return b->peer[1]->mails == 1;
 }
 
+/* A connection that is kept for mail that may come is no reason to keep waiting what is there. */
+static void test_worker__an_idle_connection_gives_way_at_the_total_cap(void **state)
+{
+    struct bench *b =
+        bench_new(COMMON "delivery: {max_connections: 1, idle_timeout: 1h}\n"
+                         "connectors: [{name: a, address_spaces: [{space: a.example}], "
+                         "smart_hosts: [\"@a@\"]},\n"
+                         "  {name: b, address_spaces: [{space: \"*\"}], smart_hosts: [\"@b@\"]}]\n");
+    struct bench_mail first = plain;
+    (void)state;
+    first.domain = "a.example";
+    first.rcpts[0] = "a@a.example";
+    (void)bench_put(b, &first, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, queue_empty);
+    assert_int_equal(b->peer[0]->open, 1);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, second_got_one);
+    bench_end(b);
+}
+
 static void test_worker__a_busy_link_gives_way_at_the_total_cap(void **state)
 {
     struct bench *b = bench_new(COMMON DELIVERY(
@@ -715,6 +735,7 @@ int main(void)
                      cmocka_unit_test(test_worker__waits_when_a_mailbox_cannot_be_written),
                      cmocka_unit_test(test_worker__many_workers_share_one_cap_and_use_it),
                      cmocka_unit_test(test_worker__a_busy_link_gives_way_at_the_total_cap),
+                     cmocka_unit_test(test_worker__an_idle_connection_gives_way_at_the_total_cap),
                      cmocka_unit_test(test_worker__loses_nothing_when_the_queue_is_not_well),
                      cmocka_unit_test(test_worker__keeps_what_nobody_can_be_told_as_badmail),
                      cmocka_unit_test(test_worker__keeps_what_has_no_body_as_badmail));
