@@ -351,7 +351,7 @@ static void test_smtp_lane__a_refused_connection_beside_one_that_works(void **st
         (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
     bench_until(b, done);
     assert_int_equal(b->peer[0]->mails, 15);
-    assert_true(b->peer[0]->accepted > 1);
+    assert_true(b->peer[0]->accepted > 1 && b->peer[0]->accepted < 100); /* thousands without a pause */
     assert_int_equal(metric_get(&worker_counters(b->worker)->link_failures), 0);
     bench_end(b);
 }
