@@ -1,7 +1,9 @@
 /* Connection slots, and what all workers know of a link.
  *
  * Slots are counted in Redis; what we hold is also known here. When a reply is lost the two may differ: then
- * no get leaves until a sync, which declares what we hold, has been answered. */
+ * no get leaves until a sync, which declares what we hold, has been answered. After a failover they differ
+ * for everybody, as the newest grants may be lost: then no get leaves for a while, in which all the others
+ * come back and declare theirs. */
 #include "queue/redis_worker.h"
 
 #include "queue/redis_reply.h"
@@ -10,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINK_MAX = 320, ERROR_MAX = 512, SYNC_MAX = 1000 };
+enum { LINK_MAX = 320, ERROR_MAX = 512, SYNC_MAX = 1000, SETTLE_PART = 6 /* of a lease */ };
 
 struct redis_hold { /* slots of one link */
     struct redis_hold *next;
@@ -168,6 +170,8 @@ enum err redis_slots_get(struct store *store, struct span link, unsigned want, u
         return ERR_STATE;
     if (redis_worker_valid(store) == 0)
         return ERR_STALE;
+    if (!st->usable)
+        return ERR_AGAIN; /* it may be another master, which is not known yet */
     struct redis_slot_ask *ask = calloc(1, sizeof *ask + link.len + 1);
     if (ask == NULL)
         return ERR_NOMEM;
@@ -180,14 +184,13 @@ enum err redis_slots_get(struct store *store, struct span link, unsigned want, u
                                    .arg = arg,
                                    .len = link.len};
     memcpy(ask->link, link.ptr, link.len);
-    if (!sem->dirty) {
+    if (!sem->dirty && !sem->settling) {
         send_get(st, ask);
         return ERR_OK;
     }
     *sem->tail = ask;
     sem->tail = &ask->next;
-    if (sem->in_flight == 0)
-        send_sync(st); /* unless one is under way */
+    redis_slots_resume(st); /* unless it is under way */
     return ERR_OK;
 }
 
@@ -231,11 +234,13 @@ void redis_slots_put(struct store *store, struct span link, unsigned n)
 
 /* --- Declaring ----------------------------------------------------------------------------------- */
 
-/* Those that waited go out, or are told that they cannot. */
+/* Those that waited go out, unless it is too early for that, or are told that they cannot. */
 static void release_waiting(struct redis_store *st, enum err e)
 {
     struct redis_sem *sem = &st->worker->sem;
     struct redis_slot_ask *ask = sem->head, *next;
+    if (e == ERR_OK && (sem->settling || !st->usable))
+        return;
     sem->head = NULL;
     sem->tail = &sem->head;
     for (; ask != NULL; ask = next) {
@@ -281,7 +286,7 @@ static void send_sync(struct redis_store *st)
 {
     struct redis_worker *w = st->worker;
     size_t n = 0;
-    if (w->sem.syncing || !w->valid)
+    if (w->sem.syncing || !w->valid || !st->usable)
         return;
     drop_empty(&w->sem);
     for (const struct redis_hold *h = w->sem.holds; h != NULL && n < SYNC_MAX; h = h->next)
@@ -314,6 +319,21 @@ void redis_slots_dirty(struct redis_store *st)
         send_sync(st);
 }
 
+static void on_settled(void *arg)
+{
+    struct redis_store *st = arg;
+    st->worker->sem.settling = false;
+    redis_slots_resume(st);
+}
+
+void redis_slots_settle(struct redis_store *st)
+{
+    struct redis_sem *sem = &st->worker->sem;
+    sem->settling = sem->dirty = true;
+    sem->changed = sem->syncing;
+    timer_set(sem->settle, st->lease_ms / SETTLE_PART);
+}
+
 void redis_slots_suspend(struct redis_store *st)
 {
     struct redis_worker *w = st->worker;
@@ -341,7 +361,9 @@ void redis_slots_taken_over(struct redis_store *st, uint64_t held)
 
 void redis_slots_resume(struct redis_store *st)
 {
-    if (st->worker->sem.dirty && st->worker->sem.in_flight == 0)
+    if (!st->worker->sem.dirty)
+        release_waiting(st, ERR_OK);
+    else if (st->worker->sem.in_flight == 0)
         send_sync(st);
 }
 
@@ -371,7 +393,8 @@ enum err redis_slots_init(struct redis_store *st)
     struct redis_sem *sem = &st->worker->sem;
     sem->tail = &sem->head;
     sem->expiry = timer_new(st->loop, on_expiry, st);
-    return sem->expiry == NULL ? ERR_NOMEM : ERR_OK;
+    sem->settle = timer_new(st->loop, on_settled, st);
+    return sem->expiry == NULL || sem->settle == NULL ? ERR_NOMEM : ERR_OK;
 }
 
 void redis_slots_free(struct redis_store *st)
@@ -380,6 +403,7 @@ void redis_slots_free(struct redis_store *st)
     release_waiting(st, ERR_CANCELED);
     forget_all(sem);
     timer_free(sem->expiry);
+    timer_free(sem->settle);
 }
 
 /* --- Links --------------------------------------------------------------------------------------- */

@@ -234,6 +234,8 @@ enum err redis_worker_open(struct store *store, const struct worker_info *info, 
 void redis_worker_connected(struct redis_store *st, bool another_master)
 {
     struct redis_worker *w = st->worker;
+    if (another_master)
+        redis_slots_settle(st);
     if (!w->wanted)
         return;
     if (w->name[0] == '\0') {
@@ -242,10 +244,9 @@ void redis_worker_connected(struct redis_store *st, bool another_master)
     }
     if (w->left == 0)
         renew_all(st, another_master); /* a promoted replica may never have heard of us */
-    if (another_master) {
+    redis_slots_resume(st);
+    if (another_master)
         redis_reassert(st);
-        redis_slots_dirty(st);
-    }
     for (unsigned i = 0; i < st->npartitions; i++) {
         if (st->partitions[i].audit || another_master)
             redis_audit(st, i);

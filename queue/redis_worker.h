@@ -70,7 +70,8 @@ struct redis_sem {
     bool changed;                 /* something was given back since the sync was written */
     ms_t leased_ms;               /* when the last good renewal was sent, under whatever name; 0: none */
     char former[WORKER_NAME_MAX]; /* who holds them in Redis, until the next incarnation has; "" : nobody */
-    struct timer *expiry;
+    struct timer *expiry, *settle;
+    bool settling; /* since a failover: gets wait */
     store_event_fn *lost;
     void *lost_arg;
 };
@@ -176,8 +177,10 @@ void redis_slots_lost(struct redis_store *st);    /* so are its slots */
 void redis_slots_expired(
     struct redis_store *st); /* by our clock or by Redis's word: the incarnation ends, too */
 enum err redis_slots_init(struct redis_store *st) MUST_USE;
-void redis_slots_resume(struct redis_store *st); /* the next one is valid */
+void redis_slots_resume(struct redis_store *st); /* the next one is valid, or the store is usable again */
 void redis_slots_dirty(struct redis_store *st);  /* what Redis knows may not be what we hold */
+/* Another server is master: nobody knows what the others hold. Before redis_slots_resume(). */
+void redis_slots_settle(struct redis_store *st);
 void redis_slots_free(struct redis_store *st);
 enum err redis_link_get(struct store *st, struct span link, link_fn *done, void *arg);
 enum err redis_link_failed(struct store *st, struct span link, uint32_t failures, ms_t delay_ms,
