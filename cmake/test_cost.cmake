@@ -4,7 +4,8 @@
 set(test_seconds
     chaos/caps/many_domains 32 chaos/caps/one_domain 30 chaos/kill/cut_connections 48 chaos/kill/sentinel_failover 35
     chaos/kill/freeze_workers 25 chaos/kill/kill_redis 25 chaos/kill/everything 25 chaos/kill/all_in_one 25
-    conformance/faults 118 conformance/failover 78 conformance/outcomes 75 conformance/node_memory 41 conformance/refusals 33
+    conformance/faults/others 85 conformance/faults/cut 79 conformance/failover 78 conformance/node_memory 77
+    conformance/outcomes 75 conformance/refusals 33
     conformance/lua/test_values 24 conformance/redis 19 conformance/admin 14 conformance/lua/test_cluster 12
     integration/failures/expiry 61 integration/exchangers/name_server_fails 26 integration/router/a_neighbour_that_sleeps 20
     integration/bad_input/the_clocks_of_a_router_jump 18 integration/refusals/elsewhere 18 integration/topology/thirty_routers 17
