@@ -1,6 +1,7 @@
 /* cli/cmd_basic.c — help, version, generated documents. */
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "common/io/daemon_metrics.h"
 #include "node/metrics.h"
 #include "queue/redis_metrics.h"
 #include "queue/survey.h"
@@ -70,11 +71,14 @@ static enum err metrics_docs(struct buf *out)
 {
     static const char *const kinds[] = {"counter", "gauge", "histogram, seconds"};
     const struct {
-        const char *title;
+        const char *title; /* NULL: the same table goes on */
         const struct metric_desc *desc;
         size_t count;
     } modules[] = {
+        {"Every daemon", build_metrics_desc, build_metrics_count},
+        {NULL, daemon_metrics_desc, daemon_metrics_count},
         {"Node", node_metrics_desc, node_metrics_count},
+        {NULL, reply_metrics_desc, reply_metrics_count},
         {"Shared queue (node and worker)", redis_metrics_desc, redis_metrics_count},
         {"Queues (worker)", queue_metrics_desc, queue_metrics_count},
         {"Queues by state (worker)", queue_state_metrics_desc, queue_state_metrics_count},
@@ -85,7 +89,8 @@ static enum err metrics_docs(struct buf *out)
                                "edit.\n\n`/metrics` of each daemon, Prometheus "
                                "text format. A node adds up its loops.\n");
     for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(modules); i++) {
-        e = buf_addf(out, "\n## %s\n\n| metric | kind | what |\n|---|---|---|\n", modules[i].title);
+        if (modules[i].title != NULL)
+            e = buf_addf(out, "\n## %s\n\n| metric | kind | what |\n|---|---|---|\n", modules[i].title);
         for (size_t k = 0; e == ERR_OK && k < modules[i].count; k++)
             e = buf_addf(out, "| `bridgehead_%s` | %s | %s |\n", modules[i].desc[k].name,
                          kinds[modules[i].desc[k].kind], modules[i].desc[k].help);

@@ -21,3 +21,7 @@
     X(store_ready, GAUGE, "smtp_loops_ready", "loops whose queue takes mail")                                \
     X(commit_ms, HISTOGRAM, "smtp_commit_seconds", "from end of data to the answer of the queue")
 METRICS_DECLARE(node_metrics, NODE_METRICS)
+
+#define REPLY_METRICS(X)                                                                                     \
+    X(sent, COUNTER, "smtp_replies_total", "SMTP replies sent, by reply and code (docs/replies.md)")
+METRICS_DECLARE(reply_metrics, REPLY_METRICS)

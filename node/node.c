@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FILES_LOOK_MS = 10000, THREADS_MAX = 256 };
+enum { FILES_LOOK_MS = 10000, THREADS_MAX = 256, REPLY_LABELS_MAX = 64 };
 
 struct node {
     struct node_deps deps;
@@ -304,18 +304,24 @@ bool node_address(const struct node *n, size_t i, struct ip_endpoint *ret)
 
 static enum err write_replies(const struct node *n, struct buf *out)
 {
-    enum err e =
-        buf_add(out, SPAN("# HELP bridgehead_smtp_replies_total SMTP replies sent, by docs/replies.md\n"
-                          "# TYPE bridgehead_smtp_replies_total counter\n"));
-    for (enum reply_id id = 0; id < REPLY__COUNT && e == ERR_OK; id++) {
-        uint64_t sum = 0;
+    struct reply_metrics sums[REPLY__COUNT];
+    struct metric_group groups[REPLY__COUNT];
+    const void *each[REPLY__COUNT];
+    char labels[REPLY__COUNT][REPLY_LABELS_MAX];
+    size_t sent = 0;
+    for (enum reply_id id = 0; id < REPLY__COUNT; id++) {
+        sums[sent].sent = 0;
         for (size_t i = 0; i < n->nshards; i++)
-            sum += metric_get(&n->shards[i]->replies[id]);
-        if (sum > 0)
-            e = buf_addf(out, "bridgehead_smtp_replies_total{reply=\"%s\",code=\"%u\"} %" PRIu64 "\n",
-                         reply_get(id)->name, reply_get(id)->code, sum);
+            sums[sent].sent += metric_get(&n->shards[i]->replies[id]);
+        if (sums[sent].sent == 0)
+            continue;
+        (void)snprintf(labels[sent], sizeof labels[sent], "reply=\"%s\",code=\"%u\"", reply_get(id)->name,
+                       reply_get(id)->code);
+        each[sent] = &sums[sent];
+        groups[sent] = (struct metric_group){labels[sent], &each[sent], 1};
+        sent++;
     }
-    return e;
+    return metrics_write_groups(out, reply_metrics_desc, reply_metrics_count, groups, sent);
 }
 
 enum err node_metrics_write(const struct node *n, struct buf *out)

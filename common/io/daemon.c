@@ -1,5 +1,7 @@
 #include "common/io/daemon.h"
 
+#include "common/io/daemon_metrics.h"
+
 #include "common/io/health.h"
 #include "common/io/http.h"
 #include "common/io/notify.h"
@@ -15,15 +17,6 @@
 #include <unistd.h>
 
 enum { DRAIN_POLL_MS = 100, HEALTH_MS = 250, METRICS_LABELS_MAX = 96, DESCRIPTORS_MAX = 1 << 20 };
-
-#define DAEMON_METRICS(X)                                                                                    \
-    X(started_s, GAUGE, "process_start_time_seconds", "when the process started, since 1970")                \
-    X(draining, GAUGE, "process_draining", "1 while the process finishes what is in flight")                 \
-    X(reloads, COUNTER, "config_reloads_total", "configurations applied on SIGHUP")                          \
-    X(rejected, COUNTER, "config_rejected_total", "configurations refused on SIGHUP")                        \
-    X(scrapes, COUNTER, "http_requests_total", "requests for metrics and health")
-METRICS_DECLARE(daemon_metrics, DAEMON_METRICS)
-METRICS_DEFINE(daemon_metrics, DAEMON_METRICS)
 
 /*             start()            SIGTERM              drained(), grace over, second SIGTERM
  *   (none) ------------> RUNNING --------> DRAINING ---------------------------------------> stop()
@@ -86,14 +79,12 @@ static void answer_ready(struct daemon *d, struct http_reply *r)
 
 static void answer_metrics(struct daemon *d, struct http_reply *r)
 {
-    const void *structs[] = {&d->metrics};
-    char labels[METRICS_LABELS_MAX];
+    static const struct build_metrics build = {.one = 1};
+    const void *structs[] = {&d->metrics}, *builds[] = {&build};
+    char labels[METRICS_LABELS_MAX], build_labels[METRICS_LABELS_MAX];
     (void)snprintf(labels, sizeof labels, "program=\"%s\"", d->hooks->program);
-    enum err e = buf_addf(r->body,
-                          "# HELP bridgehead_build_info the version that runs\n"
-                          "# TYPE bridgehead_build_info gauge\n"
-                          "bridgehead_build_info{program=\"%s\",version=\"%s\"} 1\n",
-                          d->hooks->program, BRIDGEHEAD_VERSION);
+    (void)snprintf(build_labels, sizeof build_labels, "%s,version=\"%s\"", labels, BRIDGEHEAD_VERSION);
+    enum err e = metrics_write(r->body, build_metrics_desc, build_metrics_count, builds, 1, build_labels);
     if (e == ERR_OK)
         e = metrics_write(r->body, daemon_metrics_desc, daemon_metrics_count, structs, 1, labels);
     if (e == ERR_OK && d->hooks->metrics != NULL)

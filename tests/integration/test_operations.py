@@ -810,12 +810,13 @@ def test_metrics_and_health(box):
     documented = (ROOT / "docs" / "metrics.md").read_text()
     kinds = re.findall(r"^\| `(\w+)` \| (\w+)", documented, re.M)
     assert not [name for name, kind in kinds if not name.endswith({"counter": "_total", "histogram": "_seconds"}.get(kind, ""))]
-    for part, chapters in (("node", ("Node", "Shared queue")), ("worker", ("Shared queue", "Queues", "Queues by state", "Worker"))):
+    for part, chapters in (("node", ("Every daemon", "Node", "Shared queue")), ("worker", ("Every daemon", "Shared queue", "Queues", "Queues by state", "Worker"))):
         text = bridgehead.get("/metrics", part)[1]
         for chapter in chapters:
             names = re.findall(r"^\| `(\w+)` \|", re.search(rf"^## {chapter}.*?(?=^## |\Z)", documented, re.M | re.S)[0], re.M)
             missing = [name for name in names if f"# TYPE {name} " not in text]
             assert names and not missing, (part, chapter, missing)
+        assert not [name for name in re.findall(r"^# TYPE (\w+) ", text, re.M) if f"| `{name}` |" not in documented], part
     assert bridgehead.metric("bridgehead_smtp_messages_accepted_total", "node") == 30
     wait_for("30 deliveries to be counted", lambda: bridgehead.metric("bridgehead_worker_delivered_total", "worker") == 30)
 

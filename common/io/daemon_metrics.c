@@ -1,0 +1,3 @@
+#include "common/io/daemon_metrics.h"
+
+METRICS_DEFINE(daemon_metrics, DAEMON_METRICS)

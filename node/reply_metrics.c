@@ -1,0 +1,3 @@
+#include "node/metrics.h"
+
+METRICS_DEFINE(reply_metrics, REPLY_METRICS)
