@@ -27,8 +27,7 @@ static void add_problem(struct buf *problems, const char *file, const char *key,
     (void)!buf_addf(problems, "%s: %s: %s\n", file, key, why); /* a full report is a report all the same */
 }
 
-/* What the loader cannot see: certificates and keys that are missing, or do not belong together. */
-static void check_files(const char *file, const struct conf_root *root, struct buf *problems)
+void config_check_certificates(const struct conf_root *root, const char *file, struct buf *problems)
 {
     const char *const stores[][2] = {{"redis.ca_file", root->redis.ca_file},
                                      {"delivery.ca_file", root->delivery.ca_file}};
@@ -53,6 +52,13 @@ static void check_files(const char *file, const struct conf_root *root, struct b
         else
             add_problem(problems, file, stores[i][0], ec.msg);
     }
+}
+
+/* What the loader cannot see: certificates and keys that are missing, or do not belong together. */
+static void check_files(const char *file, const struct conf_root *root, struct buf *problems)
+{
+    struct errctx ec;
+    config_check_certificates(root, file, problems);
     if (router_check(root, &ec) != ERR_OK)
         add_problem(problems, file, "routing_group", ec.msg);
 }

@@ -1,5 +1,6 @@
 /* cli/cmd_daemons.c — starting the daemons, and telling running ones to read their configuration again. */
 #include "cli/commands.h"
+#include "cli/config_review.h"
 #include "cli/supervisor.h"
 #include "cli/table.h"
 #include "common/io/reload.h"
@@ -142,6 +143,18 @@ static int wait_outcome(const char *name, const char *path, ms_t *budget, json_t
     return code;
 }
 
+/* What a daemon finds in certificates it can only log: it keeps the old ones, and applies the rest. */
+static bool certificates_fit(const struct cli *cli)
+{
+    struct buf problems;
+    buf_init(&problems, RELOAD_TEXT_MAX);
+    config_check_certificates(config_root(cli->conf), cli->config_path, &problems);
+    bool fit = problems.len == 0;
+    (void)fputs(buf_cstr(&problems), stderr);
+    buf_done(&problems);
+    return fit;
+}
+
 int cmd_reload(struct cli *cli)
 {
     static const char *const names[] = {"node", "worker", "router"}; /* `run` passes the signal on to them */
@@ -150,7 +163,7 @@ int cmd_reload(struct cli *cli)
     ms_t budget = RELOAD_WAIT_MS;
     int code = CLI_OK;
     json_t *list = NULL;
-    if (conf == NULL)
+    if (conf == NULL || !certificates_fit(cli))
         return CLI_CONFIG;
     const char *dir = config_root(conf)->data_dir;
     pid_t pid = running_pid(dir, "run");

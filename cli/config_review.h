@@ -3,6 +3,8 @@
 #pragma once
 #include "cli/cli.h"
 
+/* Certificates and authorities that are named and cannot be used: problems. */
+void config_check_certificates(const struct conf_root *root, const char *file, struct buf *problems);
 /* Connectors whose address spaces overlap, groups that nobody is configured to hear of. Changes nothing. */
 enum err config_warnings(const struct config *conf, const char *file, struct buf *warnings) MUST_USE;
 /* Workers that connectors list as source bridgeheads and of whom none is alive: problems. Asks the queue when

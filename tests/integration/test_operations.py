@@ -111,6 +111,9 @@ def test_reload_command_and_broken_file(box):
     assert told == "".join(f"{part}: applied; needs a restart: log.format, node.threads\n" for part in ("node", "worker")), told
     wait_for("the new banner", lambda: Client(bridgehead.smtp).greeting.text.endswith("by command"))
     good = bridgehead.file.read_text()
+    bridgehead.write({"delivery": {"ca_file": "nowhere.pem"}})
+    said = bridgehead.cli("reload", check=False)
+    assert said.returncode == 3 and "delivery.ca_file: " in said.stderr and not said.stdout, said
     bridgehead.file.write_text(good + "\nbogus_key: 1\n")
     assert "bogus_key" in bridgehead.cli("reload", check=False).stderr
     bridgehead.reload()
