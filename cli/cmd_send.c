@@ -37,7 +37,7 @@ struct sending {
     const char *from, *server;
     struct buf message, accepted;
     int code;
-    bool ended;
+    bool ended, has_utf8, has_8bit; /* has_: the server takes it */
 };
 
 static void end(struct sending *s, int code)
@@ -61,6 +61,19 @@ static void say(struct sending *s, enum step step, const char *fmt, const char *
     conn_set_timeout(s->conn, STEP_TIMEOUT_MS);
 }
 
+/* What the server need not be told is not said: it may offer less than we do. */
+static void say_mail(struct sending *s)
+{
+    char line[1024];
+    bool utf8 = !span_is_ascii(span_cstr(s->from));
+    for (size_t i = 0; i < s->cli->nargs; i++)
+        utf8 = utf8 || !span_is_ascii(span_cstr(s->cli->args[i]));
+    bool wide = !span_is_ascii(buf_span(&s->message));
+    (void)snprintf(line, sizeof line, "MAIL FROM:<%s>%s%s", s->from,
+                   s->has_8bit && wide ? " BODY=8BITMIME" : "", s->has_utf8 && utf8 ? " SMTPUTF8" : "");
+    say(s, STEP_MAIL, line, NULL);
+}
+
 static void say_body(struct sending *s)
 {
     struct dotstuff d;
@@ -82,7 +95,7 @@ static void next_step(struct sending *s)
         say(s, STEP_EHLO, "EHLO localhost", NULL);
         break;
     case STEP_EHLO:
-        say(s, STEP_MAIL, "MAIL FROM:", s->from);
+        say_mail(s);
         break;
     case STEP_MAIL:
     case STEP_RCPT:
@@ -120,6 +133,16 @@ static void on_reply(struct sending *s, const struct reply *r)
     next_step(s);
 }
 
+static void on_line(void *arg, uint16_t code, unsigned line, struct span text)
+{
+    struct sending *s = arg;
+    (void)code, (void)line;
+    if (s->step != STEP_EHLO)
+        return;
+    s->has_utf8 = s->has_utf8 || span_ieq(text, SPAN("SMTPUTF8"));
+    s->has_8bit = s->has_8bit || span_ieq(text, SPAN("8BITMIME"));
+}
+
 static size_t received(void *arg, struct span bytes)
 {
     struct sending *s = arg;
@@ -127,7 +150,7 @@ static size_t received(void *arg, struct span bytes)
     while (total < bytes.len && !s->ended) {
         struct reply reply;
         size_t taken = 0;
-        enum err e = reply_feed(&s->parser, span_from(bytes, total), &taken, &reply, NULL, NULL);
+        enum err e = reply_feed(&s->parser, span_from(bytes, total), &taken, &reply, on_line, s);
         total += taken;
         if (e == ERR_OK)
             on_reply(s, &reply);
@@ -191,6 +214,8 @@ static int compose(struct sending *s)
     const char *path = cli_opt(s->cli, "file"), *body = cli_opt(s->cli, "body"),
                *subject = cli_opt(s->cli, "subject");
     enum err e = ERR_OK;
+    if (subject != NULL && strpbrk(subject, "\r\n") != NULL)
+        return cli_fail(s->cli, CLI_USAGE, "--subject takes one line; give headers of your own with --file");
     if (path != NULL) {
         FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
         if (f == NULL)

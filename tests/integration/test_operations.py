@@ -699,6 +699,9 @@ def test_send_command(box):
     bridgehead.cli("send", "c@local.example", "d@local.example")
     assert re.search(rb"^From: <MAILER-DAEMON@\S+>\r?$", bridgehead.wait_mail("c")[0], re.MULTILINE) and bridgehead.wait_mail("d")
     assert bridgehead.cli("send", check=False).returncode == 2
+    assert bridgehead.cli("send", "b@local.example", "--subject", "a\nBcc: c@local.example", check=False).returncode == 2
+    bridgehead.cli("send", "e@local.example", "--from", "j\u00f6@client.example", "--body", "gr\u00fc\u00dfe")
+    assert b"with UTF8SMTP\r\n" in bridgehead.wait_mail("e")[0]
     sink = box.add(Sink(box, rules=["rcpt:550 5.1.1 no such user"]))
     refused = bridgehead.cli("send", "x@far.example", "--server", "{}:{}".format(*sink.address), check=False)
     assert refused.returncode == 1 and "RCPT of x@far.example: 550 5.1.1 no such user" in refused.stderr, refused
