@@ -344,6 +344,11 @@ static void on_secured(void *arg)
     settle(c);
 }
 
+static bool shaking_hands(const struct caller *c)
+{
+    return (c->tls_first && c->phase == ACCEPTED) || session_state(c->session) == ST_TLS;
+}
+
 static void on_timer(void *arg)
 {
     struct caller *c = arg;
@@ -354,18 +359,21 @@ static void on_timer(void *arg)
         greet(c, SPAN(""));
         return;
     }
-    bool shaking = session_state(c->session) == ST_TLS;
+    bool shaking = shaking_hands(c);
     session_tick(c->session);
-    if (shaking && session_state(c->session) == ST_CLOSED)
-        caller_free(c); /* in the middle of a handshake nothing can be said */
-    else
+    if (!shaking || session_state(c->session) != ST_CLOSED) {
         settle(c);
+        return;
+    }
+    metric_inc(&c->shard->metrics.tls_failed);
+    caller_free(c); /* in the middle of a handshake nothing can be said */
 }
 
 static void on_closed(void *arg, enum err e, const char *why)
 {
     struct caller *c = arg;
-    if (e == ERR_TLS)
+    (void)e;
+    if (shaking_hands(c)) /* who leaves without close_notify later on has not failed in it */
         metric_inc(&c->shard->metrics.tls_failed);
     if (settings(c)->protocol_log)
         log_line(c, "smtp.closed", "", span_cstr(why));

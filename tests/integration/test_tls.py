@@ -78,6 +78,9 @@ def test_silent_handshake(box):
     bridgehead.reload()
     # the reload is asynchronous: with the default of a minute a client waits longer than its patience
     wait_for("the new time-out", lambda: Client(bridgehead.smtps, greeting=None, timeout=3).closed())
+    over = lambda: bridgehead.metric("bridgehead_smtp_sessions_open") == 0
+    wait_for("the end of these sessions", over)
+    failed = bridgehead.metric("bridgehead_smtp_tls_failed_total")
     with Client(bridgehead.smtps, greeting=None) as half:
         half.send(b"\x16\x03\x01\x02\x00\x01")
         assert half.closed()
@@ -87,6 +90,8 @@ def test_silent_handshake(box):
         assert client.closed()
     with Client(bridgehead.smtps, tls=tls.client_context()) as client:
         client.ehlo()
+    wait_for("the end of all", over)  # the last one left without close_notify: its handshake had not failed
+    assert bridgehead.metric("bridgehead_smtp_tls_failed_total") == failed + 2
 
 
 def test_required(box):
