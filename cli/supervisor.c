@@ -116,7 +116,9 @@ static void exec_child(const struct child *c)
         (void)setpgid(0, 0);
         (void)execl("/proc/self/exe", "bridgehead", "-c", s->config_path, children[c->id].name, (char *)NULL);
     }
-    log_error("run.exec", "child=%s reason='%s'", children[c->id].name, strerror(errno));
+    log_error("run.exec", "child=%s reason='%s%s'", children[c->id].name, strerror(errno),
+              c->id == CHILD_REDIS ? ": install redis-server or valkey-server, or name another redis.url"
+                                   : "");
     _exit(127);
 }
 
@@ -301,6 +303,7 @@ static void on_sighup(void *arg)
 static enum err take_lock(struct supervisor *s, struct errctx *ec)
 {
     struct buf path;
+    struct log_scratch scratch;
     buf_init(&path, 8192);
     enum err e = buf_addf(&path, "%s/run/lock", s->conf->data_dir);
     s->lock_fd = e == ERR_OK ? open(buf_cstr(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
@@ -308,8 +311,8 @@ static enum err take_lock(struct supervisor *s, struct errctx *ec)
         e = err_set(ec, ERR_IO, "cannot open '%s': %s", buf_cstr(&path), strerror(errno));
     for (ms_t waited = 0; e == ERR_OK && flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0; waited += 100) {
         if (waited == 0)
-            log_info("run.lock", "wait='another bridgehead run, or its Redis, still uses %s'",
-                     s->conf->data_dir);
+            log_info("run.lock", "data_dir=%s wait='another bridgehead run, or its Redis, still uses it'",
+                     log_text(&scratch, span_cstr(s->conf->data_dir)));
         if (waited >= LOCK_WAIT_MS)
             e = err_set(ec, ERR_EXISTS,
                         "'%s' is in use by another `bridgehead run`; stop it, or set another data_dir",
@@ -374,6 +377,7 @@ int supervisor_run(struct config *conf, const char *config_path)
     struct supervisor s = {
         .conf = config_root(conf), .config_path = config_path, .lock_fd = -1, .self = getpid()};
     struct errctx ec = {""};
+    struct log_scratch scratch;
     buf_init(&s.redis_socket, 4096);
     buf_init(&s.redis_conf, 8192);
     s.embedded = span_eq(span_cstr(s.conf->redis.url), SPAN("embedded"));
@@ -382,7 +386,7 @@ int supervisor_run(struct config *conf, const char *config_path)
         log_error("run.start", "reason='out of memory'");
         s.code = 1;
     } else if (prepare(&s, &ec) != ERR_OK) {
-        log_error("run.start", "reason='%s'", ec.msg);
+        log_error("run.start", "reason=%s", log_text(&scratch, span_cstr(ec.msg)));
         s.code = 1;
     } else {
         run_loop(&s);

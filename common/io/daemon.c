@@ -193,6 +193,7 @@ static void log_restart_keys(struct span keys)
 static void take_over(struct daemon *d, struct config *next)
 {
     struct buf keys;
+    struct log_scratch scratch;
     buf_init(&keys, RELOAD_TEXT_MAX);
     if (config_restart_needed(d->conf, next, &keys) != ERR_OK)
         buf_clear(&keys);
@@ -200,7 +201,7 @@ static void take_over(struct daemon *d, struct config *next)
     bool applied = d->hooks->reload == NULL || d->hooks->reload(d->self, next);
     metric_inc(applied ? &d->metrics.reloads : &d->metrics.rejected);
     if (applied)
-        log_info("config.reloaded", "path=%s", d->opts->config_path);
+        log_info("config.reloaded", "path=%s", log_text(&scratch, span_cstr(d->opts->config_path)));
     log_restart_keys(buf_span(&keys));
     reload_tell(config_root(d->conf)->data_dir, d->hooks->program, applied, buf_span(&keys));
     buf_done(&keys);

@@ -867,6 +867,14 @@ def test_log_lines(box):
                      lambda: [x for x in bridgehead.process.log.read_text().splitlines() if number in x])
     for line in lines:
         assert list(json.loads(line))[:5] == ["time", "level", "program", "event", "msg"], line
+    start = box.path("start.yaml")  # what cannot start says why, and in JSON too
+    for settings, environment, reason in (("data_dir: /dev/null", os.environ, "cannot make directory '/dev/null/run': Not a directory"),
+                                          ("data_dir: ./var", {"PATH": "/nowhere"}, "No such file or directory: install redis-server")):
+        start.write_text(f"{settings}\nlog: {{format: json}}\n")
+        with subprocess.Popen([executable(), "run", "-c", start], stderr=subprocess.PIPE, env=environment) as run:
+            told = next(fact for fact in map(json.loads, run.stderr) if fact["level"] == "error")
+            run.terminate()
+        assert told["reason"].startswith(reason), told
     plain = box.add(Bridgehead(box, "plain"))
     number = plain.send("b@local.example", TEXT, sender="a@client.example")
     plain.wait_mail("b")
@@ -881,7 +889,7 @@ def test_children_are_restarted(box):
     other = bridgehead.file.parent / "other.yaml"
     other.write_text("data_dir: ./var\nredis: {url: 'redis://127.0.0.1:1'}\n")
     with subprocess.Popen([executable(), "run", "-c", other], stderr=subprocess.PIPE, text=True) as second:
-        assert "still uses " in second.stderr.readline()
+        assert "still uses it" in second.stderr.readline()
         second.terminate()
     assert bridgehead.cli("reload").returncode == 0
     before = [pid for pid in children(bridgehead.pid) if pid != bridgehead.pid]
