@@ -397,7 +397,7 @@ static void on_sealed(void *arg, enum err e, const char *why)
     struct redis_upload *u = c->upload;
     (void)snprintf(c->why, sizeof c->why, "%s", why);
     if (e == ERR_OK)
-        e = begin(c, u);
+        e = c->st->unsafe ? ERR_AGAIN : begin(c, u);
     if (e != ERR_OK)
         give_up(c, e == ERR_FULL || e == ERR_BACKEND ? e : ERR_AGAIN);
 }
@@ -411,7 +411,8 @@ enum err redis_upload_commit(struct upload *up, const struct envelope *env, cons
         return ERR_TOOBIG;
     if (u->failed != ERR_OK)
         return u->failed;
-    if (!st->opened || redis_lane_pick(st) == NULL)
+    /* While Redis cannot be reached a commit waits for it; one that might lose the mail is not asked. */
+    if (!st->opened || st->unsafe || redis_lane_pick(st) == NULL)
         return st->refusal != ERR_OK ? st->refusal : ERR_AGAIN;
     struct redis_commit *c = calloc(1, sizeof *c);
     if (c == NULL)

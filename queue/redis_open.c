@@ -151,6 +151,7 @@ static bool read_facts(struct redis_store *st, unsigned which, const struct redi
     buf_init(&refusals, sizeof st->open.why - 1);
     buf_clear(&st->warnings);
     bool usable = redis_check(&st->facts, &st->promise, &refusals, &st->warnings);
+    st->unsafe = !usable;
     if (!usable)
         (void)refuse(st, ERR_AGAIN, buf_cstr(&refusals));
     buf_done(&refusals);

@@ -94,6 +94,7 @@ struct redis_store {
     ms_t room_next_ms;
     bool opened;                     /* once: partitions are known */
     bool usable;                     /* now */
+    bool unsafe;                     /* it was asked, and does not keep what 250 promises */
     enum err refusal;                /* else: store_refusal(), and `why` */
     ms_t unusable_ms, reap_after_ms; /* since when it was not; nobody is reaped before */
     bool installing;

@@ -414,9 +414,24 @@ static void a_body_that_expires_is_not_committed_in_part(void **state)
     buf_done(&body);
 }
 
+/* A message that was begun before. */
+static void check_not_committed(struct world *w, struct upload *u)
+{
+    static const char *const domain[] = {"weak.example"};
+    struct mail m;
+    struct answer a;
+    answer_init(&a);
+    mail_to(&m, domain, 1);
+    assert_int_equal(upload_commit(u, &m.env, m.jobs, 1, on_commit, &a), ERR_AGAIN);
+    upload_abort(u);
+    assert_int_equal(total_depth(w), 0);
+    answer_done(&a);
+}
+
 static void a_weak_redis_is_refused_by_name(void **state)
 {
     struct world *w = *state;
+    struct answer ready;
     struct buf why;
     char out[64];
     static const struct {
@@ -428,16 +443,21 @@ static void a_weak_redis_is_refused_by_name(void **state)
         {"appendonly", "no", "yes"},
     };
     buf_init(&why, 4096);
+    answer_init(&ready);
     CHECK_EACH (cases, c) {
+        struct upload *u = store_upload(w->store[0], NULL, on_event, &ready);
+        write_all(w, u, SPAN("Subject: x\r\n\r\n"), &ready);
         REDIS_ASK(&real_server, out, "CONFIG", "SET", c->setting, c->weak);
         redis_proxy_refuse(&proxy, true);
         REAL_UNTIL(w, !store_ready(w->store[0], NULL));
         redis_proxy_refuse(&proxy, false);
         REAL_UNTIL(w, says(w, &why, c->setting));
         assert_int_equal(store_refusal(w->store[0]), ERR_AGAIN); /* it does not keep its promise */
+        check_not_committed(w, u);
         REDIS_ASK(&real_server, out, "CONFIG", "SET", c->setting, c->strong);
         real_wait_ready(w);
     }
+    answer_done(&ready);
     buf_clear(&why);
     assert_int_equal(store_warnings(w->store[0], &why), ERR_OK);
     assert_non_null(strstr(buf_cstr(&why), "maxmemory is not set"));
