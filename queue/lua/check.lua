@@ -392,7 +392,7 @@ function parts.e(name)
     end)
   elseif bucket == '0' and score ~= t then
     found('I8', job, 'is fresh but not in order of arrival', function()
-      age('' .. p .. 'm:' .. id, k, q, bucket)
+      age(p .. 'm:' .. id, k, q, bucket)
     end)
   elseif tonumber(score) >= ICE and not call('ZSCORE', p .. 'ice', job) then
     found('I13', job, 'is frozen, but not counted', function()
@@ -518,8 +518,10 @@ local function recount(q)
     return nil
   end
   local jobs, ages = call('ZRANGE', zq, 0, -1), {}
-  for job in pairs(in_hand().jobs) do
-    jobs[#jobs + 1] = job
+  for job, home in pairs(in_hand().homes) do
+    if home[2] == q then
+      jobs[#jobs + 1] = job
+    end
   end
   for _, job in ipairs(jobs) do
     local id, k = split_job(job)
