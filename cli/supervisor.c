@@ -101,9 +101,11 @@ static void child_enter(struct child *c, enum child_state next)
 static void exec_child(const struct child *c)
 {
     const struct supervisor *s = c->sup;
-    sigset_t none;
-    sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    if (c->id != CHILD_REDIS) /* it would end a daemon that does not listen yet; daemon_run() lets it in */
+        sigaddset(&blocked, SIGHUP);
+    (void)sigprocmask(SIG_SETMASK, &blocked, NULL);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != s->self) /* gone before that took effect */
         _exit(127);

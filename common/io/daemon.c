@@ -276,6 +276,15 @@ static void on_look(void *arg)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+/* `bridgehead run` blocks it from before exec to here: one that came meanwhile is heard now. */
+static void let_hangup_in(void)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    (void)pthread_sigmask(SIG_UNBLOCK, &hangup, NULL);
+}
+
 static enum err open_events(struct daemon *d, struct errctx *ec)
 {
     d->terminate = watch_signal(d->loop, SIGTERM, on_terminate, d);
@@ -289,6 +298,7 @@ static enum err open_events(struct daemon *d, struct errctx *ec)
     if (d->terminate == NULL || d->interrupt == NULL || d->hangup == NULL || d->poll == NULL ||
         d->grace == NULL || d->watchdog == NULL || d->look == NULL)
         return err_set(ec, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+    let_hangup_in();
     if (d->watchdog_ms > 0)
         timer_set(d->watchdog, d->watchdog_ms);
     return ERR_OK;

@@ -101,8 +101,15 @@ def test_reload(box):
 
 
 def test_reload_command_and_broken_file(box):
-    """`bridgehead reload`; a broken file changes nothing and is reported."""
-    bridgehead = box.add(Bridgehead(box))
+    """`bridgehead reload`, also while daemons begin; a broken file changes nothing and is reported."""
+    bridgehead = box.add(Bridgehead(box, ready=None))
+    wait_for("its own handlers", lambda: "child=redis" in bridgehead.process.log.read_text())
+
+    def begun():
+        bridgehead.reload()
+        return bridgehead.ready() and bridgehead.ready("worker")
+    wait_for(lambda: bridgehead.process.tail(), begun, 30, 0.001)
+    assert "run.ended" not in bridgehead.process.log.read_text(), bridgehead.process.tail()
     assert bridgehead.cli("reload").stdout == "node: applied\nworker: applied\n"
     assert bridgehead.json("reload") == [{"daemon": name, "outcome": "applied", "needs_restart": []} for name in ("node", "worker")]
     server(bridgehead, banner="ESMTP by command")
