@@ -375,7 +375,8 @@ static enum err start_staging(struct redis_commit *c)
 /* The body is there, or small: on with it. Takes u, unless it returns an error. */
 static enum err begin(struct redis_commit *c, struct redis_upload *u)
 {
-    enum err e = build_request(c, u);
+    /* While Redis cannot be reached a commit waits for it; one that might lose the mail is not asked. */
+    enum err e = c->st->unsafe ? ERR_AGAIN : build_request(c, u);
     if (e != ERR_OK)
         return e;
     c->before = u->before;
@@ -397,7 +398,7 @@ static void on_sealed(void *arg, enum err e, const char *why)
     struct redis_upload *u = c->upload;
     (void)snprintf(c->why, sizeof c->why, "%s", why);
     if (e == ERR_OK)
-        e = c->st->unsafe ? ERR_AGAIN : begin(c, u);
+        e = begin(c, u);
     if (e != ERR_OK)
         give_up(c, e == ERR_FULL || e == ERR_BACKEND ? e : ERR_AGAIN);
 }
@@ -411,8 +412,7 @@ enum err redis_upload_commit(struct upload *up, const struct envelope *env, cons
         return ERR_TOOBIG;
     if (u->failed != ERR_OK)
         return u->failed;
-    /* While Redis cannot be reached a commit waits for it; one that might lose the mail is not asked. */
-    if (!st->opened || st->unsafe || redis_lane_pick(st) == NULL)
+    if (!st->opened || redis_lane_pick(st) == NULL)
         return st->refusal != ERR_OK ? st->refusal : ERR_AGAIN;
     struct redis_commit *c = calloc(1, sizeof *c);
     if (c == NULL)

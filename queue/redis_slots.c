@@ -32,6 +32,13 @@ struct redis_slot_ask {
 
 static void send_sync(struct redis_store *st);
 
+/* What Redis knows may not be what we hold. */
+static void mark_dirty(struct redis_sem *sem)
+{
+    sem->dirty = true;
+    sem->changed = sem->syncing;
+}
+
 /* --- Their lease ---------------------------------------------------------------------------------- */
 
 void redis_slots_expired(struct redis_store *st)
@@ -219,7 +226,8 @@ void redis_slots_put(struct store *store, struct span link, unsigned n)
         drop_empty(&w->sem);
     struct redis_request *rq = w->sem.dirty ? NULL : redis_request_new(put_done, st);
     if (rq == NULL) {
-        redis_slots_dirty(st); /* the sync says it */
+        mark_dirty(&w->sem);
+        redis_slots_resume(st); /* the sync says it */
         return;
     }
     rq->owner = w->epoch;
@@ -310,15 +318,6 @@ static void send_sync(struct redis_store *st)
     redis_link_send(st->control, rq);
 }
 
-void redis_slots_dirty(struct redis_store *st)
-{
-    struct redis_sem *sem = &st->worker->sem;
-    sem->dirty = true;
-    sem->changed = sem->syncing;
-    if (sem->in_flight == 0)
-        send_sync(st);
-}
-
 static void on_settled(void *arg)
 {
     struct redis_store *st = arg;
@@ -329,8 +328,8 @@ static void on_settled(void *arg)
 void redis_slots_settle(struct redis_store *st)
 {
     struct redis_sem *sem = &st->worker->sem;
-    sem->settling = sem->dirty = true;
-    sem->changed = sem->syncing;
+    sem->settling = true;
+    mark_dirty(sem);
     timer_set(sem->settle, st->lease_ms / SETTLE_PART);
 }
 

@@ -178,7 +178,6 @@ void redis_slots_expired(
     struct redis_store *st); /* by our clock or by Redis's word: the incarnation ends, too */
 enum err redis_slots_init(struct redis_store *st) MUST_USE;
 void redis_slots_resume(struct redis_store *st); /* the next one is valid, or the store is usable again */
-void redis_slots_dirty(struct redis_store *st);  /* what Redis knows may not be what we hold */
 /* Another server is master: nobody knows what the others hold. Before redis_slots_resume(). */
 void redis_slots_settle(struct redis_store *st);
 void redis_slots_free(struct redis_store *st);

@@ -248,11 +248,11 @@ static void not_told(const struct telling *t, enum err e)
 static void report_lost(const struct telling *t)
 {
     metric_inc(&t->link->w->m.reports_lost);
-    log_warn("report.lost",
-             "msg=%s link='%s' text='Redis has lost the report, or refuses it: it is made again, and whoever "
-             "was to "
-             "be returned is tried again before'",
-             t->id, t->link->name);
+    log_warn(
+        "report.lost",
+        "msg=%s link='%s' text='Redis has lost the report, or refuses it: it is made again, after another "
+        "try for whoever was to be returned'",
+        t->id, t->link->name);
 }
 
 static void on_finish(void *arg, enum err e)

@@ -14,9 +14,9 @@
  *       until then its returned recipients stay in the job, marked by a code of 500 or more (nobody else
  *       in a job has one). But a report that only its octets of 8 bits keep from going on is made one of 7
  *       bits, with the same recipients (queue/dsn_seven.h);
+ *   S5  an attempt that was stopped on this side before anything happened leaves no trace;
  *   S6  who was delivered to, and whose report of that is lost, stays in the job until it is made or the
- * message is too old, marked by RECIPIENT_DELIVERED; S5  an attempt that was stopped on this side before
- * anything happened leaves no trace. */
+ *       message is too old, marked by RECIPIENT_DELIVERED. */
 #pragma once
 #include "common/config/config.h"
 #include "common/rng.h"
