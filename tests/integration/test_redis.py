@@ -177,8 +177,9 @@ def test_fsck_tells_what_to_do(box):
     for queue in ("lost.example", "whole.example"):
         bridgehead.cli("queue", "freeze", queue)
     lost, whole = bridgehead.send("a@lost.example", TEXT), bridgehead.send("b@whole.example", TEXT)
-    assert bridgehead.json("queue", "fsck") == {"keys": bridgehead.json("queue", "fsck")["keys"], "found": 0, "mended": 0,
-                                                "partitions_not_judged": 0, "findings": []}
+    clean = bridgehead.json("queue", "fsck")
+    assert clean.pop("keys") > 0  # a key more or less from one moment to the next: what has ended is kept for minutes
+    assert clean == {"found": 0, "mended": 0, "partitions_not_judged": 0, "findings": []}, clean
     bridgehead.cli("queue", "freeze", whole)  # so that it is counted by age
     tag, = partitions(redis)
     redis.ask("del", f"{tag}:b:{lost[3:]}")
