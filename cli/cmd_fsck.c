@@ -15,8 +15,7 @@ enum { PASSES_MAX = 3, INVARIANTS = 13, TEXT_MAX = 2000 };
 /* The invariants of queue/lua/README.md, in the words of somebody who has to act on them. */
 static const char *const meanings[INVARIANTS + 1] = {
     [1] =
-        "a message and its body belong together; one without a body is lost, and becomes badmail when it is "
-        "tried: `queue delete ID` or `badmail delete ID` removes it",
+        "without its body a message is lost, and badmail when tried: `queue delete ID`, `badmail delete ID`",
     [2] = "every delivery is in exactly one place: a queue, a worker's hands, badmail or quarantine",
     [3] = "a message knows how many deliveries it has left",
     [4] = "what is in hand is in the hands of a worker that is known, once",

@@ -261,6 +261,22 @@ static void settle_conflict(struct intake *in, const struct lsa *lsa, const stru
         send_back(in, slot);
 }
 
+/* A record that is too old, or older than what is known of its group: whoever sent it is shown that. */
+static void refuse_stale(struct intake *in, const struct lsa *lsa, const struct lsdb_slot *slot, bool older,
+                         bool expired)
+{
+    ls_notice(in->ls, LS_C_STALE, in->peer, lsa->group,
+              expired ? "a record beyond its lifetime"
+                      : "a record older than the one held: replayed, or late");
+    acknowledge(in, lsa->group, &lsa->version);
+    if (slot == NULL || !older)
+        return;
+    if (slot->record != NULL)
+        send_back(in, slot);
+    else
+        floor_show(in->ls, in->peer, slot);
+}
+
 static void take_in(struct intake *in, const struct ls_advert *ad)
 {
     struct ls *ls = in->ls;
@@ -282,14 +298,7 @@ static void take_in(struct intake *in, const struct ls_advert *ad)
         ls_count(ls, LS_C_DUPLICATE);
         acknowledge(in, lsa.group, &lsa.version);
     } else if (newer < 0 || (newer == 0 && !held) || age_ms >= ls->opts.lifetime_ms) {
-        ls_notice(ls, LS_C_STALE, in->peer, lsa.group,
-                  age_ms >= ls->opts.lifetime_ms ? "a record beyond its lifetime"
-                                                 : "a record older than the one held: replayed, or late");
-        acknowledge(in, lsa.group, &lsa.version);
-        if (held && newer < 0)
-            send_back(in, slot);
-        else if (slot != NULL && newer < 0)
-            floor_show(ls, in->peer, slot);
+        refuse_stale(in, &lsa, slot, newer < 0, age_ms >= ls->opts.lifetime_ms);
     } else if (own && ls->own.seq != 0) {
         if (held && trusted(in, &lsa, slot))
             meet_rival(in, &lsa);

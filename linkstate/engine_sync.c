@@ -144,6 +144,25 @@ static size_t news_for_peer(const struct ls *ls, const struct ls_message *m, con
     return n;
 }
 
+/* What an item of a neighbour's summary says of one group. */
+struct comparison {
+    bool enough;  /* it has what is held here, or newer */
+    bool differs; /* the two tables do */
+    bool wanted;  /* its record is to be asked for */
+};
+
+static struct comparison compare(const struct lsdb_slot *slot, const struct ls_item *item)
+{
+    const struct lsdb_record *held = slot != NULL ? slot->record : NULL;
+    struct ls_version ours = slot != NULL ? lsdb_version(slot) : (struct ls_version){0, 0, 0, 0};
+    int theirs = slot == NULL ? 1 : ls_version_cmp(&item->version, &ours);
+    bool enough = slot != NULL && theirs >= 0;
+    if (item->check == 0) /* barred there: it has no record */
+        return (struct comparison){enough, held != NULL, held != NULL && theirs > 0};
+    bool other = theirs == 0 && held != NULL && held->sum.lo != item->check;
+    return (struct comparison){enough, theirs > 0 || held == NULL || other, theirs > 0 || other};
+}
+
 void sync_recv_summary(struct ls *ls, uint32_t peer, const struct ls_message *m)
 {
     struct rd r = rd_open(m->list);
@@ -158,18 +177,13 @@ void sync_recv_summary(struct ls *ls, uint32_t peer, const struct ls_message *m)
     }
     while (ls_item_next(&r, &item)) {
         const struct lsdb_slot *slot = lsdb_find(&ls->db, item.group);
-        const struct lsdb_record *held = slot != NULL ? slot->record : NULL;
-        struct ls_version ours = slot != NULL ? lsdb_version(slot) : (struct ls_version){0, 0, 0, 0};
-        int theirs = slot == NULL ? 1 : ls_version_cmp(&item.version, &ours);
-        if (slot != NULL && theirs >= 0)
-            theirs_enough[slot->number] = true;
+        struct comparison c = compare(slot, &item);
         struct ls_item want = {.group = item.group};
-        bool barred = item.check == 0, differs = theirs == 0 && held != NULL && held->sum.lo != item.check;
-        if (barred ? held != NULL : theirs > 0 || held == NULL || differs)
+        if (c.enough)
+            theirs_enough[slot->number] = true;
+        if (c.differs)
             name_difference(&ls->adj[peer], item.group);
-        if (barred && (held == NULL || theirs == 0))
-            continue;
-        if ((theirs > 0 || differs) && ls_item_add(&requests, &want) != ERR_OK)
+        if (c.wanted && ls_item_add(&requests, &want) != ERR_OK)
             ls->nomem = true;
     }
     struct ls_message ask = {.type = LS_MSG_REQUEST, .list = buf_span(&requests)};

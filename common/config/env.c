@@ -220,7 +220,7 @@ static void unknown_name(struct loader *l, const char *env, struct span name)
     struct names *all = calloc(1, sizeof *all);
     const char *near = NULL;
     if (all != NULL) {
-        arena_init(&all->mem, NAMES_MAX * NAME_BYTES);
+        arena_init(&all->mem, (size_t)NAMES_MAX * NAME_BYTES);
         take_numbers(name, all->numbers);
         add_names(all, &conf_section_root, "", 0, 0);
         near = nearest_of(name, all->words, all->n);
