@@ -151,7 +151,8 @@ static void print_advice(const struct fsck *f, bool repair)
     (void)printf("%" PRIu64 " key%s checked, %" PRIu64 " finding%s, %" PRIu64 " mended\n", res->keys,
                  plural(res->keys), res->findings, plural(res->findings), res->mended);
     if (res->moved > 0)
-        (void)printf("mail moved in %" PRIu64 " partition%s meanwhile: their counters (I9) were not judged\n",
+        (void)printf("mail moved in %" PRIu64 " partition%s meanwhile: their counters (I9, and I3 of "
+                                              "messages of more than 1,000 deliveries) were not judged\n",
                      res->moved, plural(res->moved));
     if (res->findings == 0)
         return;

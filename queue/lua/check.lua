@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- queue/lua/check.lua: proves the invariants for some names, and mends what it finds (README.md).
--- ARGV: 3 repair, 4 part, then names. Returns findings "I<n> <name> <what>"; "MORE <id>.<k>" asks for
+-- ARGV: 3 repair, 4 part, then names. Returns findings "I<n> <name> <what>"; "MORE <name>" asks for
 -- another call with that name. "COUNT", "ST", "DIFFERS" and "MOVED" are for whoever proves I9 (README.md).
 -- include "lib/head.lua"
 -- include "lib/names.lua"
@@ -10,7 +10,7 @@
 -- include "lib/leave.lua"
 -- include "lib/named.lua"
 
-local JOBS_A_CALL, RECOUNT_MAX, DAY_MS = 1000, 2000, 86400000
+local JOBS_A_CALL, FIELDS_OF_JOB, RECOUNT_MAX, DAY_MS = 1000, 6, 2000, 86400000
 local LEASE_MAX, NAME_MAX = 3600000, 2 ^ 20
 local SCORE_END = 2 * ICE  -- no time, band and ice make as much
 local NOWHERE = 'unknown.invalid'  -- of a job that is damaged in itself: whoever claims it puts it into the badmail
@@ -134,7 +134,7 @@ local function check_jobs(id, first, last, staged_from, staged)
   for k = first, last do
     local got = call('HMGET', key, 'j' .. k, 'q' .. k, 'x' .. k, 'f' .. k, 'w' .. k, 'd' .. k)
     local n = 0
-    for i = 1, 6 do
+    for i = 1, FIELDS_OF_JOB do
       n = n + (got[i] and 1 or 0)
     end
     fields = fields + n
@@ -174,20 +174,27 @@ local function check_body(id, key, ttl)
   end
 end
 
-local function check_counts(id, key, n, c, live, fields)
-  local base = call('HMGET', key, 'e', 't', 'z', 'c', 'n', 'r', 's')
-  for i = 1, 7 do
-    fields = fields + (base[i] and 1 or 0)
+-- n and what is not of a job; raw: n as it stands there.
+local function check_count(id, key, raw, c, live)
+  local n = whole(raw) or 0
+  if n ~= live or n < 1 or n > c then
+    found('I3', id, 'says ' .. n .. ' jobs of ' .. c .. ' and has ' .. live, live > 0 and function()
+      call('HSET', key, 'n', live)
+    end)
   end
-  if fields ~= call('HLEN', key) then
-    local _, last = jobs_of(key)
-    if last > c then  -- judged anew when that is mended: n is to be what lives, not what was looked at
-      found('I3', id, 'says ' .. c .. ' jobs ever, and has number ' .. last, last <= JOBS_MAX and function()
-        call('HSET', key, 'c', last)
-      end)
-      return
-    end
-    found('I3', id, 'has fields of no job')
+end
+
+local BASE = {'e', 't', 'z', 'c', 'n', 'r', 's'}
+local IS_BASE = {}
+for _, field in ipairs(BASE) do
+  IS_BASE[field] = true
+end
+
+-- How many of these there are.
+local function check_base(id, key)
+  local base, there = call('HMGET', key, unpack(BASE)), 0
+  for i = 1, #BASE do
+    there = there + (base[i] and 1 or 0)
   end
   if not base[1] or not base[2] or not base[3] or not base[4] then
     found('I3', id, 'lacks envelope, time, body descriptor or number of jobs')
@@ -196,11 +203,35 @@ local function check_counts(id, key, n, c, live, fields)
       call('HSET', key, 't', string.format('%.0f', now))
     end)
   end
-  if n ~= live or n < 1 or n > c then
-    found('I3', id, 'says ' .. n .. ' jobs of ' .. c .. ' and has ' .. live, live > 0 and function()
-      call('HSET', key, 'n', live)
+  return there
+end
+
+-- Jobs beyond c are counted with it, and fields that are nobody's told. True: all that was looked at is all there is.
+local function check_fields(id, key, c, last, strays)
+  if last > c then
+    found('I3', id, 'says ' .. c .. ' jobs ever, and has number ' .. last, last <= JOBS_MAX and function()
+      call('HSET', key, 'c', last)
     end)
+  elseif strays then
+    found('I3', id, 'has fields of no job')
   end
+  return last <= c
+end
+
+-- A page of the fields of a large message, each judged by its name alone: they come and go meanwhile.
+local function look_at_fields(key, cursor, c, last, strays)
+  local reply = call('HSCAN', key, cursor, 'COUNT', JOBS_A_CALL)
+  for i = 1, #reply[2], 2 do
+    local field = reply[2][i]
+    local kind, number = string.match(field, '^([jqxfwd])([1-9]%d*)$')
+    local k = whole(number)
+    if k and kind == 'j' then
+      last = math.max(last, k)
+    elseif not IS_BASE[field] and not (k and k <= c) then
+      strays = 1
+    end
+  end
+  return reply[1], last, strays
 end
 
 -- What st says, as whole numbers and as text. What is no number counts for nothing.
@@ -230,10 +261,50 @@ end
 -- Each part gets a name and checks it, if it is still there.
 local parts = {}
 
+-- A message is looked at in one call, a large one in several: first its fields, "<id>:<cursor> <last> <strays>", then its
+-- jobs, "<id>.<k> <n> <live>". n never grows, so while it is what it was no job has left, and the sum over the calls is right.
+local looked_through = 0  -- jobs, in this call
+
+local function look_on(id, from, state)
+  findings[#findings + 1] = 'MORE ' .. id .. from .. ' ' .. state
+end
+
+local function check_large(id, key, raw, c, state)
+  local cursor, last, strays = string.match(state, '^:(%d+) (%d+) ([01])$')
+  local k, n, live = string.match(state, '^%.(%d+) (%S*) (%d+)$')
+  if k then
+    k, live = whole(k) or 1, whole(live) or 0
+    local staged_from, staged = tonumber(call('ZSCORE', p .. 'sp', id)), whole(call('HGET', key, 's')) or 0
+    local to = math.min(c, k + JOBS_A_CALL - 1)
+    looked_through = looked_through + JOBS_A_CALL
+    live = live + check_jobs(id, k, to, staged_from, staged)
+    if to < c then
+      look_on(id, '.' .. digits(to + 1), n .. ' ' .. digits(live))
+    elseif n == printable(raw) then
+      check_count(id, key, raw, c, live)
+    end
+    return
+  end
+  looked_through = looked_through + JOBS_A_CALL
+  cursor, last, strays = look_at_fields(key, cursor or '0', c, whole(last) or 0, whole(strays) or 0)
+  if cursor ~= '0' then
+    look_on(id, ':' .. cursor, digits(last) .. ' ' .. digits(strays))
+    return
+  end
+  check_base(id, key)
+  -- What is counted when c is mended, is looked at in the next round.
+  if check_fields(id, key, c, last, strays == 1) then
+    look_on(id, '.1', printable(raw) .. ' 0')
+  end
+end
+
 function parts.m(name)
-  local id, from = string.sub(name, 1, 16), whole(string.sub(name, 18)) or 1
+  local id, state = string.sub(name, 1, 16), string.sub(name, 17)
   if not is_id(id) then
     return  -- part type tells of it, and so below
+  elseif looked_through >= JOBS_A_CALL then
+    findings[#findings + 1] = 'MORE ' .. name
+    return
   end
   local key = p .. 'm:' .. id
   local n, c, staged = unpack(call('HMGET', key, 'n', 'c', 's'))
@@ -249,17 +320,25 @@ function parts.m(name)
     end
     return
   end
-  n, c = whole(n) or 0, math.min(whole(c) or 0, JOBS_MAX)
-  local staged_from = tonumber(call('ZSCORE', p .. 'sp', id))
-  if from == 1 then
+  c = math.min(whole(c) or 0, JOBS_MAX)
+  if state == '' then
     check_body(id, key, ttl)
   end
-  local last = math.min(c, from + JOBS_A_CALL - 1)
-  local live, fields = check_jobs(id, from, last, staged_from, whole(staged) or 0)
-  if c <= JOBS_A_CALL then
-    check_counts(id, key, n, c, live, fields)
-  elseif last < c then
-    findings[#findings + 1] = 'MORE ' .. id .. '.' .. string.format('%.0f', last + 1)
+  if c > JOBS_A_CALL or call('HLEN', key) > #BASE + FIELDS_OF_JOB * JOBS_A_CALL then
+    check_large(id, key, n, c, state)
+    return
+  end
+  looked_through = looked_through + c
+  local live, fields = check_jobs(id, 1, c, tonumber(call('ZSCORE', p .. 'sp', id)), whole(staged) or 0)
+  local whole_of_it = true
+  fields = fields + check_base(id, key)
+  if fields ~= call('HLEN', key) then
+    local _, last = jobs_of(key)
+    whole_of_it = check_fields(id, key, c, last, true)
+  end
+  -- n is to be what lives, not what was looked at: judged anew when c is mended.
+  if whole_of_it then
+    check_count(id, key, n, c, live)
   end
 end
 

@@ -1,4 +1,5 @@
 """Each invariant broken on purpose: both walkers must see it, and check must mend what can be mended."""
+import re
 import unittest
 
 from base import StoreTest
@@ -263,18 +264,80 @@ class Planted(StoreTest):
         self.p.cmd("ZADD", "ice", 1, self.late + ".1")
         self.seen("I13")
 
-    def test_large_messages_are_checked_in_parts(self):
+    def large(self, jobs=2001):
+        """A message of more jobs than one call looks at."""
         mid = self.mid()
         self.p.body(mid)
-        for first in range(1, 2001, 500):
+        for first in range(1, jobs - 1, 500):
             self.p.call("stage", mid, 0, first, *["x.example", 0, b"job"] * 500)
-        self.p.commit(mid, ["x.example"], staged=2000)
+        self.p.commit(mid, ["x.example"], staged=jobs - 1)
+        return mid
+
+    def spread(self):
+        while self.p.cmd("ZCARD", "sp"):
+            self.p.call("reap", 1)
+
+    def test_large_messages_are_checked_in_parts(self):
+        mid = self.large()
         while self.p.cmd("ZCARD", "sp"):
             self.assertEqual(check(self.p), [])
             self.p.call("reap", 1)
         self.assertEqual(check(self.p), [])
         self.p.cmd("ZREM", "q:x.example", mid + ".1999")
         self.assertEqual(check(self.p), ["I2 %s.1999 is nowhere" % mid])
+
+    def test_I3_of_a_large_message(self):
+        mid = self.large()
+        self.spread()
+        key = "m:" + mid
+        self.p.cmd("HSET", key, "n", 7)
+        self.assertEqual(check(self.p)[0], "I3 %s says 7 jobs of 2001 and has 2001" % mid)
+        self.seen("I3")
+        self.p.cmd("HDEL", key, "j1500")
+        self.seen("I3")
+        self.p.cmd("HSET", key, "c", 5)
+        self.assertEqual(check(self.p)[0], "I3 %s says 5 jobs ever, and has number 2001" % mid)
+        self.seen("I3")
+        self.assertEqual(self.p.cmd("HMGET", key, "n", "c"), [b"2000", b"2001"])
+        for stray in ("q9x", "j0", "w2002", "j01"):
+            self.p.cmd("HSET", key, stray, "what is this")
+            self.assertEqual(check(self.p), ["I3 %s has fields of no job" % mid], stray)
+            self.p.cmd("HDEL", key, stray)
+        self.p.cmd("HSET", key, "t", "nothing")
+        self.assertEqual(check(self.p)[0], "I3 %s says no time of its commit" % mid)
+
+    def test_a_large_message_in_motion_is_not_judged_by_its_number(self):
+        """A job that leaves between two calls was counted, or was not: nothing is said, and nothing mended."""
+        mid = self.large()
+        self.spread()
+        names, calls = [mid], 0
+        while names:
+            said = [f.decode() for f in self.p.call("check", 1, "m", *names)]
+            self.assertEqual([f for f in said if not f.startswith("MORE ")], [])
+            names, calls = [f[5:] for f in said], calls + 1
+            if names and names[0].startswith(mid + ".1001 "):
+                job = self.p.claim("x.example", limit=1)[0]
+                self.assertEqual(self.p.finish(self.p.record(job)), [1])
+        self.assertGreater(calls, 4)
+        self.assertEqual(self.p.cmd("HGET", "m:" + mid, "n"), b"2000")
+        self.assertEqual(check(self.p), [])
+
+    def test_a_call_looks_at_a_bounded_number_of_jobs(self):
+        names = [self.large() for _ in range(3)] + [self.fresh]
+        self.spread()
+
+        def reads():
+            stats = self.p.client.cmd("INFO", "commandstats").decode().splitlines()
+            return sum(int(re.search(r"calls=(\d+)", line).group(1)) for line in stats if line.startswith(("cmdstat_h", "cmdstat_zscore")))
+
+        self.assertEqual(check(self.p), [])
+        calls = 0
+        while names:
+            before = reads()
+            names = [f.decode()[5:] for f in self.p.call("check", 0, "m", *names)]
+            self.assertLess(reads() - before, 8000)
+            calls += 1
+        self.assertLess(calls, 40)
 
 
 class PlantedSlots(StoreTest):
