@@ -1,5 +1,6 @@
 #include "queue/check.h"
 
+#include "queue/check_kind.h"
 #include "queue/names.h"
 #include "queue/queue_name.h"
 #include "queue/redis_link.h"
@@ -11,28 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCAN_PAGE = 1000, BATCH = 100, FEW = 20, MEMBERS_MAX = 1000, CURSOR_MAX = 32, PARTS_MAX = 2 };
+enum { SCAN_PAGE = 1000, BATCH = 100, FEW = 20, MEMBERS_MAX = 1000, CURSOR_MAX = 32 };
 /* FEW: queues a call, whose jobs are counted again, up to 2,000 of each. */
 enum { FOREIGN_MAX = 4096 /* a longer name of somebody else is left alone */ };
 
-/* What is done with the keys of a kind: parts are checked with the key's name, then with what is in it. */
-struct kind {
-    struct span prefix; /* of the key, behind the tag; all of it when nothing may follow */
-    bool named;         /* a name follows */
-    const char *parts[PARTS_MAX];
-    const char *walk; /* how to list what is in it; NULL: nothing to list */
-    const char *entry;
-};
-static const struct kind kinds[] = {
-    {SPAN_INIT("m:"), true, {"m", "n"}, NULL, NULL},   {SPAN_INIT("b:"), true, {"b"}, NULL, NULL},
-    {SPAN_INIT("c:"), true, {"c"}, NULL, NULL},        {SPAN_INIT("a:"), true, {"a"}, NULL, NULL},
-    {SPAN_INIT("q:"), true, {"q", "a"}, "ZSCAN", "e"}, {SPAN_INIT("fin:"), true, {"fin"}, NULL, NULL},
-    {SPAN_INIT("dom"), false, {NULL}, "ZSCAN", "dom"}, {SPAN_INIT("bad"), false, {NULL}, "ZSCAN", "bad"},
-    {SPAN_INIT("qz"), false, {NULL}, "ZSCAN", "qz"},   {SPAN_INIT("sp"), false, {NULL}, "ZSCAN", "sp"},
-    {SPAN_INIT("fz"), false, {NULL}, "HSCAN", "fz"},   {SPAN_INIT("hold"), false, {NULL}, "ZSCAN", "hold"},
-    {SPAN_INIT("ice"), false, {NULL}, "ZSCAN", "ice"}, {SPAN_INIT("wk"), false, {NULL}, "ZSCAN", "wk"},
-};
-static const struct kind other = {SPAN_INIT(""), false, {NULL}, NULL, NULL}; /* only its type is looked at */
 enum phase { COUNTERS, KEYS, SUMS, KEYS_AGAIN, SUMS_AGAIN, IN_HAND, SLOTS };
 struct check {
     struct check_conf conf;
@@ -48,7 +31,7 @@ struct check {
     struct names page;     /* keys, sorted: runs of one partition and kind */
     size_t run, next;      /* the run: page[run .. next) */
     unsigned partition;    /* of the run, `partitions`: the slots'; when all runs are over, of inf */
-    const struct kind *kind;
+    const struct check_kind *kind;
     bool typed;     /* the types of the run's keys were asked for */
     size_t part;    /* of the run, to be checked next */
     size_t walking; /* which key of the run is being listed */
@@ -218,33 +201,17 @@ static void check_names(struct check *c, const char *part, const struct names *l
 
 /* --- What a key is ------------------------------------------------------------------------------- */
 
-/* Cuts "{tag}:rest"; the partition, or `partitions` for the slots' tag. False: somebody else's key. */
+/* The partition, or `partitions` for the slots, and what follows its tag. False: somebody else's key. */
 static bool owner(const struct check *c, struct span key, unsigned *ret_partition, struct span *ret_rest)
 {
-    size_t close;
-    if (!span_find(key, '}', &close) || close + 1 >= key.len || key.ptr[close + 1] != ':')
+    struct span tag;
+    if (!check_key_cut(key, &tag, ret_rest))
         return false;
-    struct span tag = span_first(key, close + 1);
-    *ret_rest = span_from(key, close + 2);
-    for (unsigned i = 0; i < c->conf.partitions; i++) {
-        if (span_eq(tag, c->conf.tags[i])) {
-            *ret_partition = i;
-            return true;
-        }
-    }
-    *ret_partition = c->conf.partitions;
-    return span_eq(tag, span_cstr(c->sem_tag));
-}
-
-static const struct kind *kind_of(struct span rest)
-{
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        bool same = kinds[i].named ? rest.len > kinds[i].prefix.len && span_has_prefix(rest, kinds[i].prefix)
-                                   : span_eq(rest, kinds[i].prefix);
-        if (same)
-            return &kinds[i];
-    }
-    return &other;
+    unsigned i = 0;
+    while (i < c->conf.partitions && !span_eq(tag, c->conf.tags[i]))
+        i++;
+    *ret_partition = i;
+    return i < c->conf.partitions || span_eq(tag, span_cstr(c->sem_tag));
 }
 
 /* How much of the key stands before its name. */
@@ -258,7 +225,7 @@ static bool in_run(const struct check *c, struct span key)
     unsigned partition;
     struct span rest;
     return owner(c, key, &partition, &rest) && partition == c->partition &&
-           (partition == c->conf.partitions || kind_of(rest) == c->kind);
+           (partition == c->conf.partitions || check_kind_of(rest) == c->kind);
 }
 
 /* Who holds slots is looked at in the end. */
@@ -275,7 +242,7 @@ static bool note_member(struct check *c, struct span key)
 /* Counting again takes the messages of the partitions that differed. */
 static bool counts_again(const struct check *c)
 {
-    return c->partition < c->conf.partitions && c->kind == &kinds[0] &&
+    return c->partition < c->conf.partitions && c->kind->counts &&
            c->tallies[c->partition].state == TALLY_DIFFERS;
 }
 
@@ -289,7 +256,7 @@ static bool next_run(struct check *c)
         c->result.keys += once;
         if (!owner(c, key, &c->partition, &rest))
             continue;
-        c->kind = c->partition < c->conf.partitions ? kind_of(rest) : &other;
+        c->kind = c->partition < c->conf.partitions ? check_kind_of(rest) : &check_kind_other;
         if (!once && !counts_again(c))
             continue;
         if (!note_member(c, key))
@@ -306,7 +273,7 @@ static bool next_run(struct check *c)
             return false;
         c->result.keys += once;
     }
-    c->part = once ? 0 : PARTS_MAX - 1; /* again: "n" alone */
+    c->part = once ? 0 : CHECK_PARTS_MAX - 1; /* again: "n" alone */
     c->typed = !once;
     c->walking = c->run;
     c->walk_cursor[0] = '\0';
@@ -491,7 +458,7 @@ static bool step_in_run(struct check *c)
         check_names(c, "type", &c->page, c->run, c->next, tag_of(c).len + 1);
         return true;
     }
-    if (c->part < PARTS_MAX && c->kind->parts[c->part] != NULL) {
+    if (c->part < CHECK_PARTS_MAX && c->kind->parts[c->part] != NULL) {
         check_names(c, c->kind->parts[c->part++], &c->page, c->run, c->next, before_name(c));
         return true;
     }
