@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCAN_PAGE = 1000, BATCH = 100, FEW = 20, MEMBERS_MAX = 1000, CURSOR_MAX = 32 };
-/* FEW: queues a call, whose jobs are counted again, up to 2,000 of each. */
+enum { SCAN_PAGE = 1000, MEMBERS_MAX = 1000, CURSOR_MAX = 32 };
 enum { FOREIGN_MAX = 4096 /* a longer name of somebody else is left alone */ };
 
 enum phase { COUNTERS, KEYS, SUMS, KEYS_AGAIN, SUMS_AGAIN, IN_HAND, SLOTS };
@@ -265,8 +264,7 @@ static bool next_run(struct check *c)
     }
     if (c->run >= c->page.count)
         return false;
-    size_t most = span_eq(c->kind->prefix, SPAN("a:")) || span_eq(c->kind->prefix, SPAN("q:")) ? FEW : BATCH;
-    for (c->next = c->run + 1; c->next < c->page.count && c->next - c->run < most; c->next++) {
+    for (c->next = c->run + 1; c->next < c->page.count && c->next - c->run < c->kind->names; c->next++) {
         if (!in_run(c, names_at(&c->page, c->next)))
             break;
         if (!note_member(c, names_at(&c->page, c->next)))
@@ -332,7 +330,7 @@ static void list_entries(struct check *c)
     redis_arg(rq, names_at(&c->page, c->walking));
     redis_arg_str(rq, c->walk_cursor[0] == '\0' ? "0" : c->walk_cursor);
     redis_arg_str(rq, "COUNT");
-    redis_arg_u64(rq, BATCH);
+    redis_arg_u64(rq, CHECK_NAMES_MAX);
     redis_link_send(c->conf.link, rq);
 }
 
@@ -464,7 +462,7 @@ static bool step_in_run(struct check *c)
     }
     if (c->entry < c->entries.count) {
         size_t from = c->entry, left = c->entries.count - from;
-        c->entry += left < BATCH ? left : BATCH;
+        c->entry += left < CHECK_NAMES_MAX ? left : CHECK_NAMES_MAX;
         check_names(c, c->kind->entry, &c->entries, from, c->entry, 0);
         return true;
     }
@@ -529,7 +527,7 @@ static void step(struct check *c)
     if (c->more.count > 0) { /* same partition: the answer came just now */
         struct names more = c->more;
         names_init(&c->more);
-        check_names(c, "m", &more, 0, more.count < BATCH ? more.count : BATCH, 0);
+        check_names(c, "m", &more, 0, more.count < CHECK_NAMES_MAX ? more.count : CHECK_NAMES_MAX, 0);
         names_done(&more);
         return;
     }

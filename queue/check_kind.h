@@ -2,12 +2,13 @@
 #pragma once
 #include "common/span.h"
 
-enum { CHECK_PARTS_MAX = 2 };
+enum { CHECK_PARTS_MAX = 2, CHECK_NAMES_MAX = 100 /* a call of the script takes */ };
 /* Parts of the script `check` are asked with the names of the keys, then with what is in them. */
 struct check_kind {
     struct span prefix; /* of the key, behind the tag; all of it when nothing may follow */
     bool named;         /* a name follows */
     bool counts;        /* messages: counted for I9, by the last part */
+    size_t names;       /* asked with in one call: fewer of those that take long */
     const char *parts[CHECK_PARTS_MAX];
     const char *walk; /* how to list what is in it; NULL: nothing to list */
     const char *entry;
