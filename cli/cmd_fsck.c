@@ -10,7 +10,12 @@
 #include <string.h>
 
 /* A mend may need another: a job that is queued again counts in its queue. */
-enum { PASSES_MAX = 3, INVARIANTS = 13, TEXT_MAX = 2000 };
+enum {
+    PASSES_MAX = 3,
+    INVARIANTS = 13,
+    TEXT_MAX = 2000,
+    LISTED_MAX = 1000 /* in JSON; the rest is counted */
+};
 
 /* The invariants of queue/lua/README.md, in the words of somebody who has to act on them. */
 static const char *const meanings[INVARIANTS + 1] = {
@@ -33,8 +38,9 @@ static const char *const meanings[INVARIANTS + 1] = {
 struct fsck {
     struct remote r;
     struct admin_check_result result;
-    json_t *findings; /* -o json */
-    int pass;
+    bool json;
+    /* Of JSON, each with its bound: what was mended, in any pass; what is left, found anew by each. */
+    json_t *mended, *left;
     bool seen[INVARIANTS + 1];
 };
 
@@ -56,26 +62,17 @@ static struct span full_name(struct span where, struct span name, char out[64])
     return span_of(out, (size_t)n);
 }
 
-/* What no pass can mend is found by each: it is told once. */
-static bool told(const struct fsck *f, const json_t *finding)
-{
-    for (size_t i = 0; i < json_array_size(f->findings); i++)
-        if (json_equal(json_array_get(f->findings, i), finding))
-            return true;
-    return false;
-}
-
 static void add_json(struct fsck *f, struct span where, uint64_t number, struct span text, bool mended)
 {
+    json_t *list = mended ? f->mended : f->left;
     struct buf line;
+    if (json_array_size(list) >= LISTED_MAX)
+        return;
     buf_init(&line, 4 * TEXT_MAX + 1);
-    if (buf_add_escaped(&line, text) == ERR_OK) {
-        json_t *finding = json_pack("{s:s%, s:I, s:s%, s:b}", "partition", where.ptr, where.len, "invariant",
-                                    (json_int_t)number, "text", line.ptr, line.len, "mended", mended);
-        if (f->pass == 0 || !told(f, finding))
-            (void)json_array_append(f->findings, finding);
-        json_decref(finding);
-    }
+    if (buf_add_escaped(&line, text) == ERR_OK)
+        (void)json_array_append_new(list, json_pack("{s:s%, s:I, s:s%, s:b}", "partition", where.ptr,
+                                                    where.len, "invariant", (json_int_t)number, "text",
+                                                    line.ptr, line.len, "mended", mended));
     buf_done(&line);
 }
 
@@ -88,7 +85,7 @@ static void print_line(struct span where, struct span invariant, struct span tex
     buf_done(&line);
 }
 
-static void on_finding(void *arg, struct span finding)
+static void on_finding(void *arg, struct span finding, bool mended)
 {
     struct fsck *f = ((struct remote *)arg)->user;
     struct span where, invariant, name, what;
@@ -101,11 +98,11 @@ static void on_finding(void *arg, struct span finding)
     if (span_to_u64(span_from(invariant, invariant.len > 0), INVARIANTS, &number))
         f->seen[number] = true;
     name = full_name(where, name, id);
-    int n = snprintf(text, sizeof text, SPAN_FMT " " SPAN_FMT, SPAN_ARG(span_first(name, 700)),
-                     SPAN_ARG(span_first(what, 700)));
+    int n = snprintf(text, sizeof text, SPAN_FMT " " SPAN_FMT "%s", SPAN_ARG(span_first(name, 700)),
+                     SPAN_ARG(span_first(what, 700)), mended ? " (mended)" : "");
     struct span said = span_of(text, (size_t)n);
-    if (f->findings != NULL)
-        add_json(f, where, number, said, span_has_isuffix(said, SPAN(" (mended)")));
+    if (f->json)
+        add_json(f, where, number, said, mended);
     else
         print_line(where, invariant, said);
 }
@@ -126,8 +123,10 @@ static void on_checked(void *arg, enum err e, const struct admin_check_result *r
 static int all_passes(struct fsck *f, bool repair)
 {
     uint64_t mended = 0;
-    for (f->pass = 0; f->pass < PASSES_MAX; f->pass++) {
-        if (f->pass > 0 && f->findings == NULL)
+    for (int pass = 0; pass < PASSES_MAX; pass++) {
+        if (f->json)
+            (void)json_array_clear(f->left);
+        else if (pass > 0)
             (void)printf("again, because what was mended may touch other things:\n");
         if (remote_asked(&f->r, admin_check(f->r.admin, repair, on_finding, on_checked, &f->r)))
             (void)remote_wait(&f->r);
@@ -152,7 +151,7 @@ static void print_advice(const struct fsck *f, bool repair)
                  plural(res->keys), res->findings, plural(res->findings), res->mended);
     if (res->moved > 0)
         (void)printf("mail moved in %" PRIu64 " partition%s meanwhile: their counters (I9, and I3 of "
-                                              "messages of more than 1,000 deliveries) were not judged\n",
+                     "messages of more than 1,000 deliveries) were not judged\n",
                      res->moved, plural(res->moved));
     if (res->findings == 0)
         return;
@@ -171,20 +170,26 @@ static void print_advice(const struct fsck *f, bool repair)
 static int print_end(struct fsck *f, bool repair)
 {
     const struct admin_check_result *res = &f->result;
-    if (f->findings == NULL) {
+    if (!f->json) {
         print_advice(f, repair);
         return CLI_OK;
     }
-    json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:O}", "keys", (json_int_t)res->keys, "found",
-                          (json_int_t)res->findings, "mended", (json_int_t)res->mended,
-                          "partitions_not_judged", (json_int_t)res->moved, "findings", f->findings);
+    for (size_t i = 0; i < json_array_size(f->mended) && json_array_size(f->left) < LISTED_MAX; i++)
+        (void)json_array_append(f->left, json_array_get(f->mended, i));
+    json_int_t left_out = (json_int_t)res->findings - (json_int_t)json_array_size(f->left);
+    json_t *j =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:O}", "keys", (json_int_t)res->keys, "found",
+                  (json_int_t)res->findings, "mended", (json_int_t)res->mended, "partitions_not_judged",
+                  (json_int_t)res->moved, "findings_left_out", left_out, "findings", f->left);
     return json_print(j);
 }
 
 int cmd_queue_fsck(struct cli *cli)
 {
-    struct fsck f = {.findings = cli->output == CLI_JSON ? json_array() : NULL};
+    struct fsck f = {.json = cli->output == CLI_JSON};
     bool repair = cli_opt(cli, "repair") != NULL;
+    f.mended = f.json ? json_array() : NULL;
+    f.left = f.json ? json_array() : NULL;
     int code = remote_open(&f.r, cli);
     f.r.user = &f;
     if (code == CLI_OK)
@@ -192,6 +197,7 @@ int cmd_queue_fsck(struct cli *cli)
     if (code == CLI_OK)
         code = print_end(&f, repair);
     remote_close(&f.r);
-    json_decref(f.findings);
+    json_decref(f.mended);
+    json_decref(f.left);
     return code == CLI_OK && f.result.findings > f.result.mended ? CLI_FAILED : code;
 }

@@ -127,7 +127,8 @@ const struct verb cli_verbs[] = {
     {"queue delete", queues, "[QUEUE|ID]", 0, 1, "delete, without a report", NULL, filter_opts, cmd_queue_delete},
     {"queue fsck", queues, "", 0, 0, "prove the invariants of the whole store while it runs",
      "A line for each finding: partition, invariant, what it is about. Then what these invariants mean, and what to do. Ends with 1\n"
-     "when something is found that is not mended.", fsck_opts, cmd_queue_fsck},
+     "when something is found that is not mended. -o json lists 1,000 findings, what is left before what was mended, and\n"
+     "says in `findings_left_out` how many more there are.", fsck_opts, cmd_queue_fsck},
 
     {"message show", mail, "ID", 1, 1, "envelope, and the recipients that are left: where they wait, tries, last reply",
      "Who was delivered to or returned is not there any more: `message track` tells what became of them.", NULL, cmd_message_show},

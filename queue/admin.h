@@ -250,7 +250,8 @@ enum err admin_link_reset(struct admin *a, struct span link, admin_count_fn *don
 
 /* --- Checking -------------------------------------------------------------------------------------- */
 
-typedef void admin_finding_fn(void *arg, struct span finding);
+/* finding: "<partition>: I<n> <name> <what>", cut at 1,000 bytes. */
+typedef void admin_finding_fn(void *arg, struct span finding, bool mended);
 struct admin_check_result {
     uint64_t keys, findings, mended;
     uint64_t moved; /* partitions whose counters could not be judged: mail came or went meanwhile */

@@ -16,15 +16,15 @@ struct fsck {
     void *arg;
 };
 
-static void finding(void *arg, unsigned partition, struct span text)
+static void finding(void *arg, unsigned partition, struct span text, bool mended)
 {
     struct fsck *f = arg;
-    char line[700];
+    char line[1100];
     char where[16] = "slots";
     if (partition < f->op.a->partitions)
         (void)snprintf(where, sizeof where, "%02u", partition);
-    int n = snprintf(line, sizeof line, "%s: " SPAN_FMT, where, SPAN_ARG(span_first(text, 600)));
-    f->each(f->arg, span_of(line, (size_t)n));
+    int n = snprintf(line, sizeof line, "%s: " SPAN_FMT, where, SPAN_ARG(span_first(text, 1000)));
+    f->each(f->arg, span_of(line, (size_t)n), mended);
 }
 
 static void checked(void *arg, enum err e, const struct check_result *r, const char *why)

@@ -128,6 +128,7 @@ static bool keep(struct check *c, struct names *in, struct span s)
 
 static bool read_findings(struct check *c, unsigned partition, const struct redisReply *reply)
 {
+    static const struct span mark = SPAN_INIT(" (mended)");
     for (size_t i = 0; i < reply_count(reply); i++) {
         struct span text = reply_text_at(reply, i);
         if (partition < c->conf.partitions && tally_read(&c->tallies[partition], text))
@@ -137,10 +138,10 @@ static bool read_findings(struct check *c, unsigned partition, const struct redi
                 return false;
             continue;
         }
+        bool mended = span_has_isuffix(text, mark);
         c->result.findings++;
-        if (span_has_isuffix(text, SPAN(" (mended)")))
-            c->result.mended++;
-        c->conf.finding(c->conf.arg, partition, text);
+        c->result.mended += mended;
+        c->conf.finding(c->conf.arg, partition, span_first(text, text.len - (mended ? mark.len : 0)), mended);
     }
     return true;
 }
@@ -158,7 +159,7 @@ static bool wrong_type(struct check *c, const struct redis_request *rq, enum err
     c->result.findings++;
     c->conf.finding(
         c->conf.arg, c->partition,
-        SPAN("I12 - keys beside one of a wrong type could not be checked: again after the repair"));
+        SPAN("I12 - keys beside one of a wrong type could not be checked: again after the repair"), false);
     return true;
 }
 

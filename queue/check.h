@@ -35,7 +35,8 @@ struct check_conf { /* what it points to outlives the check */
     bool repair;
     ms_t pause_ms;    /* between two steps, to leave room for mail */
     ms_t patience_ms; /* longest wait for an answer */
-    void (*finding)(void *arg, unsigned partition, struct span text); /* partition == partitions: the slots */
+    /* text: "I<n> <name> <what>", of any length; partition == partitions: the slots */
+    void (*finding)(void *arg, unsigned partition, struct span text, bool mended);
     /* Once, never before check_start() returns; the check is freed afterwards. */
     void (*done)(void *arg, enum err e, const struct check_result *r, const char *why);
     void *arg;

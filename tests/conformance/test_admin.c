@@ -10,7 +10,7 @@ struct seen { /* what callbacks were told */
     struct world *w;
     bool done;
     enum err e;
-    uint64_t n, findings, mended, moved;
+    uint64_t n, findings, mended, told_mended, moved;
     char last[400], queues[400];
     struct msgid id;
     struct admin_result result;
@@ -353,10 +353,11 @@ static void status_members_links(void **state)
     assert_int_equal(s.n, 1);
 }
 
-static void on_finding(void *arg, struct span text)
+static void on_finding(void *arg, struct span text, bool mended)
 {
     struct seen *s = arg;
     s->findings++;
+    s->told_mended += mended;
     (void)snprintf(s->last, sizeof s->last, SPAN_FMT, SPAN_ARG(text));
 }
 
@@ -424,9 +425,10 @@ struct search {
     bool found;
 };
 
-static void on_search(void *arg, struct span text)
+static void on_search(void *arg, struct span text, bool mended)
 {
     struct search *s = arg;
+    (void)mended;
     s->seen.findings++;
     s->found = s->found || memmem(text.ptr, text.len, s->what, strlen(s->what)) != NULL;
 }
@@ -438,7 +440,7 @@ static void on_searched(void *arg, enum err e, const struct admin_check_result *
 
 static void check_store(struct seen *s, bool repair)
 {
-    s->findings = 0;
+    s->findings = s->told_mended = 0;
     assert_int_equal(admin_check(admin, repair, on_finding, on_checked, s), ERR_OK);
     await(s);
     assert_int_equal(s->e, ERR_OK);
@@ -461,6 +463,7 @@ static void counters_are_found_and_mended(void **state)
             check_store(&s, i == 1);
             assert_int_equal(s.findings, i < 2 ? WORLD_PARTITIONS : 0);
             assert_int_equal(s.mended, i == 1 ? WORLD_PARTITIONS : 0);
+            assert_int_equal(s.told_mended, s.mended);
             assert_int_equal(s.moved, 0);
             if (i == 0)
                 assert_non_null(strstr(s.last, "I9 st says "));

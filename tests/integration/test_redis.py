@@ -177,9 +177,9 @@ def test_fsck_tells_what_to_do(box):
     for queue in ("lost.example", "whole.example"):
         bridgehead.cli("queue", "freeze", queue)
     lost, whole = bridgehead.send("a@lost.example", TEXT), bridgehead.send("b@whole.example", TEXT)
-    clean = bridgehead.json("queue", "fsck")
-    assert clean.pop("keys") > 0  # a key more or less from one moment to the next: what has ended is kept for minutes
-    assert clean == {"found": 0, "mended": 0, "partitions_not_judged": 0, "findings": []}, clean
+    sound = bridgehead.json("queue", "fsck")
+    assert sound.pop("keys") > 0
+    assert sound == {"found": 0, "mended": 0, "partitions_not_judged": 0, "findings_left_out": 0, "findings": []}, sound
     bridgehead.cli("queue", "freeze", whole)  # so that it is counted by age
     tag, = partitions(redis)
     redis.ask("del", f"{tag}:b:{lost[3:]}")
@@ -197,6 +197,19 @@ def test_fsck_tells_what_to_do(box):
     bridgehead.cli("queue", "delete", lost)
     assert "0 findings" in bridgehead.cli("queue", "fsck").stdout
     assert [j["id"] for j in bridgehead.json("queue", "show", "whole.example")] == [whole]
+    # Names as long as they may be, and more findings than are listed: what is said of each is right, and of all.
+    redis.ask("zadd", f"{tag}:q:{'x' * 320}", 1, f"{whole[3:]}.1")
+    redis.ask("hset", f"{tag}:m:{whole[3:]}", "q1", f"0:{'y' * 320}")
+    said = json.loads(bridgehead.cli("queue", "fsck", "--repair", "-o", "json").stdout)
+    assert said["mended"] == said["found"] == len(said["findings"]) and all(f["mended"] for f in said["findings"]), said
+    assert any(len(f["text"]) > 600 and f["text"].endswith("(mended)") for f in said["findings"]), said
+    redis.ask("eval", "for i = 1, 1500 do redis.call('SET', string.format('%s:b:%016d', KEYS[1], i), 'x') end", 1, tag)
+    said = bridgehead.cli("queue", "fsck", "-o", "json", check=False)
+    found = json.loads(said.stdout)
+    assert said.returncode == 1 and (found["found"], found["mended"], found["findings_left_out"]) == (1500, 0, 500), found
+    assert len(found["findings"]) == 1000
+    mended = bridgehead.json("queue", "fsck", "--repair")
+    assert (mended["found"], mended["mended"], mended["findings_left_out"]) == (1500, 1500, 500), mended
 
 
 def test_fsck_of_a_live_store(box):
