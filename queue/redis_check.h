@@ -32,6 +32,8 @@ struct redis_facts {
 };
 /* The reply to INFO; what is not in it stays as it was. */
 void redis_facts_info(struct redis_facts *f, struct span info);
+/* The settings that CONFIG GET is to be asked for; NULL behind the last. */
+const char *redis_facts_setting(size_t i);
 /* The reply to CONFIG GET, names and values in turn. */
 void redis_facts_config(struct redis_facts *f, const struct redisReply *flat);
 /* Whether memory is not worth saving: much less is in use than there may be. */

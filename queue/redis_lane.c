@@ -1,5 +1,7 @@
 /* Group commit: a few connections in rotation, each with what became ready in a turn of the loop.
  *
+ * A lane is up when the Redis behind it was found to keep what is promised: before, nothing goes out.
+ *
  * Without replicas to wait for, commits go out as they come: with `appendfsync always` Redis itself answers
  * everything that it read in one turn after one fsync, and reads from several connections in that turn.
  * With replicas a lane sends a group with one WAIT behind it, on the same connection, and collects the next
@@ -101,9 +103,27 @@ static void lane_fatal(void *arg, const char *why)
     redis_open_fatal(lane->st, why);
 }
 
+/* Control has asked, too, but maybe another Redis, or later: a commit that waits goes out when its own
+ * connection is back, and what is said to it is said to a client. */
+static bool lane_vet(void *arg, const struct redis_facts *facts, struct buf *why)
+{
+    struct redis_lane *lane = arg;
+    struct redis_store *st = lane->st;
+    struct redis_facts f = *facts;
+    struct buf warnings; /* control's are told */
+    f.sentinel = redis_topology_has_sentinel(st->topology);
+    f.priorities_equal = redis_topology_priorities_equal(st->topology);
+    buf_init(&warnings, 4096);
+    bool usable = redis_check(&f, &st->promise, why, &warnings);
+    buf_done(&warnings);
+    if (!usable)
+        redis_open_unsafe(st, buf_cstr(why));
+    return usable;
+}
+
 static bool lane_open(struct redis_lane *lane)
 {
-    static const struct redis_link_ops ops = {.fatal = lane_fatal};
+    static const struct redis_link_ops ops = {.fatal = lane_fatal, .vet = lane_vet};
     static const enum script_id list[] = {SCRIPT_COMMIT, SCRIPT_STAGE, SCRIPT_CANCEL};
     if (lane->link == NULL)
         lane->link = redis_store_link(lane->st, "commit", list, ARRAY_LEN(list), &ops, lane);

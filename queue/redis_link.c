@@ -36,8 +36,9 @@ struct redis_link {
     struct deferred tell;
     ms_t backoff_ms, retry_ms, retry_at_ms, up_ms;
     size_t setup_left;
-    bool useful;  /* has answered something since it is up */
-    bool refused; /* the last connection was closed because Redis refuses us */
+    struct redis_facts facts; /* for vet() */
+    bool useful;              /* has answered something since it is up */
+    bool refused;             /* the last connection was closed because Redis refuses us */
     struct rng rng;
     char why[400], name[96];
 };
@@ -363,41 +364,74 @@ static void go_up(struct redis_link *k)
     flush(k);
 }
 
-static void setup_answered(struct redis_link *k, struct redis_request *rq, const struct redisReply *reply)
+enum { ROLE, INFO, CONFIG, LOAD }; /* tags */
+
+/* false: this server is not to be used. */
+static bool setup_read(struct redis_link *k, unsigned tag, const struct redisReply *reply, struct buf *why)
 {
-    struct span role = reply_text_at(reply, 0);
-    char why[300] = "";
-    if (rq->error.len > 0) {
-        const struct redis_error *found = redis_error_find(buf_span(&rq->error));
-        (void)snprintf(why, sizeof why, "%.160s; %s", buf_cstr(&rq->error), found->remedy);
-    } else if (role.len > 0 && !span_eq(role, SPAN("master"))) {
-        (void)snprintf(why, sizeof why, "this server is a replica; %s",
-                       redis_error_find(SPAN("READONLY"))->remedy);
-    }
-    bool fatal = rq->error.len > 0 && redis_error_find(buf_span(&rq->error))->action == REDIS_FATAL;
-    redis_request_unref(rq);
-    if (why[0] != '\0') {
+    struct span text = SPAN("");
+    switch (tag) {
+    case ROLE:
+        text = reply_text_at(reply, 0);
+        if (text.len == 0 || span_eq(text, SPAN("master")))
+            return true;
+        (void)!buf_addf(why, "this server is a replica; %s", redis_error_find(SPAN("READONLY"))->remedy);
         redis_topology_suspect(k->conf.topology, k->target.generation);
-        lose(k, why);
-        if (fatal && k->conf.ops->fatal != NULL)
-            k->conf.ops->fatal(k->conf.arg, k->why);
-        return;
+        return false;
+    case INFO:
+        k->facts = (struct redis_facts){.major = 0};
+        (void)reply_text(reply, &text);
+        redis_facts_info(&k->facts, text);
+        return true;
+    case CONFIG:
+        redis_facts_config(&k->facts, reply);
+        return k->conf.ops->vet(k->conf.arg, &k->facts, why);
+    default:
+        return true;
     }
-    if (--k->setup_left == 0)
-        go_up(k);
 }
 
-static bool send_setup(struct redis_link *k, const char *first, const char *second, struct span body)
+static void setup_answered(struct redis_link *k, struct redis_request *rq, const struct redisReply *reply)
+{
+    struct buf why;
+    bool refused = rq->error.len > 0 && (rq->flags & REQUEST_LENIENT) == 0, fatal = false;
+    buf_init(&why, sizeof k->why);
+    if (refused) {
+        const struct redis_error *found = redis_error_find(buf_span(&rq->error));
+        (void)!buf_addf(&why, "%.160s; %s", buf_cstr(&rq->error), found->remedy);
+        redis_topology_suspect(k->conf.topology, k->target.generation);
+        fatal = found->action == REDIS_FATAL;
+    }
+    bool good = !refused && setup_read(k, rq->tag, rq->error.len > 0 ? NULL : reply, &why);
+    redis_request_unref(rq);
+    if (!good)
+        lose(k, buf_cstr(&why));
+    else if (--k->setup_left == 0)
+        go_up(k);
+    buf_done(&why);
+    if (fatal && k->conf.ops->fatal != NULL)
+        k->conf.ops->fatal(k->conf.arg, k->why);
+}
+
+static bool send_setup(struct redis_link *k, unsigned tag, const struct script *script)
 {
     struct redis_request *rq = redis_request_new(setup_done, &k->setup_left);
     if (rq == NULL)
         return false;
-    redis_command(rq, 1u + (second != NULL) + (body.len > 0));
-    redis_arg_str(rq, first);
-    if (second != NULL)
-        redis_arg_str(rq, second);
-    if (body.len > 0)
-        redis_arg(rq, body);
+    rq->tag = tag;
+    if (tag == INFO) {
+        redis_command_info(rq);
+    } else if (tag == CONFIG) {
+        redis_command_config(rq);
+    } else if (tag == ROLE) {
+        redis_command(rq, 1);
+        redis_arg_str(rq, "ROLE");
+    } else {
+        redis_command(rq, 3);
+        redis_arg_str(rq, "SCRIPT");
+        redis_arg_str(rq, "LOAD");
+        redis_arg(rq, span_of(script->body, script->len));
+    }
     if (rq->bad) {
         redis_request_unref(rq);
         return false;
@@ -412,11 +446,11 @@ static void on_ready(void *arg)
     struct redis_link *k = arg;
     k->state = SETUP;
     k->setup_left = 0;
-    bool sent = send_setup(k, "ROLE", NULL, SPAN(""));
-    for (size_t i = 0; i < k->conf.nscripts && sent; i++) {
-        const struct script *s = &scripts[k->conf.scripts[i]];
-        sent = send_setup(k, "SCRIPT", "LOAD", span_of(s->body, s->len));
-    }
+    bool sent = send_setup(k, ROLE, NULL);
+    if (k->conf.ops->vet != NULL)
+        sent = sent && send_setup(k, INFO, NULL) && send_setup(k, CONFIG, NULL);
+    for (size_t i = 0; i < k->conf.nscripts && sent; i++)
+        sent = send_setup(k, LOAD, &scripts[k->conf.scripts[i]]);
     if (!sent)
         lose(k, "out of memory");
 }

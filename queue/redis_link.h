@@ -4,6 +4,9 @@
  *      ^                                        │                       │                               │
  *      └──── failed, closed, READONLY, other master: what was pending is sorted out ────────────────────┘
  *
+ * A link with vet() asks in SETUP for INFO and CONFIG GET, too: nothing is sent to a Redis before it was
+ * found to keep what is promised, on this very connection, for between two another Redis may have come.
+ *
  * What was pending when a connection ends: sent again with REQUEST_RESEND, or if it surely was not
  * executed and has REQUEST_WAIT; else done(ERR_UNKNOWN), or ERR_AGAIN if it surely was not executed.
  * A request that waits longer than its give_up_ms ends the same way. Errors are sorted by
@@ -12,6 +15,7 @@
  * was of use, or up for 10 s. */
 #pragma once
 #include "common/rng.h"
+#include "queue/redis_check.h"
 #include "queue/redis_metrics.h"
 #include "queue/redis_request.h"
 #include "queue/redis_topology.h"
@@ -25,6 +29,8 @@ struct redis_link_ops {
     void (*down)(void *arg, const char *why);  /* was up */
     void (*fatal)(void *arg, const char *why); /* refused for a reason that an operator must mend */
     void (*push)(void *arg, const struct redisReply *message); /* pub/sub */
+    /* May this Redis be used? false: why says what is wrong, and it is asked again after the backoff. */
+    bool (*vet)(void *arg, const struct redis_facts *facts, struct buf *why);
 };
 struct redis_link_conf {
     struct loop *loop;

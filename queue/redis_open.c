@@ -113,9 +113,6 @@ enum { INFO, CONFIG };
 
 static void send_facts(struct redis_store *st)
 {
-    static const char *const settings[] = {
-        "appendfsync",           "no-appendfsync-on-rewrite", "maxmemory-policy",
-        "min-replicas-to-write", "hash-max-listpack-value",   "maxmemory"};
     struct redis_request *info = request(st, INFO), *config = request(st, CONFIG);
     if (info == NULL || config == NULL) {
         redis_request_unref(info);
@@ -123,14 +120,8 @@ static void send_facts(struct redis_store *st)
         send(st, NULL);
         return;
     }
-    redis_command(info, 1);
-    redis_arg_str(info, "INFO");
-    redis_command(config, 2 + ARRAY_LEN(settings));
-    redis_arg_str(config, "CONFIG");
-    redis_arg_str(config, "GET");
-    for (size_t i = 0; i < ARRAY_LEN(settings); i++)
-        redis_arg_str(config, settings[i]);
-    config->flags = REQUEST_LENIENT; /* an ACL, or a provider, may not allow it */
+    redis_command_info(info);
+    redis_command_config(config);
     st->facts = (struct redis_facts){.sentinel = redis_topology_has_sentinel(st->topology),
                                      .priorities_equal = redis_topology_priorities_equal(st->topology)};
     send(st, info);
@@ -408,6 +399,13 @@ void redis_open_stop(struct redis_store *st, enum err refusal, const char *why)
     st->refusal = refusal;
     (void)snprintf(st->why, sizeof st->why, "%s", why);
     redis_store_changed(st);
+}
+
+void redis_open_unsafe(struct redis_store *st, const char *why)
+{
+    st->unsafe = true; /* until it is asked again */
+    redis_open_stop(st, ERR_AGAIN, why);
+    timer_set(st->open.again, AGAIN_MS);
 }
 
 void redis_open_fatal(struct redis_store *st, const char *why)

@@ -1,5 +1,7 @@
 #include "queue/redis_request.h"
 
+#include "queue/redis_check.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,4 +119,23 @@ void redis_arg_body(struct redis_request *rq, struct buf *body)
     add_header(rq, '$', rq->body.len);
     rq->body_at = rq->bytes.len;
     add(rq, SPAN("\r\n"));
+}
+
+void redis_command_info(struct redis_request *rq)
+{
+    redis_command(rq, 1);
+    redis_arg_str(rq, "INFO");
+}
+
+void redis_command_config(struct redis_request *rq)
+{
+    size_t n = 0;
+    while (redis_facts_setting(n) != NULL)
+        n++;
+    redis_command(rq, 2 + n);
+    redis_arg_str(rq, "CONFIG");
+    redis_arg_str(rq, "GET");
+    for (size_t i = 0; i < n; i++)
+        redis_arg_str(rq, redis_facts_setting(i));
+    rq->flags |= REQUEST_LENIENT;
 }

@@ -60,6 +60,10 @@ void redis_arg_retry(struct redis_request *rq); /* 0; redis_request_retry() make
 void redis_request_retry(struct redis_request *rq);
 /* Arguments that were encoded before, in the bytes of another request. */
 void redis_args(struct redis_request *rq, const struct redis_request *encoded);
+/* INFO, and CONFIG GET of the settings that queue/redis_check.h judges: lenient, for an ACL or a provider may
+ * not allow it. */
+void redis_command_info(struct redis_request *rq);
+void redis_command_config(struct redis_request *rq);
 /* "<a>:<b>" as one argument: keys. */
 void redis_arg_pair(struct redis_request *rq, struct span a, struct span b);
 /* Takes body's memory (it is empty afterwards); at most one a request. */

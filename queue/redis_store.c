@@ -106,7 +106,7 @@ struct redis_link *redis_store_link(struct redis_store *st, const char *role, co
 /* Always the same one for a message, so that its chunks stay in order. */
 struct redis_link *redis_store_bulk(struct redis_store *st, const struct msgid *id)
 {
-    static const struct redis_link_ops ops = {NULL, NULL, NULL, NULL};
+    static const struct redis_link_ops ops = {.up = NULL};
     size_t i = (size_t)id->id[MSGID_LEN - 1] % BULK_LINKS;
     if (st->bulk[i] == NULL)
         st->bulk[i] = redis_store_link(st, "bulk", NULL, 0, &ops, st);

@@ -142,6 +142,8 @@ enum err redis_open_init(struct redis_store *st) MUST_USE;
 void redis_open_start(struct redis_store *st); /* control is up */
 void redis_open_stop(struct redis_store *st, enum err refusal, const char *why);
 void redis_open_fatal(struct redis_store *st, const char *why);
+/* A connection of its own found that Redis does not keep what 250 promises: it is asked again. */
+void redis_open_unsafe(struct redis_store *st, const char *why);
 
 /* --- redis_redo.c -------------------------------------------------------------------------------- */
 enum err redis_redo_init(struct redis_store *st) MUST_USE;

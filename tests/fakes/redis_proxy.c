@@ -129,7 +129,8 @@ static size_t refuse_script(struct redis_proxy *p, char *piece, size_t n, size_t
     char error[200];
     (void)pthread_mutex_lock(&p->lock);
     for (char *from = piece, *at;
-         p->refused[0] != '\0' && (at = memmem(from, n - (size_t)(from - piece), p->refused, 40)) != NULL;) {
+         p->refused[0] != '\0' &&
+         (at = memmem(from, n - (size_t)(from - piece), p->refused, strlen(p->refused))) != NULL;) {
         int len = snprintf(
             error, sizeof error,
             "*4\r\n$4\r\nEVAL\r\n$33\r\nreturn redis.error_reply(ARGV[1])\r\n$1\r\n0\r\n$%zu\r\n%s\r\n",

@@ -28,7 +28,8 @@ void redis_proxy_cut(struct redis_proxy *p, enum redis_proxy_way way, uint64_t n
  * command, behind it but before the reply, or one byte into the reply; or it gets rubbish for a reply, and
  * stays; once. */
 void redis_proxy_cut_word(struct redis_proxy *p, const char *word, enum redis_proxy_phase phase);
-/* Redis does not run scripts with this digest, but refuses them with this error, until error is NULL. */
+/* Redis does not run commands that have this word (the digest of a script), but refuses them with this error,
+ * until error is NULL. */
 void redis_proxy_refuse_script(struct redis_proxy *p, const char *digest, const char *error);
 unsigned redis_proxy_refusals(struct redis_proxy *p);
 uint64_t redis_proxy_passed(struct redis_proxy *p, enum redis_proxy_way way);

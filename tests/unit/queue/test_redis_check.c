@@ -86,6 +86,22 @@ static void each_setting_has_its_consequence(void **state)
     expect(&f, &fsync_only, NULL, "hash-max-listpack-value");
 }
 
+/* What cannot be told any more is judged all the same. */
+static void warnings_without_room_hide_no_refusal(void **state)
+{
+    (void)state;
+    struct redis_facts f = good();
+    f.aof_failing = true; /* a warning, before the refusal */
+    memcpy(f.appendfsync, "no", 3);
+    struct buf refusals, warnings;
+    buf_init(&refusals, 4096);
+    buf_init(&warnings, 1);
+    assert_false(redis_check(&f, &fsync_only, &refusals, &warnings));
+    assert_non_null(strstr(buf_cstr(&refusals), "appendfsync"));
+    buf_done(&refusals);
+    buf_done(&warnings);
+}
+
 static void info_is_read(void **state)
 {
     (void)state;
@@ -163,6 +179,7 @@ static void room(void **state)
 
 int main(void)
 {
-    return CHECK_RUN(cmocka_unit_test(each_setting_has_its_consequence), cmocka_unit_test(info_is_read),
+    return CHECK_RUN(cmocka_unit_test(each_setting_has_its_consequence),
+                     cmocka_unit_test(warnings_without_room_hide_no_refusal), cmocka_unit_test(info_is_read),
                      cmocka_unit_test(promises), cmocka_unit_test(room));
 }
