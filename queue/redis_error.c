@@ -19,7 +19,7 @@ static const struct redis_error errors[] = {
     {SPAN_INIT("MOVED"),       REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster, which is not supported yet: name a single Redis in redis.url"},
     {SPAN_INIT("ASK"),         REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster, which is not supported yet: name a single Redis in redis.url"},
     {SPAN_INIT("CROSSSLOT"),   REDIS_FATAL,      ERR_BACKEND, "this is a Redis Cluster, which is not supported yet: name a single Redis in redis.url"},
-    {SPAN_INIT("WRONGTYPE"),   REDIS_FAIL,       ERR_BACKEND, "somebody else writes into these keys: bridgehead queue fsck --repair moves what is not ours away"},
+    {SPAN_INIT("WRONGTYPE"),   REDIS_FAIL,       ERR_BACKEND, ""}, /* by whose keys: below */
     {SPAN_INIT("UNKILLABLE"),  REDIS_RETRY,      ERR_AGAIN,   "a script of somebody else blocks Redis"},
     /* the scripts' (queue/lua/README.md) */
     {SPAN_INIT("SCHEMA"),      REDIS_FATAL,      ERR_BACKEND, "the schema of the store is of another version of bridgehead, or it was wiped: run the version that wrote it"},
@@ -30,7 +30,40 @@ static const struct redis_error errors[] = {
     {SPAN_INIT("BADARG"),      REDIS_FAIL,       ERR_PARSE,   ""},
     {SPAN_INIT(""),            REDIS_FAIL,       ERR_BACKEND, ""},
 };
+/* WRONGTYPE, by the end of the keys' tag: a part of the store mends otherwise than others. */
+static const struct {
+    struct span tag;
+    const char *remedy;
+} wrong_type[] = {
+    {SPAN_INIT(".cfg}"), "somebody else wrote into the store's description: restore its key meta, with the rest of the store, from Redis's AOF or a backup"},
+    {SPAN_INIT(".rt}"), "somebody else wrote into the routers' keys: redis-cli DEL what is of the wrong type, the routers write it anew (docs/operations.md)"},
+    {SPAN_INIT(""), "somebody else writes into these keys: bridgehead queue fsck --repair moves what is not ours away"},
+};
 /* clang-format on */
+
+/* The tag of the first key: the first argument that begins with a brace. */
+static struct span tag_of(struct span request)
+{
+    struct span rest;
+    size_t end;
+    while (span_find(request, '\n', &end)) {
+        request = span_from(request, end + 1);
+        if (request.len > 0 && request.ptr[0] == '{')
+            return span_cut(request, ':', &request, &rest) ? request : SPAN("");
+    }
+    return SPAN("");
+}
+
+const char *redis_error_remedy(const struct redis_error *error, struct span request)
+{
+    if (!span_eq(error->word, SPAN("WRONGTYPE")))
+        return error->remedy;
+    struct span tag = tag_of(request);
+    size_t i = 0;
+    while (!span_has_isuffix(tag, wrong_type[i].tag))
+        i++;
+    return wrong_type[i].remedy;
+}
 
 const struct redis_error *redis_error_find(struct span text)
 {

@@ -17,3 +17,6 @@ struct redis_error {
     const char *remedy; /* for people; "" : the text speaks for itself */
 };
 const struct redis_error *redis_error_find(struct span text); /* never NULL */
+/* What helps against it. request: the commands that it answers, whose keys decide where somebody else's
+ * values were found; they name a tag of ours first. */
+const char *redis_error_remedy(const struct redis_error *error, struct span request);

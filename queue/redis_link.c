@@ -292,8 +292,9 @@ static void on_refused(struct redis_link *k, struct redis_request *rq)
 {
     char why[sizeof k->why];
     const struct redis_error *found = redis_error_find(buf_span(&rq->error));
-    (void)snprintf(why, sizeof why, "%.200s%s%s", buf_cstr(&rq->error), found->remedy[0] == '\0' ? "" : "; ",
-                   found->remedy);
+    const char *remedy = redis_error_remedy(found, buf_span(&rq->bytes));
+    (void)snprintf(why, sizeof why, "%.200s%s%s", buf_cstr(&rq->error), remedy[0] == '\0' ? "" : "; ",
+                   remedy);
     metric_inc(&k->conf.metrics->errors);
     switch ((rq->flags & REQUEST_LENIENT) != 0 ? REDIS_FAIL : found->action) {
     case REDIS_RETRY:

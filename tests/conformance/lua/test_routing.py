@@ -2,6 +2,7 @@
 import unittest
 
 from base import StoreTest
+from resp import RedisError
 from store import Tag
 
 A, B = "a-1", "b-2"
@@ -25,6 +26,31 @@ class Routing(StoreTest):
     def over(self):
         """The time of the lease is over."""
         self.rt.cmd("HSET", "master", "u", self.now() - 1)
+
+    def test_what_somebody_else_wrote_is_deleted_and_made_anew(self):
+        """As the log tells people to do: every verb works again."""
+        def all_verbs():
+            token = self.take(A)[0] or int(self.rt.cmd("HGET", "master", "k"))
+            for verb, rest in (("renew", [10000]), ("load", []), ("save", ["2.0.0.1", "c"]), ("publish", [1, "x"]), ("links", ["c", "up"]),
+                               ("peers", ["x"]), ("event", ["w", "g", "c", "1", "t"]), ("reports", [10]), ("asked", [10]), ("answer", ["1", 0, "x"])):
+                self.master(verb, A, token, *rest)
+            for verb, rest in (("table", [0]), ("links", []), ("peers", []), ("routers", []), ("history", [10]), ("report", ["c", "t", 1, "x"]),
+                               ("word", ["c", "up", 0, "me", "why"]), ("words", []), ("ask", ["1", "v", "a"]), ("answered", ["1"])):
+                self.ask(verb, *rest)
+        all_verbs()
+        refused = set()
+        for key in ("master", "tok", "routers", "info", "own", "table", "links", "peers", "rep", "words", "ask", "ans:1", "ev"):
+            with self.subTest(key=key):
+                self.rt.cmd("DEL", key)
+                self.rt.cmd(*(("RPUSH", key, "x") if key in ("tok", "ans:1") else ("SET", key, "x")))
+                try:
+                    all_verbs()
+                except RedisError as e:
+                    self.assertEqual(e.code, "WRONGTYPE", str(e))
+                    refused.add(key)
+                self.rt.cmd("DEL", key)
+                all_verbs()
+        self.assertGreater(len(refused), 5, refused)
 
     def test_one_master(self):
         token = self.take(A)[0]

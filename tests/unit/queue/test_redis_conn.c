@@ -390,12 +390,38 @@ static void errors_have_their_actions(void **state)
     }
 }
 
+/* fsck looks at partitions and slots: what it would not find is mended otherwise. */
+static void a_wrong_type_is_mended_where_it_is(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span request;
+        const char *remedy;
+    } cases[] = {
+        {SPAN_INIT("*5\r\n$7\r\nEVALSHA\r\n$1\r\n2\r\n$10\r\n{mq.p00.1}:g\r\n$5\r\n{x.rt}:\r\n"),
+         "queue fsck --repair"},
+        {SPAN_INIT("*5\r\n$7\r\nEVALSHA\r\n$1\r\n2\r\n$10\r\n{mq.sem}:g\r\n"), "queue fsck --repair"},
+        {SPAN_INIT("*5\r\n$7\r\nEVALSHA\r\n$1\r\n2\r\n$7\r\n{mq.rt}:g\r\n"), "redis-cli DEL"},
+        {SPAN_INIT("*5\r\n$7\r\nEVALSHA\r\n$1\r\n2\r\n$8\r\n{mq.cfg}:g\r\n"), "backup"},
+        {SPAN_INIT("*1\r\n$4\r\nINFO\r\n"), "queue fsck --repair"},
+        {SPAN_INIT(""), "queue fsck --repair"},
+    };
+    CHECK_EACH (cases, c) {
+        const struct redis_error *wrong = redis_error_find(SPAN("WRONGTYPE Operation against a key"));
+        if (strstr(redis_error_remedy(wrong, c->request), c->remedy) == NULL)
+            fail_msg("%s", redis_error_remedy(wrong, c->request));
+    }
+    const struct redis_error *full = redis_error_find(SPAN("OOM x"));
+    assert_ptr_equal(redis_error_remedy(full, cases[2].request), full->remedy);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     return CHECK_RUN(T(it_logs_in_and_asks_in_order), T(bodies_go_by_reference), T(a_refused_login_closes),
                      T(refusals_are_kept_for_the_owner), T(what_was_not_answered_comes_back),
                      T(silence_is_noticed), T(published_messages_are_told_apart), T(nonsense_closes),
-                     T(it_may_be_freed_in_its_callbacks), cmocka_unit_test(errors_have_their_actions));
+                     T(it_may_be_freed_in_its_callbacks), cmocka_unit_test(errors_have_their_actions),
+                     cmocka_unit_test(a_wrong_type_is_mended_where_it_is));
 #undef T
 }
