@@ -225,6 +225,36 @@ static void a_damaged_description_is_told_by_its_key(void **state)
     buf_done(&why);
 }
 
+/* A Redis that came back without the store, or a part of it: it is told, and no empty store takes its place.
+ */
+static void a_store_that_is_gone_is_not_begun_anew(void **state)
+{
+    struct world *w = *state;
+    struct redis_store *st = (struct redis_store *)w->store[0];
+    char meta[128], g[128], kept[] = "kept", out[64];
+    struct buf why;
+    (void)snprintf(meta, sizeof meta, "{%s.cfg}:meta", st->ns);
+    (void)snprintf(g, sizeof g, SPAN_FMT ":g", SPAN_ARG(st->partitions[1].tag));
+    const struct {
+        const char *key, *says;
+    } parts[] = {{meta, "the store is gone: Redis lost everything"}, {g, "partition 1 of the store is gone"}};
+    buf_init(&why, 4096);
+    CHECK_EACH (parts, part) {
+        redis_proxy_refuse(&proxy, true);
+        REAL_UNTIL(w, !store_ready(w->store[0], NULL));
+        REDIS_ASK(&real_server, out, "RENAME", part->key, kept);
+        redis_proxy_refuse(&proxy, false);
+        REAL_UNTIL(w, says(w, &why, part->says));
+        assert_int_equal(store_refusal(w->store[0]), ERR_BACKEND);
+        REDIS_ASK(&real_server, out, "EXISTS", part->key);
+        assert_string_equal(out, "0");
+        REDIS_ASK(&real_server, out, "RENAME", kept, part->key);
+        real_wait_ready(w);
+        assert_int_equal(try_commit(w, &why), ERR_OK);
+    }
+    buf_done(&why);
+}
+
 /* --- What a review found ------------------------------------------------------------------------- */
 
 /* What an operator requeues, or looks at, is the job as the last attempt left it. */
@@ -481,6 +511,7 @@ static void a_weak_redis_gets_no_waiting_commit(void **state)
     struct redis_store *st = (struct redis_store *)w->store[0];
     struct answer a;
     struct mail m;
+    struct buf why;
     char out[64], pattern[128];
     answer_init(&a);
     struct upload *u = store_upload(w->store[0], NULL, on_event, &a);
@@ -504,6 +535,9 @@ static void a_weak_redis_gets_no_waiting_commit(void **state)
     assert_int_equal(a.e, ERR_OK);
     assert_int_equal(total_depth(w), 1);
     answer_done(&a);
+    buf_init(&why, 4096);
+    assert_int_equal(try_commit(w, &why), ERR_OK); /* and what is new */
+    buf_done(&why);
 }
 
 int main(int argc, char **argv)
@@ -512,13 +546,14 @@ int main(int argc, char **argv)
     if (argc > 1)
         cmocka_set_test_filter(argv[1]); /* with * and ? */
     redis_server_start(&real_server, NULL, false);
-    int failed = CHECK_RUN(T(full_memory_is_452_and_still_drains), T(a_replica_is_not_written_to),
-                           T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
-                           T(refusals_say_what_to_do), T(keys_of_the_wrong_type_are_reported),
-                           T(a_damaged_description_is_told_by_its_key), T(badmail_keeps_the_state_of_its_job),
-                           T(a_slow_upload_keeps_its_body), T(half_written_bodies_expire),
-                           T(a_body_that_expires_is_not_committed_in_part),
-                           T(a_weak_redis_is_refused_by_name), T(a_weak_redis_gets_no_waiting_commit));
+    int failed =
+        CHECK_RUN(T(full_memory_is_452_and_still_drains), T(a_replica_is_not_written_to),
+                  T(a_refusal_that_passes_is_forgotten), T(refused_commits_are_said_or_waited_for),
+                  T(refusals_say_what_to_do), T(keys_of_the_wrong_type_are_reported),
+                  T(a_damaged_description_is_told_by_its_key), T(badmail_keeps_the_state_of_its_job),
+                  T(a_slow_upload_keeps_its_body), T(half_written_bodies_expire),
+                  T(a_body_that_expires_is_not_committed_in_part), T(a_weak_redis_is_refused_by_name),
+                  T(a_weak_redis_gets_no_waiting_commit), T(a_store_that_is_gone_is_not_begun_anew));
     redis_server_stop(&real_server);
     return failed;
 #undef T

@@ -73,6 +73,9 @@ static void each_setting_has_its_consequence(void **state)
     expect(&f, &fsync_only, NULL, NULL);
     expect(&f, &one_replica, NULL, "fewer replicas");
     expect(&f, &all_replicas, NULL, "fewer replicas");
+    f = good(), f.replicas = 1;
+    expect(&f, &(struct redis_promise){REDIS_REPLICAS, 2}, NULL, "fewer replicas");
+    expect(&f, &all_replicas, NULL, NULL);
     f = good(), f.min_replicas = 0;
     expect(&f, &one_replica, NULL, "min-replicas-to-write");
     f = good(), f.sentinel = true;
