@@ -173,6 +173,19 @@ class Planted(StoreTest):
         self.p.cmd("ZADD", "dom", 1, "a.example")
         self.seen("I5")
 
+    def test_I4_I5_longer_than_anybody_may_ask(self):
+        """A lease, or a hold, of nobody's asking would keep jobs for ever."""
+        self.p.cmd("ZADD", "wk", self.now() + 10000000, "w1")
+        self.p.cmd("ZADD", "hold", self.now() + 400000000000, "a.example")
+        self.p.cmd("ZADD", "dom", self.now() + 400000000000, "a.example")
+        found = check(self.p)
+        self.assertEqual([f for f in found if "lease" in f], ["I4 w1 has a lease that nobody gave"])
+        self.assertEqual([f for f in found if "held" in f], ["I5 a.example is held for longer than anybody may ask"])
+        check(self.p, repair=1)
+        self.assertEqual(check(self.p) + Walk(self.p).run(), [])
+        self.assertLessEqual(int(self.p.cmd("ZSCORE", "wk", "w1")), self.now() + 3600000)
+        self.assertEqual([j["id"] for j in self.p.claim("a.example")], [self.fresh])
+
     def test_I6_wrong_counts(self):
         for value in ("5", None):
             if value:

@@ -524,6 +524,16 @@ class Failover(StoreTest):
         self.assertGreater(int(self.p.claim("a.example")[0]["token"]), 500)
         self.refuses("EXPIRED", self.p.call, "reassert", "w9", a, 1, 1)
 
+    def test_what_is_taken_again_keeps_its_token_for_itself(self):
+        """The new master knows neither the claim nor the tokens."""
+        mid = self.put("a.example")
+        self.p.hello()
+        token = str(self.now() * 16 + 16 * 3600000)
+        self.assertEqual(self.p.call("reassert", "w1", mid, 1, token), [2])
+        self.assertEqual(self.p.cmd("GET", "tok").decode(), token)
+        self.put("a.example")
+        self.assertGreater(int(self.p.claim("a.example")[0]["token"]), int(token))
+
 
 class Lease(StoreTest):
     def test_reap_three_times_then_quarantine(self):
@@ -544,6 +554,14 @@ class Lease(StoreTest):
         job, = self.p.claim("a.example")
         self.assertEqual(job["x"], "0")
 
+    def test_who_says_to_live_where_he_is_not_is_where_he_is(self):
+        mid = self.put("a.example")
+        self.p.cmd("HSET", "m:" + mid, "q1", "0:elsewhere.example")
+        self.p.hello()
+        job, = self.p.claim("a.example")
+        self.assertEqual(self.p.cmd("HGET", "m:" + mid, "q1"), b"0:a.example")
+        self.assertEqual(self.p.finish(self.p.record(job)), [1])
+
     def test_who_was_interrupted_comes_alone(self):
         for _ in range(3):
             self.put("a.example")
@@ -554,6 +572,13 @@ class Lease(StoreTest):
         self.p.hello("w2")
         self.assertEqual([j["x"] for j in self.p.claim("a.example", worker="w2")], ["1"])
         self.assertEqual([j["x"] for j in self.p.claim("a.example", worker="w2")], ["0", "0"])
+
+    def test_who_was_interrupted_takes_nobody_along(self):
+        healthy, interrupted = self.put("a.example"), self.put("a.example")
+        self.p.cmd("HSET", "m:" + interrupted, "x1", 1)
+        self.p.hello()
+        self.assertEqual([j["id"] for j in self.p.claim("a.example")], [healthy])
+        self.assertEqual([j["id"] for j in self.p.claim("a.example")], [interrupted])
 
     def test_second_interruption_steps_aside(self):
         mid = self.put("a.example")
