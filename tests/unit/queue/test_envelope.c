@@ -163,6 +163,10 @@ static void limits_hold(void **state)
     assert_int_equal(envelope_encode(&text, &b), ERR_OK);
     assert_int_equal(envelope_decode(buf_span(&b), &env), ERR_OK);
     assert_int_equal(env.subject.len, SUMMARY_TEXT_MAX);
+    buf_clear(&b); /* somebody else's: a sender of 513 bytes */
+    assert_int_equal(buf_add(&b, SPAN("\x01\x01\x81\x04")), ERR_OK);
+    assert_int_equal(buf_add(&b, span_of(big, ADDRESS_MAX + 1)), ERR_OK);
+    assert_int_equal(envelope_decode(buf_span(&b), &env), ERR_TOOBIG);
     buf_done(&b);
 
     buf_init(&b, 10);
