@@ -171,7 +171,7 @@ static bool is_family(const char *word) /* "queue" of "queue list" */
     return false;
 }
 
-static int unknown_verb(const struct cli *cli, const char *name)
+int cli_unknown_verb(const struct cli *cli, const char *name)
 {
     char families[256][16]; /* "quue" of "quue list" is nearest to no command but to the family */
     const char *names[2 * ARRAY_LEN(families)];
@@ -237,7 +237,7 @@ static int take_verb(struct cli *cli, struct cursor *cur)
         (void)snprintf(name, sizeof name, "%s %s", first, cur->argv[cur->at++]);
     }
     cli->verb = verb_find(name);
-    return cli->verb != NULL ? CLI_OK : unknown_verb(cli, name);
+    return cli->verb != NULL ? CLI_OK : cli_unknown_verb(cli, name);
 }
 
 static int parse(struct cli *cli, struct cursor *cur)

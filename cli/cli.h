@@ -13,7 +13,7 @@
     X(USAGE,    2, "the command line is wrong") \
     X(CONFIG,   3, "the configuration is wrong") \
     X(REDIS,    4, "Redis cannot be reached, or refuses") \
-    X(NOTFOUND, 5, "there is no such queue, message or setting")
+    X(NOTFOUND, 5, "there is no such thing: a queue, a message, a file, or a daemon that would do it")
 /* clang-format on */
 enum cli_exit {
 #define X(name, code, text) CLI_##name = (code),
@@ -65,6 +65,8 @@ const char *cli_opt(const struct cli *cli, const char *name);
 struct config *cli_config(struct cli *cli);
 /* Writes to standard error "bridgehead VERB: ..."; returns code. */
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *fmt, ...) PRINTF(3, 4);
+/* There is no such command: says which one is nearest; CLI_USAGE. */
+int cli_unknown_verb(const struct cli *cli, const char *name);
 /* Writes a buffer to standard output; CLI_OK, or CLI_FAILED when that fails (closed pipe: CLI_OK). */
 int cli_print(const struct buf *out);
 

@@ -53,8 +53,7 @@ int cmd_help(struct cli *cli)
             break;
         found = true;
     }
-    int code = found ? cli_print(&out)
-                     : cli_fail(cli, CLI_NOTFOUND, "no command '%s'; `bridgehead help` lists them", name);
+    int code = found ? cli_print(&out) : cli_unknown_verb(cli, name);
     buf_done(&out);
     return code;
 }

@@ -723,7 +723,7 @@ def test_help_and_usage(box):
     assert bridgehead.cli("queue", "lsit", check=False).returncode == 2
     assert bridgehead.cli("status", "--bogus", check=False).returncode == 2
     assert "complete" in bridgehead.cli("completion", "bash").stdout
-    for wrong, meant in (("versoin", "version"), ("quue list", "queue"), ("message trak", "message track")):
+    for wrong, meant in (("versoin", "version"), ("quue list", "queue"), ("message trak", "message track"), ("help statsu", "status")):
         said = bridgehead.cli(*wrong.split(), check=False)
         assert said.returncode == 2 and f"did you mean '{meant}'?" in said.stderr, said
     for wrong, meant in (("badmail", "list, show, requeue, delete"), ("queue list x", "'x' is too much"), ("message show", "missing"),

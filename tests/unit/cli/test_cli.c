@@ -64,7 +64,7 @@ static void test_cli__exit_codes_say_what_was_wrong(void **state)
         {"help", CLI_OK},
         {"help config", CLI_OK},
         {"help config check", CLI_OK},
-        {"help nothing", CLI_NOTFOUND},
+        {"help nothing", CLI_USAGE},
         {"versoin", CLI_USAGE},
         {"version too many", CLI_USAGE},
         {"version --unknown", CLI_USAGE},
