@@ -160,6 +160,6 @@ enum routing_verb {
                      */
 };
 typedef void routing_answer_fn(void *arg, enum err e, struct span answer, const char *why);
-/* ERR_TIMEOUT: no master answered in wait_ms. ERR_NOTFOUND: no such group or connector. */
+/* ERR_NOTFOUND: no master answered in wait_ms, or there is no such group or connector; why says which. */
 enum err routing_ask(struct routing *r, enum routing_verb verb, struct span argument, ms_t wait_ms,
                      routing_answer_fn *done, void *arg) MUST_USE;

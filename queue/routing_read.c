@@ -234,7 +234,7 @@ enum err routing_override_set(struct routing *r, struct span connector, enum rou
 /* --- Questions to the master -------------------------------------------------------------------------
  *
  *   ASKED ──taken──> WAITING <──not yet──> LOOKING ──answer──> done()
- *                       └── until_ms has passed ──> done(ERR_TIMEOUT) */
+ *                       └── until_ms has passed ──> done(ERR_NOTFOUND) */
 struct ask_op {
     struct routing_op op;
     char id[20];
@@ -265,7 +265,7 @@ static void look_read(struct routing_op *op, const struct redisReply *reply)
         (void)snprintf(why, sizeof why, SPAN_FMT, SPAN_ARG(span_first(text, 190)));
         a->done(a->arg, e, text, e == ERR_OK ? "" : why[0] != '\0' ? why : err_text(e));
     } else if (loop_now(op->r->loop) >= a->until_ms) {
-        a->done(a->arg, ERR_TIMEOUT, SPAN(""), late);
+        a->done(a->arg, ERR_NOTFOUND, SPAN(""), late);
     } else {
         a->waiting = true;
         op->asked = true; /* kept: routing_heard() goes on with it */
@@ -301,7 +301,7 @@ static void ask_read(struct routing_op *op, const struct redisReply *reply)
     uint64_t taken = 0;
     (void)reply_u64(reply, 1, &taken);
     if (taken == 0) {
-        a->done(a->arg, ERR_TIMEOUT, SPAN(""), "no router takes questions: is the routing daemon running?");
+        a->done(a->arg, ERR_NOTFOUND, SPAN(""), "no router takes questions: is the routing daemon running?");
         return;
     }
     a->waiting = true;
