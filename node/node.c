@@ -103,41 +103,43 @@ static void tell_shards(struct node *n, struct snapshot *snapshot)
 /* --- configuration ----------------------------------------------------------------------------------------
  */
 
-static bool take_over(struct node *n, struct config *config, const char *event)
+static enum err take_over(struct node *n, struct config *config, const char *event, struct errctx *ec)
 {
     struct snapshot *next = NULL;
-    struct errctx ec = {""};
     struct log_scratch scratch;
-    enum err e = snapshot_new(config, n->snapshot, buf_span(&n->published), &next, &ec);
-    if (e != ERR_OK)
-        log_error(event, "applied=%s text=%s", next == NULL ? "no" : "without-new-certificate",
-                  log_text(&scratch, span_cstr(ec.msg)));
+    enum err e = snapshot_new(config, n->snapshot, buf_span(&n->published), &next, ec);
     if (next == NULL)
-        return false;
+        return e;
+    if (e != ERR_OK)
+        log_error(event, "applied=without-new-certificate text=%s",
+                  log_text(&scratch, span_cstr(ec->msg)));
     /* What the first loop can open the others can: so it is all, or nothing. */
-    if (shard_listen(n->shards[0], next, &ec) != ERR_OK) {
-        log_error(event, "applied=no text=%s", log_text(&scratch, span_cstr(ec.msg)));
+    enum err listens = shard_listen(n->shards[0], next, ec);
+    if (listens != ERR_OK) {
         snapshot_unref(next);
-        return false;
+        return listens;
     }
     if (e == ERR_OK)
         log_info(event, "applied=yes");
     snapshot_unref(n->snapshot);
     n->snapshot = next;
     tell_shards(n, next);
-    return true;
+    return ERR_OK;
 }
 
-bool node_reload(struct node *n, struct config *next)
+enum err node_reload(struct node *n, struct config *next, struct errctx *ec)
 {
-    return take_over(n, next, "node.reload");
+    return take_over(n, next, "node.reload", ec);
 }
 
 static void look_at_files(void *arg)
 {
     struct node *n = arg;
-    if (snapshot_files_changed(n->snapshot))
-        (void)take_over(n, n->snapshot->config, "node.certificates");
+    struct errctx ec = {""};
+    struct log_scratch scratch;
+    if (snapshot_files_changed(n->snapshot) &&
+        take_over(n, n->snapshot->config, "node.certificates", &ec) != ERR_OK)
+        log_error("node.certificates", "applied=no text=%s", log_text(&scratch, span_cstr(ec.msg)));
     timer_set(n->files, FILES_LOOK_MS);
 }
 

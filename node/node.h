@@ -22,7 +22,8 @@ struct node_deps {     /* borrowed */
 enum err node_new(const struct node_deps *deps, struct config *conf, struct node **ret,
                   struct errctx *ec) MUST_USE;
 void node_free(struct node *n); /* stops the threads, drops all sessions; NULL is a no-op */
-bool node_reload(struct node *n, struct config *next);
+/* All or nothing, but for a new certificate that cannot be read: the old one stays, and the log says so. */
+enum err node_reload(struct node *n, struct config *next, struct errctx *ec) MUST_USE;
 void node_drain(struct node *n);
 bool node_drained(const struct node *n);
 bool node_ready(const struct node *n, struct buf *ret_why);

@@ -37,9 +37,9 @@ static enum err program_start(void *self, struct errctx *ec)
     return e;
 }
 
-static bool program_reload(void *self, struct config *next)
+static enum err program_reload(void *self, struct config *next, struct errctx *ec)
 {
-    return node_reload(((struct program *)self)->node, next);
+    return node_reload(((struct program *)self)->node, next, ec);
 }
 
 static void program_drain(void *self)

@@ -150,18 +150,15 @@ static bool same_organization(const struct conf_root *a, const struct conf_root 
            strcmp(a->routing_group.name, b->routing_group.name) == 0;
 }
 
-static bool program_reload(void *self, struct config *next)
+static enum err program_reload(void *self, struct config *next, struct errctx *ec)
 {
     struct router *r = self;
     struct key_file group = {.kind = KEY_GROUP}, transport = {.kind = KEY_TRANSPORT};
     const struct conf_root *root = config_root(next);
-    struct errctx ec = {""};
-    struct log_scratch scratch;
     uint8_t org_key[SIGN_KEY_LEN];
-    bool good = read_keys(root, &group, &transport, org_key, &ec) == ERR_OK;
-    if (!good) {
+    enum err e = read_keys(root, &group, &transport, org_key, ec);
+    if (e != ERR_OK) {
         metric_inc(&r->m.reloads_refused);
-        log_error("config.reload", "text=%s", log_text(&scratch, span_cstr(ec.msg)));
     } else {
         bool rebuild = !same_neighbours(r->root, root) ||
                        memcmp(transport.secret, r->transport_key.secret, sizeof transport.secret) != 0;
@@ -185,7 +182,7 @@ static bool program_reload(void *self, struct config *next)
     }
     key_file_wipe(&group);
     key_file_wipe(&transport);
-    return good;
+    return e;
 }
 
 /* --- The rest of what a daemon is asked for ------------------------------------------------------------- */

@@ -60,14 +60,14 @@ static enum err program_start(void *self, struct errctx *ec)
     return e;
 }
 
-static bool program_reload(void *self, struct config *next)
+static enum err program_reload(void *self, struct config *next, struct errctx *ec)
 {
     struct program *p = self;
+    enum err e = worker_reload(p->worker, next, ec);
 
-    if (!worker_reload(p->worker, next))
-        return false;
-    survey_reload(p->survey, next);
-    return true;
+    if (e == ERR_OK)
+        survey_reload(p->survey, next);
+    return e;
 }
 
 static void program_drain(void *self)

@@ -230,21 +230,18 @@ void worker_free(struct worker *w)
     free(w);
 }
 
-bool worker_reload(struct worker *w, struct config *next)
+enum err worker_reload(struct worker *w, struct config *next, struct errctx *ec)
 {
     struct settings *set, *old = w->set;
-    struct errctx ec = {""};
-    struct log_scratch scratch;
+    enum err e = settings_new(next, buf_span(&w->published), w->config_path, &set, ec);
 
-    if (settings_new(next, buf_span(&w->published), w->config_path, &set, &ec) != ERR_OK) {
-        log_error("config.reload", "text=%s", log_text(&scratch, span_cstr(ec.msg)));
-        return false;
-    }
+    if (e != ERR_OK)
+        return e;
     w->set = set;
     links_stale(w);
     reroute(w, old->routes);
     settings_unref(old);
-    return true;
+    return ERR_OK;
 }
 
 void worker_drain(struct worker *w)

@@ -24,7 +24,7 @@ enum err worker_new(const struct worker_deps *deps, struct config *conf, struct 
  * Two steps around the freeing of the store, which completes what it was asked for. NULL is a no-op. */
 void worker_stop(struct worker *w);
 void worker_free(struct worker *w);
-bool worker_reload(struct worker *w, struct config *next);
+enum err worker_reload(struct worker *w, struct config *next, struct errctx *ec) MUST_USE;
 /* No new work: what is in flight ends, the rest goes back at once. */
 void worker_drain(struct worker *w);
 bool worker_drained(struct worker *w); /* nothing in hand, and the lease is given back */

@@ -167,17 +167,17 @@ static void on_terminate(void *arg)
 }
 
 /* Every problem is a line of its own. */
-static void log_problems(const struct buf *problems, const struct errctx *ec)
+static void reject(struct daemon *d, struct span problems)
 {
     struct log_scratch scratch;
-    struct span rest = buf_span(problems), line;
-    if (rest.len == 0)
-        rest = span_cstr(ec->msg);
+    struct span rest = problems, line;
+    metric_inc(&d->metrics.rejected);
     while (rest.len > 0) {
         (void)span_cut(rest, '\n', &line, &rest);
         if (line.len > 0)
             log_error("config.rejected", "problem=%s", log_text(&scratch, line));
     }
+    reload_tell(config_root(d->conf)->data_dir, d->hooks->program, false, problems);
 }
 
 static void log_restart_keys(struct span keys)
@@ -194,16 +194,20 @@ static void take_over(struct daemon *d, struct config *next)
 {
     struct buf keys;
     struct log_scratch scratch;
+    struct errctx ec = {""};
+    enum err e = d->hooks->reload == NULL ? ERR_OK : d->hooks->reload(d->self, next, &ec);
+    if (e != ERR_OK) {
+        reject(d, span_cstr(ec.msg[0] != '\0' ? ec.msg : err_text(e)));
+        return;
+    }
     buf_init(&keys, RELOAD_TEXT_MAX);
     if (config_restart_needed(d->conf, next, &keys) != ERR_OK)
         buf_clear(&keys);
     log_set_threshold((enum log_level)config_root(next)->log.level);
-    bool applied = d->hooks->reload == NULL || d->hooks->reload(d->self, next);
-    metric_inc(applied ? &d->metrics.reloads : &d->metrics.rejected);
-    if (applied)
-        log_info("config.reloaded", "path=%s", log_text(&scratch, span_cstr(d->opts->config_path)));
+    metric_inc(&d->metrics.reloads);
+    log_info("config.reloaded", "path=%s", log_text(&scratch, span_cstr(d->opts->config_path)));
     log_restart_keys(buf_span(&keys));
-    reload_tell(config_root(d->conf)->data_dir, d->hooks->program, applied, buf_span(&keys));
+    reload_tell(config_root(d->conf)->data_dir, d->hooks->program, true, buf_span(&keys));
     buf_done(&keys);
 }
 
@@ -238,10 +242,7 @@ static void on_hangup(void *arg)
     notify_reloading(d);
     buf_init(&problems, 1 << 20);
     if (load_next(d, &next, &problems, &ec) != ERR_OK) {
-        metric_inc(&d->metrics.rejected);
-        log_problems(&problems, &ec);
-        reload_tell(config_root(d->conf)->data_dir, d->hooks->program, false,
-                    problems.len > 0 ? buf_span(&problems) : span_cstr(ec.msg));
+        reject(d, problems.len > 0 ? buf_span(&problems) : span_cstr(ec.msg));
     } else {
         take_over(d, next);
         config_unref(next);

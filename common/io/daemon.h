@@ -17,8 +17,8 @@ struct daemon_hooks {
     const char *program; /* "node": logs and metrics */
     /* In the loop's thread, before it runs. When it fails it has freed what it made; stop() is not called. */
     enum err (*start)(void *self, struct errctx *ec);
-    /* Takes a reference if it keeps it; false: what runs stays, and the log says why. */
-    bool (*reload)(void *self, struct config *next);
+    /* Takes a reference if it keeps it. When it fails, what runs stays. */
+    enum err (*reload)(void *self, struct config *next, struct errctx *ec);
     void (*drain)(void *self);   /* stop taking work */
     bool (*drained)(void *self); /* polled a few times a second; may loop_stop() itself */
     /* /healthz/ready, and the log (common/io/health.h): why not, for people, a finding a line. */

@@ -336,7 +336,7 @@ def test_keys_and_names_are_reloaded(box):
     group.key = first.key
     router.reload()
     wait_for("the refusal", lambda: router.metric("router_reloads_refused_total") == 1)
-    assert any("is not the key of group" in line for line in router.lines("config.reload "))
+    assert any("is not the key of group" in line for line in router.lines("config.rejected "))
     assert router.is_master() and group.groups() == {"hq", "new"}
 
 

@@ -414,10 +414,10 @@ static void reload(void *arg)
 {
     struct stage *st = arg;
     struct config *next = configure(", max_message_size: 2K");
-    node_reload(st->node, next);
+    assert_int_equal(node_reload(st->node, next, NULL), ERR_OK);
     config_unref(next);
     struct config *more = configure(", max_message_size: 2K}\n  - {name: second, listen: ['127.0.0.1:0']");
-    assert_true(node_reload(st->node, more));
+    assert_int_equal(node_reload(st->node, more, NULL), ERR_OK);
     config_unref(more);
 }
 

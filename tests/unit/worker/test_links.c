@@ -158,7 +158,7 @@ static void test_links__takes_new_settings_without_dropping_mail(void **state)
     b->goal = 20;
     bench_until(b, got_goal);
     bench_config(b, COMMON DELIVERY("") LAB("\"@b@\""), &next);
-    worker_reload(b->worker, next);
+    assert_int_equal(worker_reload(b->worker, next, NULL), ERR_OK);
     config_unref(next);
     b->goal = 200;
     bench_until(b, goal_not_doubled);

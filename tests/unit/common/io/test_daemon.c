@@ -88,7 +88,7 @@ struct fake {
     sem_t event;      /* posted by the loop's thread after each line of the story */
     struct buf story; /* the visitor reads it only after waiting for the event */
     struct daemon_options opts;
-    enum err start;
+    enum err start, reload;
     bool ready, stubborn;
     atomic_bool bad_metrics;
     uint16_t port;
@@ -129,11 +129,12 @@ static enum err fake_start(void *self, struct errctx *ec)
     return ERR_OK;
 }
 
-static bool fake_reload(void *self, struct config *next)
+static enum err fake_reload(void *self, struct config *next, struct errctx *ec)
 {
+    struct fake *f = self;
     assert_ptr_equal(next, &loaded);
-    tell(self, "reload");
-    return true;
+    tell(f, "reload");
+    return f->reload == ERR_OK ? ERR_OK : err_set(ec, f->reload, "the address is taken");
 }
 
 static void fake_drain(void *self)
@@ -343,6 +344,19 @@ static void test_daemon__a_bad_configuration_changes_nothing(void **state)
     buf_done(&f.story);
 }
 
+/* What needs a restart is no reason: of a file that is refused nothing is in force. */
+static void test_daemon__a_refused_reload_tells_why(void **state)
+{
+    struct fake f = {.opts = {"good", "127.0.0.1:0", 10000}, .reload = ERR_IO};
+    (void)state;
+    loaded.root.log.level = LOG_LEVEL_DEBUG;
+    assert_int_equal(run(&f, visit_bad_reload), 0);
+    check_told("refused\nthe address is taken");
+    assert_string_equal(buf_cstr(&f.story), "start;reload;drain;stop;");
+    assert_false(log_enabled(LOG_LEVEL_DEBUG));
+    buf_done(&f.story);
+}
+
 static void test_daemon__an_emptied_file_changes_nothing(void **state)
 {
     struct fake f = {.opts = {"emptied", "127.0.0.1:0", 10000}};
@@ -463,6 +477,7 @@ int main(void)
     int code = CHECK_RUN(cmocka_unit_test(test_daemon__pages),
                          cmocka_unit_test(test_daemon__takes_the_descriptors_there_are),
                          cmocka_unit_test(test_daemon__hangup_reloads),
+                         cmocka_unit_test(test_daemon__a_refused_reload_tells_why),
                          cmocka_unit_test(test_daemon__an_emptied_file_changes_nothing),
                          cmocka_unit_test(test_daemon__a_bad_configuration_changes_nothing),
                          cmocka_unit_test(test_daemon__the_second_signal_stops_at_once),
