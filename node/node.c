@@ -111,8 +111,7 @@ static enum err take_over(struct node *n, struct config *config, const char *eve
     if (next == NULL)
         return e;
     if (e != ERR_OK)
-        log_error(event, "applied=without-new-certificate text=%s",
-                  log_text(&scratch, span_cstr(ec->msg)));
+        log_error(event, "applied=without-new-certificate text=%s", log_text(&scratch, span_cstr(ec->msg)));
     /* What the first loop can open the others can: so it is all, or nothing. */
     enum err listens = shard_listen(n->shards[0], next, ec);
     if (listens != ERR_OK) {

@@ -229,6 +229,29 @@ static enum err place_for(struct shard *s, const struct shard_listener *like, st
     return ERR_OK;
 }
 
+/* A wildcard holds every address of its family. */
+static bool overlap(const struct ip_endpoint *a, const struct ip_endpoint *b)
+{
+    static const struct ip_addr any = {.v6 = false}, any6 = {.v6 = true};
+    return a->port == b->port && a->addr.v6 == b->addr.v6 &&
+           (ip_eq(&a->addr, &b->addr) || ip_eq(&a->addr, a->addr.v6 ? &any6 : &any) ||
+            ip_eq(&b->addr, b->addr.v6 ? &any6 : &any));
+}
+
+/* Another server with SO_REUSEPORT would not keep us out: the kernel would deal callers out to both, each
+ * with its own configuration. Where we listen ourselves a probe would find us; a server that began later
+ * found us. */
+static enum err nobody_else_at(const struct shard *s, const struct ip_endpoint *where, struct errctx *ec)
+{
+    for (size_t i = 0; i < s->nlisteners; i++) {
+        struct ip_endpoint own;
+        if (s->listeners[i]->listener != NULL && listener_address(s->listeners[i]->listener, &own) &&
+            overlap(&own, where))
+            return ERR_OK;
+    }
+    return listener_probe(where, ec);
+}
+
 static enum err listen_at(struct shard *s, const struct shard_listener *like, struct errctx *ec)
 {
     struct shard_listener *at = find_listener(s, like);
@@ -240,9 +263,7 @@ static enum err listen_at(struct shard *s, const struct shard_listener *like, st
         if (first == NULL || !listener_address(first->listener, &endpoint))
             return ERR_OK; /* while loops run, only the first one can */
     }
-    /* Another server with SO_REUSEPORT would not keep us out: the kernel would deal callers out to both, each
-     * with its own configuration. */
-    enum err e = s == s->keeper && !s->opened && endpoint.port != 0 ? listener_probe(&endpoint, ec) : ERR_OK;
+    enum err e = s == s->keeper && endpoint.port != 0 ? nobody_else_at(s, &endpoint, ec) : ERR_OK;
     if (e == ERR_OK && at == NULL)
         e = place_for(s, like, &at, ec);
     if (e == ERR_OK)

@@ -410,6 +410,38 @@ static void test_node__two_nodes_do_not_share_an_address(void **state)
     stage_done(&st);
 }
 
+/* Neither does a reload; one's own address, or all of them where one had one, is nobody else's. */
+static void test_node__a_reload_does_not_share_an_address(void **state)
+{
+    struct stage st = {.threads = 1}, other = {.threads = 1};
+    static const char *const taken[] = {"127.0.0.1", "0.0.0.0"};
+    char more[128], why[128];
+    (void)state;
+    stage_init(&st, "");
+    stage_init(&other, "");
+    CHECK_EACH (taken, host) {
+        struct errctx ec = {""};
+        (void)snprintf(more, sizeof more, "}\n  - {name: second, listen: ['%s:%u']", *host,
+                       (unsigned)st.at.port);
+        (void)snprintf(why, sizeof why, "cannot listen on %s:%u: Address already in use", *host,
+                       (unsigned)st.at.port);
+        struct config *next = configure(more);
+        assert_int_equal(node_reload(other.node, next, &ec), ERR_IO);
+        assert_string_equal(ec.msg, why);
+        config_unref(next);
+        (void)snprintf(more, sizeof more, ", banner: x}\n  - {name: second, listen: ['%s:%u']", *host,
+                       (unsigned)other.at.port);
+        next = configure(more);
+        assert_int_equal(node_reload(other.node, next, NULL), ERR_OK);
+        config_unref(next);
+        next = configure("");
+        assert_int_equal(node_reload(other.node, next, NULL), ERR_OK);
+        config_unref(next);
+    }
+    stage_done(&other);
+    stage_done(&st);
+}
+
 static void reload(void *arg)
 {
     struct stage *st = arg;
@@ -694,6 +726,7 @@ int main(void)
                      cmocka_unit_test(test_node__an_early_talker_is_shown_the_door),
                      cmocka_unit_test(test_node__drains),
                      cmocka_unit_test(test_node__two_nodes_do_not_share_an_address),
+                     cmocka_unit_test(test_node__a_reload_does_not_share_an_address),
                      cmocka_unit_test(test_node__a_reload_reaches_open_sessions),
                      cmocka_unit_test(test_node__survives_clients_that_just_leave),
                      cmocka_unit_test(test_node__who_finds_no_memory_is_not_counted),
