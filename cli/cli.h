@@ -13,7 +13,8 @@
     X(USAGE,    2, "the command line is wrong") \
     X(CONFIG,   3, "the configuration is wrong") \
     X(REDIS,    4, "Redis cannot be reached, or refuses") \
-    X(NOTFOUND, 5, "there is no such thing: a queue, a message, a file, or a daemon that would do it")
+    X(NOTFOUND, 5, "there is no such thing: a queue, a message, a file, or a daemon that would do it") \
+    X(START,    6, "a daemon cannot start here: its address is taken, a file is missing; its log says why")
 /* clang-format on */
 enum cli_exit {
 #define X(name, code, text) CLI_##name = (code),

@@ -54,17 +54,6 @@ int cmd_router(struct cli *cli)
 
 enum { RELOAD_WAIT_MS = 10000, RELOAD_LOOK_MS = 20, PATH_BYTES_MAX = 8192 };
 
-/* The start of a small file, as a text; empty: it is not there. */
-static void small_file(const char *path, struct buf *out)
-{
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return;
-    if (buf_reserve(out, RELOAD_TEXT_MAX) == ERR_OK)
-        buf_wrote(out, fread(out->ptr, 1, RELOAD_TEXT_MAX, f));
-    (void)fclose(f);
-}
-
 /* The pid in data_dir/run/NAME.pid; 0: there is none, or its process has gone. */
 static pid_t running_pid(const char *data_dir, const char *name)
 {
@@ -74,7 +63,7 @@ static pid_t running_pid(const char *data_dir, const char *name)
     buf_init(&path, PATH_BYTES_MAX);
     buf_init(&text, RELOAD_TEXT_MAX + 1);
     if (buf_addf(&path, "%s/run/%s.pid", data_dir, name) == ERR_OK)
-        small_file(buf_cstr(&path), &text);
+        reload_read(buf_cstr(&path), &text);
     (void)span_cut(buf_span(&text), '\n', &line, &rest);
     bool runs = span_to_u64(line, INT32_MAX, &pid) && pid > 1 && kill((pid_t)pid, 0) == 0;
     buf_done(&path);
@@ -125,7 +114,7 @@ static int wait_outcome(const char *name, const char *path, ms_t *budget, json_t
     struct buf text;
     int code;
     buf_init(&text, RELOAD_TEXT_MAX + 1);
-    for (small_file(path, &text); text.len == 0 && *budget > 0; small_file(path, &text)) {
+    for (reload_read(path, &text); text.len == 0 && *budget > 0; reload_read(path, &text)) {
         *budget -= RELOAD_LOOK_MS;
         (void)usleep(RELOAD_LOOK_MS * 1000);
     }

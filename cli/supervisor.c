@@ -1,8 +1,11 @@
 #include "cli/supervisor.h"
 
+#include "cli/cli.h"
 #include "cli/embedded_redis.h"
 #include "common/io/conn.h"
+#include "common/io/daemon.h"
 #include "common/io/loop.h"
+#include "common/io/reload.h"
 #include "common/log.h"
 #include "router/router.h"
 
@@ -23,7 +26,10 @@ enum {
     PING_EVERY_MS = 50,
     LOCK_WAIT_MS = 20000,
     KILL_SLACK_MS = 10000, /* beyond the grace periods of the daemons */
+    START_TRIES = 6,       /* with the pauses between them: 3 s */
+    NOT_EXECUTED = 127,
 };
+_Static_assert((int)DAEMON_CANNOT_START == (int)CLI_START, "children and we say it alike");
 enum child_state {
     CHILD_WAITING,
     CHILD_STARTING,
@@ -51,6 +57,8 @@ struct child {
     enum child_id id;
     enum child_state state;
     pid_t pid;
+    bool began;        /* its work, once */
+    unsigned refusals; /* starts in a row that it said were in vain */
     ms_t started_ms, backoff_ms;
     struct timer *timer;
 };
@@ -108,7 +116,7 @@ static void exec_child(const struct child *c)
     (void)sigprocmask(SIG_SETMASK, &blocked, NULL);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != s->self) /* gone before that took effect */
-        _exit(127);
+        _exit(NOT_EXECUTED);
     if (c->id == CHILD_REDIS) {
         (void)fcntl(s->lock_fd, F_SETFD, 0); /* the lock lasts as long as Redis does */
         (void)setpgid(0, 0);                 /* Ctrl-C is for us: Redis must outlive the worker */
@@ -121,7 +129,7 @@ static void exec_child(const struct child *c)
     log_error("run.exec", "child=%s reason='%s%s'", children[c->id].name, strerror(errno),
               c->id == CHILD_REDIS ? ": install redis-server or valkey-server, or name another redis.url"
                                    : "");
-    _exit(127);
+    _exit(NOT_EXECUTED);
 }
 
 static void child_start(struct child *c)
@@ -171,6 +179,7 @@ static size_t ping_received(void *arg, struct span bytes)
     struct supervisor *s = arg;
     if (span_has_prefix(bytes, SPAN("+PONG")) && s->child[CHILD_REDIS].state == CHILD_STARTING) {
         child_enter(&s->child[CHILD_REDIS], CHILD_RUNNING);
+        s->child[CHILD_REDIS].began = true;
         for (int i = CHILD_REDIS + 1; i < CHILD__COUNT; i++)
             if (s->child[i].state == CHILD_WAITING)
                 child_start(&s->child[i]);
@@ -243,6 +252,67 @@ static void on_kill_timer(void *arg)
     }
 }
 
+static void stop_all(struct supervisor *s)
+{
+    s->stopping = true;
+    for (int i = 0; i < CHILD__COUNT; i++)
+        timer_cancel(s->child[i].timer);
+    stop_step(s);
+}
+
+/* --- starts in vain -------------------------------------------------------------------------------- */
+
+/* It said itself that it cannot start, which another start does not change. Redis has one code for every end;
+ * it has begun when it has answered. */
+static bool start_refused(struct child *c, int status)
+{
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    bool refused =
+        code == NOT_EXECUTED || (c->id == CHILD_REDIS ? code != 0 : code == CLI_CONFIG || code == CLI_START);
+    c->began = c->began || !refused;
+    c->refusals = c->began ? 0 : c->refusals + 1;
+    return c->refusals >= START_TRIES;
+}
+
+static enum err add_reason(const struct supervisor *s, const struct child *c, int code, struct buf *out)
+{
+    struct buf path, told;
+    struct span why = SPAN(""), rest;
+    buf_init(&path, 8192);
+    buf_init(&told, RELOAD_TEXT_MAX + 1);
+    if (code == CLI_START && reload_path(s->conf->data_dir, children[c->id].name, &path) == ERR_OK)
+        reload_read(buf_cstr(&path), &told);
+    if (span_cut(buf_span(&told), '\n', &rest, &why))
+        (void)span_cut(why, '\n', &why, &rest);
+    else if (code == NOT_EXECUTED)
+        why = SPAN("its program cannot be executed");
+    else if (code == CLI_CONFIG && c->id != CHILD_REDIS)
+        why = SPAN("the configuration is wrong");
+    enum err e = why.len > 0 ? buf_add(out, why)
+                 : c->id == CHILD_REDIS
+                     ? buf_addf(out, "see what it wrote here, and %s/redis/redis.log", s->conf->data_dir)
+                     : buf_add(out, SPAN("its log says why"));
+    buf_done(&path);
+    buf_done(&told);
+    return e;
+}
+
+static void give_up(struct child *c, int status)
+{
+    struct supervisor *s = c->sup;
+    struct buf why;
+    struct log_scratch scratch;
+    buf_init(&why, RELOAD_TEXT_MAX);
+    if (add_reason(s, c, WEXITSTATUS(status), &why) != ERR_OK)
+        buf_clear(&why);
+    log_error("run.gave_up", "child=%s tries=%u reason=%s", children[c->id].name, c->refusals,
+              log_text(&scratch, buf_span(&why)));
+    buf_done(&why);
+    s->code = WEXITSTATUS(status) == CLI_CONFIG && c->id != CHILD_REDIS ? CLI_CONFIG : CLI_START;
+    child_enter(c, CHILD_STOPPED);
+    stop_all(s);
+}
+
 static void child_ended(struct child *c, int status)
 {
     struct supervisor *s = c->sup;
@@ -257,6 +327,10 @@ static void child_ended(struct child *c, int status)
     if (s->stopping) {
         child_enter(c, CHILD_STOPPED);
         stop_step(s);
+        return;
+    }
+    if (start_refused(c, status)) {
+        give_up(c, status);
         return;
     }
     bool healthy = loop_now(s->loop) - c->started_ms >= HEALTHY_MS;
@@ -284,10 +358,7 @@ static void on_sigterm(void *arg)
         on_kill_timer(s);
         return;
     }
-    s->stopping = true;
-    for (int i = 0; i < CHILD__COUNT; i++)
-        timer_cancel(s->child[i].timer);
-    stop_step(s);
+    stop_all(s);
 }
 
 static void on_sighup(void *arg)
@@ -389,7 +460,7 @@ int supervisor_run(struct config *conf, const char *config_path)
         s.code = 1;
     } else if (prepare(&s, &ec) != ERR_OK) {
         log_error("run.start", "reason=%s", log_text(&scratch, span_cstr(ec.msg)));
-        s.code = 1;
+        s.code = CLI_START;
     } else {
         run_loop(&s);
     }

@@ -96,7 +96,8 @@ static const struct cli_optdesc fsck_opts[] = {
 const struct verb cli_verbs[] = {
     {"run", running, "", 0, 0, "everything on this machine: Redis, node, worker, router",
      "Starts what redis.url asks for (`embedded`: a redis-server child), the node, the worker, and the router when\n"
-     "routing_group.key_file names a key; starts again what dies. SIGTERM stops node, worker and router, then Redis;\n"
+     "routing_group.key_file names a key; starts again what dies. What cannot start at all ends it within seconds, with\n"
+     "the reason in a log line `run.gave_up` and exit code 3 or 6. SIGTERM stops node, worker and router, then Redis;\n"
      "SIGHUP reads the configuration again."
      , NULL, cmd_run},
     {"node", running, "", 0, 0, "the SMTP front alone", "Answers 250 when a message is durable in the shared queue. Any number of nodes may run.", NULL, cmd_node},

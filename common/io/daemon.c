@@ -331,6 +331,13 @@ static uint64_t take_descriptors(void)
     return want.rlim_cur;
 }
 
+static void notify_failed(const char *why)
+{
+    char state[sizeof "STATUS=cannot start: " + sizeof(struct errctx)];
+    (void)snprintf(state, sizeof state, "STATUS=cannot start: %s", why);
+    notify_send(state);
+}
+
 int daemon_run(struct loop *l, struct config *conf, const struct daemon_options *opts,
                const struct daemon_hooks *hooks, void *self)
 {
@@ -347,8 +354,10 @@ int daemon_run(struct loop *l, struct config *conf, const struct daemon_options 
         e = hooks->start(self, &ec);
     if (e != ERR_OK) {
         log_error("daemon.failed", "error=%s why=%s", err_name(e), log_text(&scratch, span_cstr(ec.msg)));
+        notify_failed(ec.msg);
+        reload_tell(config_root(conf)->data_dir, hooks->program, false, span_cstr(ec.msg));
         close_events(&d);
-        return 1;
+        return DAEMON_CANNOT_START;
     }
     log_info("daemon.started", "version=%s pid=%d descriptors=%" PRIu64, BRIDGEHEAD_VERSION, (int)getpid(),
              descriptors);

@@ -32,6 +32,8 @@ struct daemon_options {
     const char *http;        /* "address:port" or "" */
     ms_t grace_ms;           /* between the first SIGTERM and the end */
 };
-/* Runs until the end; returns the exit code: 0 in order, 1 failed (already logged). conf is borrowed. */
+enum { DAEMON_CANNOT_START = 6 }; /* CLI_START of cli/cli.h */
+/* Runs until the end; returns the exit code: 0 in order, DAEMON_CANNOT_START (already logged, told to the
+ * service manager, and left in data_dir/run/PROGRAM.reload). conf is borrowed. */
 int daemon_run(struct loop *l, struct config *conf, const struct daemon_options *opts,
                const struct daemon_hooks *hooks, void *self);

@@ -9,6 +9,16 @@ enum err reload_path(const char *data_dir, const char *program, struct buf *out)
     return buf_addf(out, "%s/run/%s.reload", data_dir, program);
 }
 
+void reload_read(const char *path, struct buf *out)
+{
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return;
+    if (buf_reserve(out, RELOAD_TEXT_MAX) == ERR_OK)
+        buf_wrote(out, fread(out->ptr, 1, RELOAD_TEXT_MAX, f));
+    (void)fclose(f);
+}
+
 static bool write_all(const char *path, struct span text)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

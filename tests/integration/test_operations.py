@@ -890,6 +890,26 @@ def test_log_lines(box):
         assert re.fullmatch(rf"\S+ \w+ \w+ [\w.]+ msg={number}( \w+=('[^']*'|\S*))*", line), line
 
 
+def test_run_ends_when_a_child_cannot_start(box):
+    """An address that is taken, a file that has become wrong, a Redis that is not installed: no new start mends that."""
+    taken, broken, bare = (Bridgehead(box, name, ready=None) for name in ("taken", "broken", "bare"))
+    with socket.create_server(taken.smtp):
+        box.add(taken)
+        box.add(broken)
+        wait_for("it to have read its file", lambda: "child=redis" in broken.process.log.read_text())
+        broken.file.write_text("bogus_key: 1\n")
+        with subprocess.Popen([executable(), "run", "-c", bare.file], stderr=subprocess.PIPE, text=True,
+                              env={"PATH": "/nowhere"}) as run:
+            bare_said, bare_code = run.communicate(timeout=30)[1], run.returncode
+        assert (taken.process.wait(30), broken.process.wait(30), bare_code) == (6, 3, 6)
+    said = [bridgehead.process.log.read_text() for bridgehead in (taken, broken)] + [bare_said]
+    for text, child, reason in zip(said, ("node", "(?:node|worker)", "redis"), (
+            "cannot listen on {}:{}: Address already in use".format(*taken.smtp), "the configuration is wrong",
+            "its program cannot be executed")):
+        assert re.search(rf"run.gave_up child={child} tries=6 reason='{re.escape(reason)}'", text), text
+    assert re.findall(r"child=(\w+) state=stopped", said[0]) == ["node", "worker", "redis"], said[0]
+
+
 def test_children_are_restarted(box):
     """`bridgehead run` starts again what dies, leaves nothing behind when it ends, and shares its directory with no other one."""
     bridgehead = box.add(Bridgehead(box))

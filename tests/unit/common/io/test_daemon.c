@@ -410,13 +410,17 @@ static void test_daemon__the_grace_period_ends(void **state)
 static void test_daemon__what_cannot_start_fails(void **state)
 {
     static const struct {
-        const char *http;
-        enum err start;
-    } cases[] = {{"", ERR_IO}, {"nonsense", ERR_OK}, {"192.0.2.1:80", ERR_OK}};
+        const char *http, *told;
+    } cases[] = {
+        {"", "refused\nno way"},
+        {"nonsense", "refused\nhttp: 'nonsense' is not ADDRESS:PORT"},
+        {"192.0.2.1:80", "refused\nhttp: cannot listen on 192.0.2.1:80: Cannot assign requested address"},
+    };
     (void)state;
     CHECK_EACH (cases, c) {
         struct fake f = {.opts = {"good", c->http, 20}, .start = ERR_IO};
-        assert_int_equal(run(&f, visit_once), 1);
+        assert_int_equal(run(&f, visit_once), DAEMON_CANNOT_START);
+        check_told(c->told);
         assert_string_equal(buf_cstr(&f.story), "");
         buf_done(&f.story);
     }
