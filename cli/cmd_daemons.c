@@ -108,6 +108,16 @@ static int tell_outcome(const char *name, struct span text, json_t *list)
     return applied ? CLI_OK : CLI_CONFIG;
 }
 
+/* It has not answered, and why; CLI_FAILED. */
+static int tell_silence(const char *name, struct span outcome, const char *why, json_t *list)
+{
+    if (list != NULL)
+        tell_json(name, outcome, span_cstr(why), list);
+    else
+        (void)printf("%s: " SPAN_FMT ": %s\n", name, SPAN_ARG(outcome), why);
+    return CLI_FAILED;
+}
+
 /* *budget: how long to wait, less what was waited. */
 static int wait_outcome(const char *name, const char *path, ms_t *budget, json_t *list)
 {
@@ -118,16 +128,10 @@ static int wait_outcome(const char *name, const char *path, ms_t *budget, json_t
         *budget -= RELOAD_LOOK_MS;
         (void)usleep(RELOAD_LOOK_MS * 1000);
     }
-    if (text.len > 0) {
+    if (text.len > 0)
         code = tell_outcome(name, buf_span(&text), list);
-    } else {
-        static const char none[] = "no answer yet; it says in its log what it applied";
-        if (list != NULL)
-            tell_json(name, SPAN("no answer"), span_cstr(none), list);
-        else
-            (void)printf("%s: %s\n", name, none);
-        code = CLI_FAILED;
-    }
+    else
+        code = tell_silence(name, SPAN("no answer"), "it says in its log what it applied", list);
     buf_done(&text);
     return code;
 }
@@ -146,7 +150,9 @@ static bool certificates_fit(const struct cli *cli)
 
 int cmd_reload(struct cli *cli)
 {
-    static const char *const names[] = {"node", "worker", "router"}; /* `run` passes the signal on to them */
+    /* `run` passes the signal on to them. Not everybody has a router. */
+    static const char *const names[] = {"node", "worker", "router"};
+    enum { NEEDED = 2 };
     struct config *conf = cli_config(cli);
     struct buf paths[ARRAY_LEN(names)];
     ms_t budget = RELOAD_WAIT_MS;
@@ -167,12 +173,18 @@ int cmd_reload(struct cli *cli)
         if (reload_path(dir, names[i], &paths[i]) == ERR_OK)
             (void)unlink(buf_cstr(&paths[i])); /* the next one is the answer */
     }
-    if (kill(pid, SIGHUP) != 0)
+    bool signalled = kill(pid, SIGHUP) == 0;
+    if (!signalled)
         code = cli_fail(cli, CLI_FAILED, "cannot signal pid %ld: %s", (long)pid, strerror(errno));
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        int outcome = code == CLI_FAILED || running_pid(dir, names[i]) == 0
-                          ? CLI_OK
-                          : wait_outcome(names[i], buf_cstr(&paths[i]), &budget, list);
+        int outcome = CLI_OK;
+        if (!signalled)
+            outcome = CLI_FAILED;
+        else if (running_pid(dir, names[i]) != 0)
+            outcome = wait_outcome(names[i], buf_cstr(&paths[i]), &budget, list);
+        else if (i < NEEDED)
+            outcome = tell_silence(names[i], SPAN("not running"),
+                                   "it reads the file when it starts again; its log says why it ended", list);
         code = outcome == CLI_OK ? code : outcome;
         buf_done(&paths[i]);
     }

@@ -126,6 +126,10 @@ def test_reload_command_and_broken_file(box):
     bridgehead.reload()
     log = bridgehead.process.log.read_text
     wait_for(lambda: bridgehead.process.tail(), lambda: log().count("bogus_key") == 2)  # node and worker
+    (bridgehead.dir / "var" / "run" / "worker.pid").unlink()  # as while it waits to be started again
+    bridgehead.file.write_text(good)
+    told = bridgehead.cli("reload", check=False)
+    assert told.returncode == 1 and re.search("^node: applied.*\nworker: not running: it reads the file when", told.stdout), told
     bridgehead.file.write_text("")
     bridgehead.reload()
     wait_for(lambda: bridgehead.process.tail(), lambda: log().count("is empty: nothing is changed") == 2)
