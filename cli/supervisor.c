@@ -26,6 +26,7 @@ enum {
     PING_EVERY_MS = 50,
     LOCK_WAIT_MS = 20000,
     KILL_SLACK_MS = 10000, /* beyond the grace periods of the daemons */
+    SAME_SIGNAL_MS = 200,  /* timeout(1) sends it to us and to our group: nobody is in a hurry by that */
     START_TRIES = 6,       /* with the pauses between them: 3 s */
     NOT_EXECUTED = 127,
 };
@@ -67,6 +68,7 @@ struct supervisor {
     const struct conf_root *conf;
     const char *config_path;
     bool embedded, stopping;
+    ms_t stopping_ms; /* since then */
     int stage, lock_fd, code;
     pid_t self;
     struct buf redis_socket, redis_conf;
@@ -255,6 +257,7 @@ static void on_kill_timer(void *arg)
 static void stop_all(struct supervisor *s)
 {
     s->stopping = true;
+    s->stopping_ms = loop_now(s->loop);
     for (int i = 0; i < CHILD__COUNT; i++)
         timer_cancel(s->child[i].timer);
     stop_step(s);
@@ -355,7 +358,8 @@ static void on_sigterm(void *arg)
 {
     struct supervisor *s = arg;
     if (s->stopping) { /* the second one: at once */
-        on_kill_timer(s);
+        if (loop_now(s->loop) - s->stopping_ms >= SAME_SIGNAL_MS)
+            on_kill_timer(s);
         return;
     }
     stop_all(s);
