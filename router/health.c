@@ -502,6 +502,18 @@ static void restore_penalty(struct health_connector *c, const struct damping_opt
         c->damping.room_ms = full;
 }
 
+/* Until the words themselves are read, which may have been taken back meanwhile: the first record of a master
+ * does not announce the opposite of what an administrator says. */
+static void restore_word(struct health_connector *c, const struct routing_link *k, ms_t wall_ms)
+{
+    if (k->override == ROUTING_AUTO || (k->override_until_ms != 0 && wall_ms >= k->override_until_ms))
+        return;
+    c->word = k->override;
+    c->word_until_ms = k->override_until_ms;
+    keep(c->word_by, sizeof c->word_by, k->override_by);
+    keep(c->word_reason, sizeof c->word_reason, k->override_reason);
+}
+
 void health_restore(struct health *h, const struct routing_link *k, ms_t now_ms, ms_t wall_ms)
 {
     struct health_connector *c = health_find(h, k->name);
@@ -516,6 +528,7 @@ void health_restore(struct health *h, const struct routing_link *k, ms_t now_ms,
     if (c->damping.state != DAMPING_UP)
         c->damping.next_ms = ms_after(now_ms, k->next_probe_ms > wall_ms ? k->next_probe_ms - wall_ms : 0);
     c->since_ms = k->since_ms;
+    restore_word(c, k, wall_ms);
     c->announced_up = is_up(c);
     keep(c->error, sizeof c->error, k->error);
     for (size_t i = 0; i < k->ntargets; i++) {

@@ -264,6 +264,35 @@ static void test_health__is_handed_on(void **state)
     health_free(next);
 }
 
+/* What an administrator said holds from the first record of the next master on, until he takes it back or it
+ * runs out. */
+static void test_health__a_word_is_handed_on(void **state)
+{
+    struct world *w = *state;
+    struct routing_target targets[64];
+    struct routing_link k;
+    ms_t other = 7 * S, wall = WALL + w->now, until = wall + 60 * S;
+    (void)health_words_begin(w->h);
+    health_word(w->h, SPAN("one"), ROUTING_DOWN, until, SPAN("root"), SPAN("works"));
+    assert_true(health_words_end(w->h, wall));
+    assert_true(link_of(w, "one", &k, targets));
+    for (int late = 0; late < 2; late++) {
+        struct health *next = health_new();
+        assert_non_null(next);
+        assert_int_equal(health_configure(next, config_root(w->conf), other), ERR_OK);
+        health_restore(next, &k, other, late ? until : wall);
+        assert_int_equal(health_up(next, SPAN("one")), late);
+        assert_false(health_tick(next, other, late ? until : wall)); /* as announced */
+        if (!late) {
+            assert_string_equal(health_why(next, SPAN("one")), "works");
+            (void)health_words_begin(next);
+            assert_true(health_words_end(next, wall)); /* taken back while nobody was master */
+            assert_true(health_up(next, SPAN("one")));
+        }
+        health_free(next);
+    }
+}
+
 /* A hold ends when the master before would have ended it, however late the next one came. */
 static void test_health__a_hold_is_not_renewed(void **state)
 {
@@ -344,7 +373,8 @@ int main(void)
         T(test_health__what_is_unknown_changes_nothing), T(test_health__probes_are_due_while_it_is_not_up),
         T(test_health__states_of_targets_are_told_now_and_then),
         T(test_health__a_target_that_flaps_floods_no_more_than_its_number),
-        T(test_health__a_hold_is_not_renewed), T(test_health__room_is_handed_on),
-        T(test_health__an_administrators_word_counts_for_more), T(test_health__a_word_expires),
-        T(test_health__is_handed_on), T(test_health__a_reload_keeps_what_is_known));
+        T(test_health__a_word_is_handed_on), T(test_health__a_hold_is_not_renewed),
+        T(test_health__room_is_handed_on), T(test_health__an_administrators_word_counts_for_more),
+        T(test_health__a_word_expires), T(test_health__is_handed_on),
+        T(test_health__a_reload_keeps_what_is_known));
 }
