@@ -6,6 +6,7 @@
 #include "cli/table.h"
 #include "common/nearest.h"
 #include "linkstate/record_config.h"
+#include "queue/routing_master.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -58,6 +59,7 @@ struct links {
     struct alive alive;
     bool *seen;      /* configured connectors that a row was made of */
     bool ok, master; /* master: some router is one */
+    bool worded;     /* there is a word about the connector that is meant */
 };
 
 static const struct conf_root *root_of(const struct links *l)
@@ -246,13 +248,27 @@ static const char *name_at(void *list, size_t i)
     return i < root->connectors.count ? root->connectors.items[i].name : NULL;
 }
 
-/* The connector that is meant, or why there is no word about it. */
-static int check_connector(struct cli *cli, enum routing_override word)
+static bool on_word(void *arg, const struct routing_word *w)
 {
+    struct links *l = ((struct remote *)arg)->user;
+    l->worded = l->worded || span_eq(w->connector, span_cstr(l->r.cli->args[0]));
+    return true;
+}
+
+/* The connector that is meant, or why there is no word about it. */
+static int check_connector(struct links *l, enum routing_override word)
+{
+    struct cli *cli = l->r.cli;
     const struct conf_root *root = config_root(cli->conf);
     const struct conf_connector *c = find_connector(root, span_cstr(cli->args[0]));
     struct conf_root *list = (struct conf_root *)(uintptr_t)root; /* name_at() changes nothing */
-    if (word == ROUTING_AUTO) /* also for what is not configured any more */
+    if (word == ROUTING_AUTO && c == NULL) { /* not configured any more, and a word is left of it? */
+        if (remote_asked(&l->r, routing_words(l->r.routing, on_word, remote_done, &l->r)))
+            (void)remote_wait(&l->r);
+        if (l->r.code != CLI_OK || l->worded)
+            return l->r.code;
+    }
+    if (word == ROUTING_AUTO && c != NULL)
         return CLI_OK;
     if (c == NULL) {
         const char *near = nearest_word(span_cstr(cli->args[0]), name_at, list);
@@ -292,12 +308,13 @@ static int say_word(struct cli *cli, enum routing_override word)
     struct links l = {.ok = true};
     const char *text = cli_opt(cli, "for");
     ms_t for_ms = 0;
-    if (text != NULL && (duration_parse(span_cstr(text), &for_ms) != ERR_OK || for_ms == 0))
-        return cli_fail(cli, CLI_USAGE, "--for takes 90s, 10m, 2h or 3d, not '%s'", text);
+    if (text != NULL &&
+        (duration_parse(span_cstr(text), &for_ms) != ERR_OK || for_ms == 0 || for_ms > ROUTING_WORD_MAX_MS))
+        return cli_fail(cli, CLI_USAGE, "--for takes 90s, 10m, 2h or 3d, at most 3650d, not '%s'", text);
     int code = remote_open_routing(&l.r, cli);
     l.r.user = &l;
     if (code == CLI_OK)
-        code = check_connector(cli, word);
+        code = check_connector(&l, word);
     if (code == CLI_OK)
         code = tell(&l, word, for_ms);
     remote_close(&l.r);

@@ -96,7 +96,9 @@ struct routing_link { /* a connector of this group */
 };
 typedef bool routing_link_fn(void *arg, const struct routing_link *k);
 enum err routing_links(struct routing *r, routing_link_fn *each, routing_done_fn *done, void *arg) MUST_USE;
-/* An administrator's word counts for more than what is found out; expires after for_ms (0: never). */
+/* An administrator's word counts for more than what is found out; expires after for_ms (0: never, else at
+ * most ROUTING_WORD_MAX_MS). */
+#define ROUTING_WORD_MAX_MS ((ms_t)3650 * 24 * 3600 * 1000)
 enum err routing_override_set(struct routing *r, struct span connector, enum routing_override word,
                               ms_t for_ms, struct span by, struct span reason, routing_done_fn *done,
                               void *arg) MUST_USE;

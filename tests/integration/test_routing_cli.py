@@ -119,7 +119,12 @@ def test_words_of_administrators(box):
     wait_for("the word", lambda: any(r["override"] == "UP" for r in cli.json("link", "list")))
     assert "did you mean 'to-b'" in cli.run("link", "down", "to-bb", code=5)
     assert "by DNS and is never DOWN" in cli.run("link", "down", "dns", code=2)
-    assert "--for takes" in cli.run("link", "down", "out", "--for", "soon", code=2)
+    for much in ("soon", "99999d"):
+        assert "--for takes" in cli.run("link", "down", "out", "--for", much, code=2)
+    assert "did you mean 'to-b'" in cli.run("link", "auto", "to-bb", code=5)
+    a.say("gone", "down")  # said while it was configured
+    cli.run("link", "auto", "gone")
+    cli.run("link", "auto", "gone", code=5)
     assert ra.stop() == 0
     assert "no router is running" in cli.run("link", "down", "out")
 
