@@ -135,6 +135,25 @@ static int read_address(struct asking *a, const char *text)
     return CLI_OK;
 }
 
+/* As an envelope has it: without brackets, "" for the null sender. */
+static int read_sender(struct asking *a, const char *text)
+{
+    struct errctx ec = {""};
+    struct address address;
+    struct span rest = SPAN(""), s = span_cstr(text);
+    bool path = s.len > 0 && s.ptr[0] == '<';
+    if (s.len == 0)
+        return CLI_OK;
+    enum err e =
+        path ? address_parse_path(s, true, &address, &rest, &ec) : address_parse(s, true, &address, &ec);
+    if (e == ERR_OK && (rest.len > 0 || (!address.null && address.domain.len == 0)))
+        e = err_set(&ec, ERR_PARSE, "write local@domain, or <>");
+    if (e != ERR_OK)
+        return cli_fail(a->r.cli, CLI_USAGE, "--sender '%s' is no address: %s", text, ec.msg);
+    a->ask.message.sender = address.text;
+    return CLI_OK;
+}
+
 static int read_question(struct asking *a)
 {
     static const char *const priorities[] = {
@@ -143,7 +162,6 @@ static int read_question(struct asking *a)
     struct route_message *m = &a->ask.message;
     const char *size = cli_opt(cli, "size"), *priority = cli_opt(cli, "priority");
     size_t p = 0;
-    m->sender = span_cstr(cli_opt(cli, "sender"));
     m->system = cli_opt(cli, "system") != NULL;
     m->in_transit = cli_opt(cli, "in-transit") != NULL;
     a->ask.from_group = span_cstr(cli_opt(cli, "from-group"));
@@ -155,7 +173,8 @@ static int read_question(struct asking *a)
     if (p == ARRAY_LEN(priorities))
         return cli_fail(cli, CLI_USAGE, "--priority takes low, normal or high, not '%s'", priority);
     m->priority = (enum priority)p;
-    return read_address(a, cli->args[0]);
+    int code = read_sender(a, cli_opt(cli, "sender"));
+    return code == CLI_OK ? read_address(a, cli->args[0]) : code;
 }
 
 /* --- route explain: what is answered

@@ -285,7 +285,7 @@ def test_route_explain(box):
     out = lambda name, space, cost, **more: {**SMART, "name": name, "address_spaces": [{"space": space, "cost": cost}], **more}
     a, b, ra, rb = pair(box, {"connectors": [out("all", "*", 1), out("small", "*.far.example", 1, max_message_size="1K"),
                                              to("b", 10, "192.0.2.9"), out("own", "*.far.example", 90)]},
-                        {"connectors": [to("a", 20), out("best", "*.far.example", 5), out("private", "*.far.example", 1, scope="group")],
+                        {"connectors": [to("a", 20), out("best", "*.far.example", 5), out("private", "*.far.example", 1, scope="group", reject_from=["@spam.example"])],
                          "local_domains": [{"domain": "b.example", "deliver": f"maildir:{mail}"}]})
     cli = Cli(ra)
     x = cli.json("route", "explain", "someone@mx.far.example", "--size", "2K")
@@ -306,6 +306,9 @@ def test_route_explain(box):
     assert small["connector"] == "small" and small["class"] != x["class"], small
     there = cli.json("route", "explain", "mx.far.example", "--from-group", "b")
     assert there["connector"] == "private" and there["from_group"] == "b" and there["path"] == [], there
+    for sender in ("x@spam.example", "<x@Spam.Example>"):
+        there = cli.json("route", "explain", "mx.far.example", "--from-group", "b", "--sender", sender)
+        assert there["connector"] == "best", there
     local = cli.json("route", "explain", "x@B.example")
     assert local["connector"] == "to-b" and local["candidates"][0]["connector"] == "(delivered there)", local
     assert local["if_first_failed"]["result"] in ("next hop", "unreachable"), local
@@ -316,7 +319,8 @@ def test_route_explain(box):
         cli.json("route", "explain", "mx.far.example", "--size", "2K")))
     assert next(c for c in x["candidates"] if c["connector"] == "best")["verdict"].startswith("no path of UP connectors"), x
     assert "there is no group 'z'" in cli.run("route", "explain", "x.example", "--from-group", "z", code=5)
-    for wrong in (["x@y@"], ["a b"], ["x.example", "--size", "big"], ["x.example", "--priority", "urgent"]):
+    for wrong in (["x@y@"], ["a b"], ["x.example", "--size", "big"], ["x.example", "--priority", "urgent"],
+                  ["x.example", "--sender", "spam.example"], ["x.example", "--sender", "<x@y.example> z"]):
         cli.run("route", "explain", *wrong, code=2)
 
 
