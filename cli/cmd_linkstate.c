@@ -135,7 +135,7 @@ static const struct column group_columns[] = {
     [G_SIGNED] = {"signed", NULL, COLUMN_BOOL, 0},
 };
 struct neighbour { /* what the master said of it */
-    char group[ROUTING_NAME_MAX + 1], state[64];
+    char group[ROUTING_NAME_MAX + 1], state[17];
 };
 struct group_list {
     struct asking a;
@@ -152,10 +152,8 @@ static bool on_adjacency(void *arg, const struct routing_adjacency *j)
         return false;
     l->neighbours = p;
     struct neighbour *n = &p[l->n++];
-    bool apart = span_eq(j->state, SPAN("FULL")) && !j->equal;
     (void)snprintf(n->group, sizeof n->group, SPAN_FMT, SPAN_ARG(span_first(j->neighbour, ROUTING_NAME_MAX)));
-    (void)snprintf(n->state, sizeof n->state, SPAN_FMT "%s", SPAN_ARG(span_first(j->state, 16)),
-                   apart ? ", table differs" : "");
+    (void)snprintf(n->state, sizeof n->state, SPAN_FMT, SPAN_ARG(span_first(j->state, 16)));
     return true;
 }
 
