@@ -257,11 +257,13 @@ static void on_kept(void *arg, enum err e, uint64_t version, const char *why)
         publish(r);
 }
 
-/* Refreshes change no route, but the next master should know of them. */
+/* Refreshes change no route, but the next master should know of them, and so should who asks which group has
+ * not been heard of for long, and is dead perhaps. */
 static void keep_refreshes(struct router *r)
 {
-    if (!r->publish_busy && r->keep_due &&
-        loop_now(r->loop) - r->kept_ms >= r->root->router.lifetime_ms / KEEP_PART)
+    const struct conf_router *c = &r->root->router;
+    ms_t part = c->lifetime_ms / KEEP_PART, pause = c->refresh_ms < part ? c->refresh_ms : part;
+    if (!r->publish_busy && r->keep_due && loop_now(r->loop) - r->kept_ms >= pause)
         (void)send_table(r, false, on_kept);
 }
 

@@ -132,7 +132,9 @@ def test_words_of_administrators(box):
 def test_group_list(box):
     """Groups of the table, and neighbours that were never heard of."""
     organization = Organization(box)
-    a = box.add(Group(organization, "a", 0, {"connectors": [SMART, to("b", 10)], "local_domains": [{"domain": "a.example", "deliver": f"maildir:{box.path('mail')}"}]}))
+    # a lifetime as long as ever: how old records are is told by refreshes
+    a = box.add(Group(organization, "a", 0, {"connectors": [SMART, to("b", 10)], "router": {"refresh": "1s", "lifetime": "2d"},
+                                             "local_domains": [{"domain": "a.example", "deliver": f"maildir:{box.path('mail')}"}]}))
     b, c = box.add(Group(organization, "b", 1)), Group(organization, "c", 2, redis=False)
     for other in (b, c):
         a.knows(other)
@@ -148,6 +150,9 @@ def test_group_list(box):
     assert rows["b"]["signed"] and not rows["b"]["self"], rows
     assert rows["c"]["version"] == "never heard of" and rows["c"]["adjacency"] in ("DOWN", "INIT"), rows
     assert "(this group)" in cli.run("group", "list")
+    sequence = lambda: next(g["sequence"] for g in cli.json("linkstate", "show")["groups"] if g["group"] == "b")
+    first = sequence()
+    wait_for("a refresh of b that is told", lambda: sequence() > first)
 
 
 def test_linkstate_show(box):
