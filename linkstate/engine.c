@@ -171,6 +171,13 @@ static void raise_version(struct ls *ls, enum ls_level level, const struct ls_ve
     ls->own = v;
 }
 
+bool ls_differs(const struct lsdb_slot *held, const struct lsa *lsa)
+{
+    return held == NULL || held->record == NULL ||
+           memcmp(held->record->lsa.body_digest, lsa->body_digest, LS_DIGEST_LEN) != 0 ||
+           memcmp(held->record->lsa.cert.key, lsa->cert.key, LS_KEY_LEN) != 0;
+}
+
 enum err ls_originate(struct ls *ls, struct span body, enum ls_level level, const struct ls_version *floor)
 {
     struct buf header;
@@ -185,12 +192,13 @@ enum err ls_originate(struct ls *ls, struct span body, enum ls_level level, cons
     const struct lsdb_slot *old = lsdb_find(&ls->db, span_cstr(ls->group));
     bool same_body = e == ERR_OK && old != NULL && old->record != NULL &&
                      memcmp(old->record->lsa.body_digest, lsa.body_digest, LS_DIGEST_LEN) == 0;
+    bool differs = e == ERR_OK && ls_differs(old, &lsa);
     if (e == ERR_OK)
         e = lsdb_put(&ls->db, &lsa, body, ls->now_ms, &ls->crypto, &slot, NULL);
     if (e == ERR_OK) {
         ls->refreshed_ms = ls->now_ms;
         ls->result.own_changed = true;
-        ls->result.table_changed = ls->result.table_changed || !same_body;
+        ls->result.table_changed = ls->result.table_changed || differs;
         flood_record(ls, slot, UINT32_MAX, !same_body);
     } else {
         ls->own = before;

@@ -114,7 +114,7 @@ enum { LS_NOTICES_MAX = 16 };
 struct ls_output {
     const struct ls_send *sends; /* valid also when an error is returned */
     size_t nsends;
-    bool table_changed; /* a body changed, came or went: routes may differ */
+    bool table_changed; /* a body changed, came or went: routes may differ; or another key signs a record */
     bool own_changed;   /* own version rose: persist it BEFORE anything is sent */
     struct ls_notice notices[LS_NOTICES_MAX];
     size_t nnotices, notices_dropped;

@@ -230,6 +230,7 @@ static void install(struct intake *in, const struct lsa *lsa, struct span body, 
     struct errctx ec = {""};
     bool same = slot != NULL && slot->record != NULL &&
                 memcmp(slot->record->lsa.body_digest, lsa->body_digest, LS_DIGEST_LEN) == 0;
+    bool differs = ls_differs(slot, lsa);
     enum err e = lsdb_put(&ls->db, lsa, body, born_ms, &ls->crypto, &slot, &ec);
     struct ls_item want = {.group = lsa->group};
     if (e == ERR_NOTFOUND && ls_item_add(&in->requests, &want) == ERR_OK)
@@ -243,7 +244,7 @@ static void install(struct intake *in, const struct lsa *lsa, struct span body, 
         return;
     }
     ls_count(ls, same ? LS_C_REFRESHED : LS_C_ACCEPTED);
-    ls->result.table_changed = ls->result.table_changed || !same;
+    ls->result.table_changed = ls->result.table_changed || differs;
     in->news[in->nnews++] = (struct flood_item){slot->number, !same};
     acknowledge(in, lsa->group, &lsa->version);
 }

@@ -86,6 +86,8 @@ void ls_notice(struct ls *ls, enum ls_counter c, uint32_t peer, struct span grou
 void ls_count(struct ls *ls, enum ls_counter c);
 void ls_outbid(struct ls *ls); /* goes beyond the rival, when it is time to */
 enum err ls_originate(struct ls *ls, struct span body, enum ls_level level, const struct ls_version *floor);
+/* Whether this one is news for more than its age: another body, or another key that speaks for the group. */
+bool ls_differs(const struct lsdb_slot *held, const struct lsa *lsa);
 /* engine_adjacency.c */
 void adj_event(struct ls *ls, uint32_t peer, enum adj_event ev);
 const char *adj_event_name(enum adj_event ev);

@@ -85,6 +85,9 @@ void history_diff(struct router *r, const struct lsdb *before, const struct lsdb
         else if (slot->record != n &&
                  memcmp(slot->record->lsa.body_digest, n->lsa.body_digest, LS_DIGEST_LEN) != 0)
             diff_record(&p, slot->record, n);
+        if (slot != NULL && slot->record != NULL && slot->record != n &&
+            memcmp(slot->record->lsa.cert.key, n->lsa.cert.key, LS_KEY_LEN) != 0)
+            add(&p, "CHANGED", n->lsa.group, SPAN(""), &n->lsa.version, "its key");
     }
     for (size_t i = 0; i < before->nslots; i++) {
         const struct lsdb_record *b = lsdb_at(before, i)->record;

@@ -258,6 +258,7 @@ def test_keys_are_rotated(box):
     wait_for("a record signed anew", lambda: a.own_version() > version)
     accepted = rb.metric("router_linkstate_refreshed_total")
     wait_for("it to arrive", lambda: rb.metric("router_linkstate_refreshed_total") > accepted)
+    wait_for("it in the history of both", lambda: all(("CHANGED", "a", "its key") in [(e["w"], e.get("g"), e.get("t")) for e in g.history()] for g in (a, b)))
     assert rb.metric("router_linkstate_forged_total") == 0
     assert len(rb.lines("router.carrier")) == full, "the connection stayed"
 

@@ -531,18 +531,21 @@ static void test_flood__an_older_record_is_answered_with_the_held_one(void **sta
     net_done(&n);
 }
 
-/* What says that routes may differ: a body that is another one, not a refresh. */
-static void test_flood__only_another_body_changes_the_table(void **state)
+/* What says that routes may differ: a body that is another one, not a refresh. Who signs is told at once,
+ * too. */
+static void test_flood__only_another_body_or_key_changes_the_table(void **state)
 {
+    static const enum change changes[] = {UP_DOWN, REFRESH, ROTATION};
     struct net n;
     (void)state;
     three_in_a_row(&n);
-    for (int change = 0; change < 2; change++) {
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        enum change change = changes[i];
         net_carrier(&n, 0, 1, false); /* so that this test brings the record */
-        one_change(&n, 0, change == 0 ? UP_DOWN : REFRESH);
+        one_change(&n, 0, change);
         struct lsdb_record *r = held(&n, 0, 0);
-        struct ls_output out = offer(&n, 1, 2, r, change == 0);
-        assert_int_equal(out.table_changed, change == 0);
+        struct ls_output out = offer(&n, 1, 2, r, change == UP_DOWN);
+        assert_int_equal(out.table_changed, change != REFRESH);
         assert_int_equal(said_to(&n, &out, 1, 2, LS_MSG_ACK).type, LS_MSG_ACK);
         lsdb_record_unref(r);
         net_carrier(&n, 0, 1, true);
@@ -675,7 +678,7 @@ int main(void)
                      cmocka_unit_test(test_flood__a_refresh_without_its_body_is_asked_for),
                      cmocka_unit_test(test_flood__a_record_that_comes_back_acknowledges),
                      cmocka_unit_test(test_flood__an_older_record_is_answered_with_the_held_one),
-                     cmocka_unit_test(test_flood__only_another_body_changes_the_table),
+                     cmocka_unit_test(test_flood__only_another_body_or_key_changes_the_table),
                      cmocka_unit_test(test_flood__ages_grow),
                      cmocka_unit_test(test_flood__a_purged_record_does_not_stop_the_others),
                      cmocka_unit_test(test_flood__two_records_of_one_version_are_settled));
