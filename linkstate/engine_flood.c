@@ -90,12 +90,20 @@ static void say_list(struct ls *ls, uint32_t peer, enum ls_message_type type, st
 
 struct batch { /* an ADVERTISE being made */
     struct buf list;
+    size_t limit;
     unsigned records;
 };
+
+static void batch_init(struct batch *b)
+{
+    *b = (struct batch){.limit = BATCH_BYTES};
+    buf_init(&b->list, LS_MESSAGE_MAX);
+}
 
 static void say_batch(struct ls *ls, uint32_t peer, struct batch *b)
 {
     say_list(ls, peer, LS_MSG_ADVERTISE, &b->list);
+    b->limit = b->limit < BATCH_BYTES_MAX ? 2 * b->limit : BATCH_BYTES_MAX;
     b->records = 0;
 }
 
@@ -105,7 +113,7 @@ static void advertise(struct ls *ls, uint32_t peer, struct batch *b, const struc
     struct ls_advert ad = {age_of(ls, slot), slot->record->lsa.header,
                            item->with_body ? slot->record->body : SPAN("")};
     if (b->records == LS_ADVERTS_MAX ||
-        (b->records > 0 && b->list.len + ad.header.len + ad.body.len > ADVERTISE_BYTES))
+        (b->records > 0 && b->list.len + ad.header.len + ad.body.len > b->limit))
         say_batch(ls, peer, b);
     b->records++;
     if (ls_advert_add(&b->list, &ad) != ERR_OK)
@@ -114,8 +122,8 @@ static void advertise(struct ls *ls, uint32_t peer, struct batch *b, const struc
 
 void flood_send(struct ls *ls, uint32_t peer, const struct flood_item *items, size_t n)
 {
-    struct batch batch = {.records = 0};
-    buf_init(&batch.list, LS_MESSAGE_MAX);
+    struct batch batch;
+    batch_init(&batch);
     for (size_t i = 0; i < n; i++) {
         if (lsdb_at(&ls->db, items[i].slot)->record == NULL)
             continue;
@@ -142,9 +150,9 @@ void flood_record(struct ls *ls, const struct lsdb_slot *slot, uint32_t except, 
 void flood_tick(struct ls *ls, uint32_t peer)
 {
     struct adjacency *a = &ls->adj[peer];
-    struct batch batch = {.records = 0};
+    struct batch batch;
     size_t kept = 0;
-    buf_init(&batch.list, LS_MESSAGE_MAX);
+    batch_init(&batch);
     for (size_t i = 0; i < a->npending; i++) {
         if (lsdb_at(&ls->db, a->pending[i].slot)->record == NULL)
             continue; /* dropped meanwhile: nothing is left to be acknowledged */

@@ -9,7 +9,10 @@
 #pragma once
 #include "linkstate/engine.h"
 
-enum { ADVERTISE_BYTES = 65536 }; /* a batch; a single record may be larger */
+/* What goes out together: the first message is short, each that follows at once twice as long. A neighbour
+ * counts as dead when no message has come in whole for two keep-alives: over a slow line some of a large
+ * table gets through before that, and what has is not sent again. A single record may be larger. */
+enum { BATCH_BYTES = 4096, BATCH_BYTES_MAX = 65536 };
 
 /* After a purge mail for the group waits for two refreshes: one that lives has refreshed by then, whether the
  * question for it has arrived or not. Questions go out after 1, 2, 4 and then every 8 retransmit_ms; each is

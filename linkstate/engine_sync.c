@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BITMAP_LEN = LS_BUCKETS / 8, SUMMARY_BYTES = LS_MESSAGE_MAX - 1024 };
+enum { BITMAP_LEN = LS_BUCKETS / 8 };
 
 /* One side only, or every difference would be told twice. */
 static bool leads(const struct ls *ls, const struct adjacency *a)
@@ -77,6 +77,7 @@ static bool bit(struct span bitmap, unsigned i)
 struct summary {
     char bitmap[BITMAP_LEN];
     struct buf items;
+    size_t limit;
     bool any;
 };
 
@@ -88,6 +89,7 @@ static void say_summary(struct ls *ls, uint32_t peer, struct summary *s)
         ls_say(ls, peer, &m);
     memset(s->bitmap, 0, sizeof s->bitmap);
     buf_clear(&s->items);
+    s->limit = s->limit < BATCH_BYTES_MAX ? 2 * s->limit : BATCH_BYTES_MAX;
     s->any = false;
 }
 
@@ -110,7 +112,7 @@ static void summarize(struct ls *ls, struct buf *items, unsigned bucket)
 void sync_recv_buckets(struct ls *ls, uint32_t peer, const struct ls_message *m)
 {
     struct rd r = rd_open(m->buckets);
-    struct summary s = {.any = false};
+    struct summary s = {.limit = BATCH_BYTES};
     struct buf one;
     buf_init(&s.items, LS_MESSAGE_MAX);
     buf_init(&one, LS_MESSAGE_MAX);
@@ -119,7 +121,7 @@ void sync_recv_buckets(struct ls *ls, uint32_t peer, const struct ls_message *m)
             continue;
         buf_clear(&one);
         summarize(ls, &one, i);
-        if (s.items.len + one.len > SUMMARY_BYTES)
+        if (s.items.len + one.len > s.limit)
             say_summary(ls, peer, &s);
         if (buf_add(&s.items, buf_span(&one)) != ERR_OK)
             ls->nomem = true;
