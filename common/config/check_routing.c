@@ -18,10 +18,11 @@ static void check_keys(struct loader *l, const struct conf_root *r)
                      "`bridgehead keys show` prints of the organization's key");
     if (!routed && g->neighbours.count > 0)
         conf_problem(l, conf_mark(l, &g->neighbours), "routing_group",
-                     "neighbours without key_file; make a key with `bridgehead keys group`");
+                     "neighbours without key_file; make a key with `bridgehead keys make group`");
     if (routed && g->neighbours.count > 0 && g->transport_key_file[0] == '\0')
-        conf_problem(l, conf_mark(l, &g->neighbours), "routing_group",
-                     "neighbours without transport_key_file; make a key with `bridgehead keys transport`");
+        conf_problem(
+            l, conf_mark(l, &g->neighbours), "routing_group",
+            "neighbours without transport_key_file; make a key with `bridgehead keys make transport`");
     if (r->router.lifetime_ms < 3 * r->router.refresh_ms)
         conf_problem(l, conf_mark(l, &r->router.lifetime_ms), "router.lifetime",
                      "shorter than three times refresh: one lost record would drop a group; lengthen it");
