@@ -22,7 +22,7 @@ struct health_connector {
     char error[ROUTING_TEXT_MAX + 1];
     enum routing_override word;
     ms_t word_until_ms; /* wall; 0: until it is taken back */
-    char word_by[65], word_reason[ROUTING_TEXT_MAX + 1];
+    char word_by[65], word_reason[ROUTING_TEXT_MAX + 1], word_why[65 + 2 + ROUTING_TEXT_MAX];
     bool worded; /* named by the words that are being told */
     bool probing, changed, announced_up;
     bool telling;          /* the record that is due is due to its targets */
@@ -291,7 +291,7 @@ const char *health_why(const struct health *h, struct span connector)
     const struct health_connector *c = health_find((struct health *)(uintptr_t)h, connector);
     if (c == NULL)
         return "";
-    return c->word != ROUTING_AUTO ? c->word_reason : is_up(c) ? "it answers" : c->error;
+    return c->word != ROUTING_AUTO ? c->word_why : is_up(c) ? "it answers" : c->error;
 }
 
 /* --- Events ----------------------------------------------------------------------------------------- */
@@ -329,6 +329,17 @@ bool health_words_begin(struct health *h)
     return h->n > 0;
 }
 
+static void set_word(struct health_connector *c, enum routing_override word, ms_t until_ms, struct span by,
+                     struct span reason)
+{
+    c->word = word;
+    c->word_until_ms = until_ms;
+    keep(c->word_by, sizeof c->word_by, by);
+    keep(c->word_reason, sizeof c->word_reason, reason);
+    (void)snprintf(c->word_why, sizeof c->word_why, "%s%s%s", c->word_by,
+                   by.len > 0 && reason.len > 0 ? ": " : "", c->word_reason);
+}
+
 void health_word(struct health *h, struct span connector, enum routing_override word, ms_t until_ms,
                  struct span by, struct span reason)
 {
@@ -336,17 +347,12 @@ void health_word(struct health *h, struct span connector, enum routing_override 
     if (c == NULL)
         return;
     c->worded = true;
-    c->word = word;
-    c->word_until_ms = until_ms;
-    keep(c->word_by, sizeof c->word_by, by);
-    keep(c->word_reason, sizeof c->word_reason, reason);
+    set_word(c, word, until_ms, by, reason);
 }
 
 static void take_back(struct health_connector *c)
 {
-    c->word = ROUTING_AUTO;
-    c->word_until_ms = 0;
-    c->word_by[0] = c->word_reason[0] = '\0';
+    set_word(c, ROUTING_AUTO, 0, SPAN(""), SPAN(""));
 }
 
 bool health_words_end(struct health *h, ms_t wall_ms)
@@ -508,10 +514,7 @@ static void restore_word(struct health_connector *c, const struct routing_link *
 {
     if (k->override == ROUTING_AUTO || (k->override_until_ms != 0 && wall_ms >= k->override_until_ms))
         return;
-    c->word = k->override;
-    c->word_until_ms = k->override_until_ms;
-    keep(c->word_by, sizeof c->word_by, k->override_by);
-    keep(c->word_reason, sizeof c->word_reason, k->override_reason);
+    set_word(c, k->override, k->override_until_ms, k->override_by, k->override_reason);
 }
 
 void health_restore(struct health *h, const struct routing_link *k, ms_t now_ms, ms_t wall_ms)

@@ -54,5 +54,5 @@ ms_t health_next(const struct health *h); /* when to tick or to probe; UINT64_MA
 /* A connector whose state changed since it was last handed out; false: none. targets: room for 64. */
 bool health_changed(struct health *h, ms_t now_ms, ms_t wall_ms, struct routing_link *ret,
                     struct routing_target *targets);
-/* Why it went UP or DOWN, for people. */
+/* Why it went UP or DOWN, for people: what was found out, or whose word it is and his reason. */
 const char *health_why(const struct health *h, struct span connector);

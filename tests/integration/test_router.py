@@ -674,7 +674,7 @@ def test_override(box):
     a.redis.ask("hset", "{mq.rt}:words", "out", "down\n0\nme\nrepairs")
     down = wait_for("DOWN at the neighbour", lambda: next((e for e in b.history() if e["w"] == "DOWN" and e["g"] == "a"), None))
     assert down["c"] == "out" and down["v"].split(".")[1] == str(version[1] + 1)
-    assert next(e for e in a.history() if e["w"] == "DOWN")["t"] == "repairs"
+    assert next(e for e in a.history() if e["w"] == "DOWN")["t"] == "me: repairs"
     a.redis.ask("hdel", "{mq.rt}:words", "out")
     wait_for("UP at the neighbour", lambda: any(e["w"] == "UP" and e["g"] == "a" for e in b.history()))
 

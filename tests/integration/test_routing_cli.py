@@ -106,7 +106,7 @@ def test_words_of_administrators(box):
     event = wait_for("it at the neighbour", lambda: next((e for e in b.history() if e["w"] == "DOWN" and e["g"] == "a"), None))
     assert event["c"] == "out"
     event = next(e for e in cli.json("linkstate", "history") if e["what"] == "DOWN")
-    assert event["connector"] == "out" and event["why"] == "new cable" and event["group"] == "a" and event["at"], event
+    assert event["connector"] == "out" and event["why"] == row["override_by"] + ": new cable" and event["group"] == "a" and event["at"], event
     answer = cli.json("link", "auto", "out")
     assert answer == {"connector": "out", "override": "auto", "for": None, "router_running": True}, answer
     wait_for("UP", lambda: state()["up"] and state()["override"] is None)

@@ -219,7 +219,7 @@ static void test_health__an_administrators_word_counts_for_more(void **state)
     assert_true(health_words_end(w->h, WALL));
     assert_false(report(w, "one", "c", true));
     assert_false(health_up(w->h, SPAN("one")));
-    assert_string_equal(health_why(w->h, SPAN("one")), "repairs");
+    assert_string_equal(health_why(w->h, SPAN("one")), "me: repairs");
     assert_true(link_of(w, "one", &k, targets));
     assert_int_equal(k.override, ROUTING_DOWN);
     check_span(k.override_by, SPAN("me"));
@@ -284,7 +284,7 @@ static void test_health__a_word_is_handed_on(void **state)
         assert_int_equal(health_up(next, SPAN("one")), late);
         assert_false(health_tick(next, other, late ? until : wall)); /* as announced */
         if (!late) {
-            assert_string_equal(health_why(next, SPAN("one")), "works");
+            assert_string_equal(health_why(next, SPAN("one")), "root: works");
             (void)health_words_begin(next);
             assert_true(health_words_end(next, wall)); /* taken back while nobody was master */
             assert_true(health_up(next, SPAN("one")));
