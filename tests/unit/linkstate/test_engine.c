@@ -534,6 +534,47 @@ static void test_engine__a_group_cannot_speak_for_another(void **state)
     sim_free(s);
 }
 
+/* A key that was replaced speaks for nobody any more, however new what it signs says that it is. */
+static void test_engine__a_replaced_key_is_refused(void **state)
+{
+    (void)state;
+    struct sim *s = converged_ring(4, 7);
+    struct lsdb_record *held = lsdb_record_ref(lsdb_find(ls_table(sim_engine(s, 0)), SPAN("g02"))->record);
+    struct buf header, old_cert, new_cert;
+    uint32_t organization = INT32_MAX, key = 100;
+    struct ls_crypto crypto;
+    struct ls_cert next;
+    struct ls_version high = {99, 0, 0, 99};
+    buf_init(&header, LSA_HEADER_MAX);
+    buf_init(&old_cert, CERT_MAX);
+    buf_init(&new_cert, CERT_MAX);
+    sim_cert(key, SPAN("g02"), &old_cert);
+    assert_int_equal(cert_parse(buf_span(&old_cert), &next), ERR_OK);
+    sim_crypto(&crypto, &organization);
+    assert_int_equal(
+        cert_seal(SPAN("sim"), SPAN("g02"), next.key, held->lsa.cert.serial + 1, &crypto, &new_cert), ERR_OK);
+    sim_crypto(&crypto, &key);
+    assert_int_equal(lsa_seal(SPAN("g02"), &high, held->body, buf_span(&new_cert), &crypto, &header), ERR_OK);
+    advertise(s, 0, 1, buf_span(&header), held->body);
+    assert_int_equal(counters(s, 0)[LS_C_CONFLICT], 0);
+    struct ls_sum sum = table_sum(s, 0);
+
+    key = 2; /* whose certificate is that of the simulation, the first one */
+    high.major++;
+    sim_crypto(&crypto, &key);
+    buf_clear(&header);
+    assert_int_equal(lsa_seal(SPAN("g02"), &high, held->body, held->lsa.cert.bytes, &crypto, &header),
+                     ERR_OK);
+    advertise(s, 0, 1, buf_span(&header), held->body);
+    assert_int_equal(counters(s, 0)[LS_C_CONFLICT], 1);
+    assert_true(ls_sum_eq(table_sum(s, 0), sum));
+    buf_done(&header);
+    buf_done(&old_cert);
+    buf_done(&new_cert);
+    lsdb_record_unref(held);
+    sim_free(s);
+}
+
 static void test_engine__two_routers_of_one_name_outbid_each_other_slowly(void **state)
 {
     (void)state;
@@ -657,6 +698,7 @@ int main(void)
                      cmocka_unit_test(test_engine__what_goes_out_together_begins_small),
                      cmocka_unit_test(test_engine__replayed_and_altered_records_change_nothing),
                      cmocka_unit_test(test_engine__a_group_cannot_speak_for_another),
+                     cmocka_unit_test(test_engine__a_replaced_key_is_refused),
                      cmocka_unit_test(test_engine__two_routers_of_one_name_outbid_each_other_slowly),
                      cmocka_unit_test(test_engine__a_violation_ends_the_adjacency_for_a_while),
                      cmocka_unit_test(test_engine__same_seed_same_trace),
