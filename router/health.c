@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TARGET_NAME_MAX = 320, TARGETS_KEPT = 64 };
+enum { TARGET_NAME_MAX = 320, TARGETS_KEPT = 64, STRAYS_MAX = 100 };
 
 struct health_target {
     char name[TARGET_NAME_MAX + 1];
@@ -30,8 +30,15 @@ struct health_connector {
     struct health_target *targets;
     size_t ntargets;
 };
+struct stray { /* a word about what is no connector: one that a reload adds has it from its first record on */
+    char name[ROUTING_NAME_MAX + 1], by[65], reason[ROUTING_TEXT_MAX + 1];
+    enum routing_override word;
+    ms_t until_ms;
+};
 struct health {
     struct damping_options options;
+    struct stray *strays;
+    size_t nstrays;
     struct health_connector *items; /* by name */
     size_t n, next_changed;
     char **gone; /* names of connectors that are no more, to be told once */
@@ -75,6 +82,7 @@ void health_free(struct health *h)
         return;
     free_items(h->items, h->n);
     free_gone(h);
+    free(h->strays);
     free(h);
 }
 
@@ -136,12 +144,39 @@ static void set_options(struct health *h, const struct conf_damping *d)
                                           .floods_per_hour = (unsigned)d->floods_per_hour};
 }
 
+static void set_word(struct health_connector *c, enum routing_override word, ms_t until_ms, struct span by,
+                     struct span reason)
+{
+    c->word = word;
+    c->word_until_ms = until_ms;
+    keep(c->word_by, sizeof c->word_by, by);
+    keep(c->word_reason, sizeof c->word_reason, reason);
+    (void)snprintf(c->word_why, sizeof c->word_why, "%s%s%s", c->word_by,
+                   by.len > 0 && reason.len > 0 ? ": " : "", c->word_reason);
+}
+
+static bool is_up(const struct health_connector *c)
+{
+    return c->word == ROUTING_AUTO ? damping_up(&c->damping) : c->word == ROUTING_UP;
+}
+
+static void take_stray(const struct health *h, struct health_connector *c, struct span name)
+{
+    for (size_t i = 0; i < h->nstrays; i++) {
+        const struct stray *s = &h->strays[i];
+        if (span_eq(span_cstr(s->name), name))
+            set_word(c, s->word, s->until_ms, span_cstr(s->by), span_cstr(s->reason));
+    }
+    c->announced_up = is_up(c);
+}
+
 static bool fill(struct health *h, struct health_connector *to, const struct conf_connector *c,
                  const struct conf_root *root)
 {
     struct health_connector *old = health_find(h, span_cstr(c->name));
     damping_init(&to->damping);
-    to->announced_up = true;
+    if (old == NULL)
+        take_stray(h, to, span_cstr(c->name));
     if (old != NULL) {
         *to = *old;
         to->targets = NULL;
@@ -209,11 +244,6 @@ enum err health_configure(struct health *h, const struct conf_root *root, ms_t n
 }
 
 /* --- What is announced ------------------------------------------------------------------------------ */
-
-static bool is_up(const struct health_connector *c)
-{
-    return c->word == ROUTING_AUTO ? damping_up(&c->damping) : c->word == ROUTING_UP;
-}
 
 /* After every event: true when the announced state is another. */
 static bool settle(struct health_connector *c, ms_t wall_ms)
@@ -324,28 +354,34 @@ bool health_report(struct health *h, const struct routing_report *r, ms_t now_ms
 
 bool health_words_begin(struct health *h)
 {
+    h->nstrays = 0;
     for (size_t i = 0; i < h->n; i++)
         h->items[i].worded = false;
     return h->n > 0;
 }
 
-static void set_word(struct health_connector *c, enum routing_override word, ms_t until_ms, struct span by,
-                     struct span reason)
+static void add_stray(struct health *h, struct span name, enum routing_override word, ms_t until_ms,
+                      struct span by, struct span reason)
 {
-    c->word = word;
-    c->word_until_ms = until_ms;
-    keep(c->word_by, sizeof c->word_by, by);
-    keep(c->word_reason, sizeof c->word_reason, reason);
-    (void)snprintf(c->word_why, sizeof c->word_why, "%s%s%s", c->word_by,
-                   by.len > 0 && reason.len > 0 ? ": " : "", c->word_reason);
+    struct stray *p = h->nstrays == STRAYS_MAX ? NULL : realloc(h->strays, (h->nstrays + 1) * sizeof *p);
+    if (p == NULL)
+        return;
+    h->strays = p;
+    p += h->nstrays++;
+    *p = (struct stray){.word = word, .until_ms = until_ms};
+    keep(p->name, sizeof p->name, name);
+    keep(p->by, sizeof p->by, by);
+    keep(p->reason, sizeof p->reason, reason);
 }
 
 void health_word(struct health *h, struct span connector, enum routing_override word, ms_t until_ms,
                  struct span by, struct span reason)
 {
     struct health_connector *c = health_find(h, connector);
-    if (c == NULL)
+    if (c == NULL) {
+        add_stray(h, connector, word, until_ms, by, reason);
         return;
+    }
     c->worded = true;
     set_word(c, word, until_ms, by, reason);
 }

@@ -351,13 +351,19 @@ static void test_health__a_reload_keeps_what_is_known(void **state)
     struct routing_link k;
     struct config *next = parse("connectors:\n"
                                 "  - {name: new, address_spaces: [{space: '*'}], smart_hosts: ['x']}\n"
+                                "  - {name: new2, address_spaces: [{space: '*.net'}], smart_hosts: ['y']}\n"
                                 "  - {name: one, address_spaces: [{space: '*.org'}], smart_hosts: ['c']}\n");
     fail_one(w);
     while (health_changed(w->h, w->now, WALL, &k, targets))
         ;
+    (void)health_words_begin(w->h);
+    health_word(w->h, SPAN("new2"), ROUTING_DOWN, 0, SPAN("me"), SPAN("works"));
+    assert_false(health_words_end(w->h, WALL));
     assert_int_equal(health_configure(w->h, config_root(next), w->now), ERR_OK);
     assert_false(health_up(w->h, SPAN("one")));
     assert_true(health_up(w->h, SPAN("new")));
+    assert_false(health_up(w->h, SPAN("new2"))); /* a word was there before it */
+    assert_string_equal(health_why(w->h, SPAN("new2")), "me: works");
     bool gone = false;
     while (health_changed(w->h, w->now, WALL, &k, targets))
         gone = gone || (span_eq(k.name, SPAN("two")) && k.state.len == 0);
