@@ -234,7 +234,7 @@ void client_secured(struct client *c)
         return;
     c->secured = true;
     c->start_tls = false;
-    /* RFC 3207 4.2: what was learnt in the clear is forgotten. */
+    /* RFC 3207 4.2: what was learnt in the clear is forgotten, with the answer to this. */
     client_enter(c, PHASE_SETUP);
     client_command(c, STEP_EHLO, 0);
 }

@@ -49,7 +49,7 @@ void client_ehlo_line(void *arg, uint16_t code, unsigned line, struct span text)
 {
     struct client *c = arg;
     struct span keyword, rest;
-    if (line == 0) {
+    if (line == 0) { /* also a refusal: HELO follows it, which offers nothing */
         c->caps = (struct caps){0};
         (void)span_cut(span_trim(text), ' ', &keyword, &rest);
         c->met_self = is_self(c, keyword);
@@ -81,7 +81,6 @@ static void judge_greeting(struct client *c, const struct outcome *o, size_t rcp
 static void send_ehlo(struct client *c, size_t rcpt)
 {
     (void)rcpt;
-    c->caps = (struct caps){0};
     client_put(c, c->lmtp ? SPAN("LHLO ") : SPAN("EHLO "));
     client_put(c, buf_span(&c->hostname));
     client_put(c, SPAN("\r\n"));
@@ -90,7 +89,6 @@ static void send_ehlo(struct client *c, size_t rcpt)
 static void send_helo(struct client *c, size_t rcpt)
 {
     (void)rcpt;
-    c->caps = (struct caps){0};
     client_put(c, SPAN("HELO "));
     client_put(c, buf_span(&c->hostname));
     client_put(c, SPAN("\r\n"));
