@@ -2,8 +2,8 @@
  *
  * Without rules it takes everything. A rule says what a command is answered with, for the first `times` times
  * (0: always); "close" closes instead, "hang" never answers, "drip" sends an octet now and then, "drop"
- * closes after having read the mail, "leave" closes after what was said before. What was accepted is written
- * down. Memory errors fail the test. */
+ * closes after having read the mail, "leave" closes after what was said before, "garble" writes beneath TLS
+ * what is no record of it. What was accepted is written down. Memory errors fail the test. */
 #pragma once
 #include "common/buf.h"
 #include "common/io/conn.h"
@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct peer_rule {
     const char *verb;  /* CONNECT EHLO MAIL RCPT DATA END QUIT */
@@ -50,6 +51,7 @@ struct peer_session {
     struct peer *peer;
     struct peer_session *next;
     struct conn *c;
+    int fd; /* of c */
     struct timer *later, *drip;
     struct buf line, body;
     struct peer_mail mail;
@@ -137,6 +139,11 @@ static inline bool peer_answer(struct peer_session *s, const char *verb, struct 
         s->hung = true;
         if (answer[0] == 'd')
             peer_drip(s);
+        return false;
+    }
+    if (strcmp(answer, "garble") == 0) {
+        assert_int_equal(write(s->fd, "this is no record", 17), 17);
+        s->hung = true;
         return false;
     }
     assert_int_equal(conn_write(s->c, span_cstr(answer)), ERR_OK);
@@ -367,6 +374,7 @@ static inline void peer_accept(void *arg, int fd, const struct ip_endpoint *from
     if (from != NULL)
         p->from = from->addr;
     s->peer = p;
+    s->fd = fd;
     s->next = p->sessions;
     p->sessions = s;
     s->later = timer_new(p->loop, peer_finish_data, s);

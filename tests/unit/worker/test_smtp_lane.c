@@ -153,6 +153,42 @@ static void test_smtp_lane__falls_back_for_one_target_alone(void **state)
     bench_end(b);
 }
 
+static bool got_goal(struct bench *b)
+{
+    return b->peer[0]->mails + b->peer[1]->mails >= b->goal;
+}
+
+/* The clear is for a handshake that fails. Encryption that breaks with mail under way, or after some was
+ * taken, brings nothing into the clear. */
+static void test_smtp_lane__nothing_falls_back_once_mail_was_sent(void **state)
+{
+    static const struct {
+        unsigned before, secured[2];
+    } cases[] = {
+        {0, {1, 1}}, /* it is no good: the next one */
+        {1, {2, 0}}, /* it works: once more */
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b =
+            bench_new(PATIENT "  timeouts: {connect: 20s, greeting: 20s, helo: 20s}\n" TWO_HOSTS);
+
+        b->peer[0]->tls = b->peer[1]->tls = server_tls;
+        for (unsigned i = 0; i < c->before; i++)
+            (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        b->goal = c->before;
+        bench_until(b, got_goal);
+        peer_add_rule(b->peer[0], "MAIL", NULL, "garble", 1);
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        bench_until(b, done);
+        for (size_t i = 0; i < ARRAY_LEN(b->peer); i++) {
+            assert_int_equal(b->peer[i]->secured, c->secured[i]);
+            assert_int_equal(b->peer[i]->accepted, c->secured[i]);
+        }
+        bench_end(b);
+    }
+}
+
 static void test_smtp_lane__speaks_lmtp(void **state)
 {
     static const struct bench_mail local = {.from = "s@src.example",
@@ -519,6 +555,8 @@ int main(void)
                                             teardown),
             cmocka_unit_test_setup_teardown(test_smtp_lane__judges_certificates, setup, teardown),
             cmocka_unit_test_setup_teardown(test_smtp_lane__falls_back_for_one_target_alone, setup, teardown),
+            cmocka_unit_test_setup_teardown(test_smtp_lane__nothing_falls_back_once_mail_was_sent, setup,
+                                            teardown),
             cmocka_unit_test(test_smtp_lane__speaks_lmtp),
             cmocka_unit_test(test_smtp_lane__lmtp_answers_for_each_recipient),
             cmocka_unit_test(test_smtp_lane__lmtp_is_cut_between_the_answers),
@@ -535,5 +573,5 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__begins_and_ends_nothing_beyond_the_lease),
             cmocka_unit_test(test_smtp_lane__no_connection_outlives_its_slot),
         },
-        19);
+        20);
 }
