@@ -3,6 +3,7 @@
 
 #include "tests/unit/worker/bench.h"
 #include "tests/unit/worker/sites.h"
+#include "worker/core.h"
 
 static void test_smtp_end__tries_the_next_target(void **state)
 {
@@ -111,9 +112,68 @@ static void test_smtp_end__no_nonsense_loses_or_delivers_anything(void **state)
     }
 }
 
+/* Two mail exchangers of x.example, the servers of the bench, as DNS would name them. */
+static void know_exchangers(struct bench *b)
+{
+    struct link *link;
+    struct route route;
+
+    route_lookup(b->worker->set->routes, SPAN("x.example"), 0, &route);
+    link = links_get(b->worker, &route, SPAN("x.example"));
+    assert_non_null(link);
+    link->plan = calloc(1, sizeof *link->plan);
+    assert_non_null(link->plan);
+    *link->plan = (struct targets_plan){.kind = TARGETS_DNS, .nhosts = 2};
+    for (size_t i = 0; i < 2; i++) {
+        struct targets_host *h = &link->plan->hosts[i];
+
+        *h = (struct targets_host){.preference = (uint16_t)(10 * i), .port = b->peer[i]->at.port, .n = 1};
+        (void)snprintf(h->name, sizeof h->name, "mx%zu.x.example", i);
+        h->answered = h->exists = true;
+        h->addrs[0] = b->peer[i]->at.addr;
+    }
+    link->plan_until_ms = link->plan_end_ms = UINT64_MAX;
+}
+
+static bool decided(struct bench *b)
+{
+    return fake_store_counts(b->db)->bounced + fake_store_counts(b->db)->delivered > 0 ||
+           metric_get(&worker_counters(b->worker)->link_failures) > 0;
+}
+
+/* RFC 5321 5.1: an exchanger that turns out to be this server ends the list: worse ones are not for it. A
+ * better one that did not answer may recover. */
+static void test_smtp_end__nobody_behind_this_server_is_asked(void **state)
+{
+    static const struct {
+        const char *first, *second; /* their answers to EHLO; NULL: they take mail */
+        unsigned asked, bounced;
+    } cases[] = {
+        {"250 mx.own.example", NULL, 0, 1},
+        {"421 busy", "250 mx.own.example", 1, 0},
+    };
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct bench *b =
+            bench_new(COMMON DELIVERY("") "connectors: [{name: lab, type: smtp, address_spaces: "
+                                          "[{space: \"*\"}], deliver: dns}]\n");
+
+        know_exchangers(b);
+        peer_add_rule(b->peer[0], "EHLO", NULL, c->first, 0);
+        if (c->second != NULL)
+            peer_add_rule(b->peer[1], "EHLO", NULL, c->second, 0);
+        (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+        bench_until(b, decided);
+        assert_int_equal(b->peer[1]->accepted, c->asked);
+        assert_int_equal(fake_store_counts(b->db)->bounced, c->bounced);
+        bench_free(b);
+    }
+}
+
 int main(void)
 {
-    return CHECK_RUN(cmocka_unit_test(test_smtp_end__tries_the_next_target),
+    return CHECK_RUN(cmocka_unit_test(test_smtp_end__nobody_behind_this_server_is_asked),
+                     cmocka_unit_test(test_smtp_end__tries_the_next_target),
                      cmocka_unit_test(test_smtp_end__waits_and_tries_again),
                      cmocka_unit_test(test_smtp_end__no_nonsense_loses_or_delivers_anything));
 }
