@@ -25,6 +25,7 @@ struct client *client_new(const struct client_conf *conf)
     reply_init(&c->parser);
     c->lmtp = conf->lmtp;
     c->configured = conf->configured;
+    c->fell_back = conf->fell_back;
     c->self = conf->self;
     c->nself = conf->configured ? 0 : conf->nself;
     c->secured = conf->secured;
@@ -131,6 +132,7 @@ struct outcome client_outcome(const struct client *c, enum step step, enum failu
                                .enhanced = reply != NULL ? reply->enhanced : "",
                                .lmtp = c->lmtp,
                                .configured = c->configured,
+                               .fell_back = c->fell_back,
                                .bdat = txn_may_change_to_data(c),
                                .accepted = c->txn.active && c->txn.accepted > 0};
     return (struct outcome){.step = step,

@@ -36,6 +36,7 @@ struct client_conf {
     struct span hostname;    /* own name for EHLO; copied */
     bool lmtp;               /* LHLO and a reply per recipient after the data */
     bool configured;         /* the operator named this server: see worker/verdict.h */
+    bool fell_back;          /* tls is NONE because the handshake with this server failed just now */
     const struct span *self; /* own names, borrowed for the session: who answers EHLO with one of them, and */
     size_t nself;            /* was not named by the operator, is this server itself (RFC 5321 6.3) */
     enum conf_delivery_tls tls; /* NONE: never STARTTLS; OPPORTUNISTIC: when offered; REQUIRED, VERIFIED: or

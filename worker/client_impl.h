@@ -91,6 +91,7 @@ struct expect {
 struct client {
     struct buf hostname;
     bool lmtp, secured, configured;
+    bool fell_back;   /* known before, or learnt: STARTTLS was refused */
     bool no_chunking; /* offered or not; learnt in this session, or known before */
     bool met_self;    /* the answer to EHLO begins with a name of our own */
     const struct span *self;

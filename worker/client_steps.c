@@ -135,6 +135,7 @@ static void judge_starttls(struct client *c, const struct outcome *o, size_t rcp
         client_enter(c, PHASE_TLS);
         c->start_tls = true;
     } else if (c->tls == CONF_TLS_OPPORTUNISTIC && o->code >= 400 && o->code != 421) {
+        c->fell_back = true;
         client_enter(c, PHASE_READY);
     } else {
         client_end_session(c, o);

@@ -47,6 +47,7 @@ static void on_opened(void *arg)
         .hostname = span_cstr(link->set->hostname),
         .lmtp = link->kind == LINK_LMTP,
         .configured = link->spec.kind != TARGETS_DNS,
+        .fell_back = s->no_tls,
         .self = link->spec.self,
         .nself = link->spec.nself,
         .tls = s->no_tls ? CONF_TLS_NONE : link->tls,

@@ -24,7 +24,7 @@ struct outcome {
 /* --- Replies --------------------------------------------------------------------------------------- */
 
 enum enhanced_rule { E_ANY, E_TOO_MANY /* x.5.3 (RFC 3463 3.6), or none */, E_SYNTAX /* x.5.z, or none */ };
-enum when_rule { W_ANY, W_ACCEPTED, W_CONFIGURED, W_BDAT };
+enum when_rule { W_ANY, W_ACCEPTED, W_CONFIGURED, W_MENDED /* it may be otherwise soon */, W_BDAT };
 
 /* clang-format off */
 static const struct reply_row {
@@ -48,6 +48,9 @@ static const struct reply_row {
     {AT(DATA),               300, 399, E_ANY,      W_ANY,        TO(OK, MESSAGE, 0),                         NULL},
     /* Announced, and not implemented: by a proxy in between, say. DATA carries it as well (RFC 3030 2). */
     {AT(BODY) | AT(END),     500, 504, E_SYNTAX,   W_BDAT,       TO(AGAIN, MESSAGE, CLOSE),                  NULL},
+    /* A login or TLS is wanted, by whom this side may yet be configured for. */
+    {TRANSACTION | AT(END),  530, 539, E_ANY,      W_MENDED,     TO(RETRY_LATER, MESSAGE, 0),                "4.7.0"},
+    {AT(RCPT),               530, 539, E_ANY,      W_MENDED,     TO(RETRY_LATER, RECIPIENT, 0),              "4.7.0"},
     {TRANSACTION,            400, 499, E_ANY,      W_ANY,        TO(RETRY_LATER, MESSAGE, 0),                NULL},
     {TRANSACTION,            500, 599, E_ANY,      W_ANY,        TO(BOUNCE, MESSAGE, 0),                     NULL},
     {AT(RCPT),               200, 299, E_ANY,      W_ANY,        TO(OK, RECIPIENT, 0),                       NULL},
@@ -72,8 +75,9 @@ static const struct status_row {
     {ANY,      421, "4.3.2"}, {ANY,      450, "4.2.0"}, {ANY,      451, "4.3.0"}, {ANY,      452, "4.3.1"},
     {ANY,      454, "4.7.0"}, {ANY,      455, "4.5.4"}, {ANY,      500, "5.5.2"}, {ANY,      501, "5.5.4"},
     {ANY,      502, "5.5.1"}, {ANY,      503, "5.5.1"}, {ANY,      504, "5.5.4"}, {ANY,      521, "5.3.2"},
-    {ANY,      530, "5.7.0"}, {ANY,      535, "5.7.8"}, {ANY,      551, "5.1.6"}, {AT(RCPT), 552, "5.2.2"},
-    {ANY,      552, "5.3.4"}, {ANY,      553, "5.1.3"}, {ANY,      555, "5.5.4"}, {ANY,      556, "5.1.10"},
+    {ANY,      530, "5.7.0"}, {ANY,      534, "5.7.9"}, {ANY,      535, "5.7.8"}, {ANY,      538, "5.7.11"},
+    {ANY,      551, "5.1.6"}, {AT(RCPT), 552, "5.2.2"}, {ANY,      552, "5.3.4"}, {ANY,      553, "5.1.3"},
+    {ANY,      555, "5.5.4"}, {ANY,      556, "5.1.10"},
 };
 
 /* --- Failures -------------------------------------------------------------------------------------- */
@@ -171,6 +175,8 @@ static bool when_fits(enum when_rule when, const struct verdict_input *in)
         return in->accepted;
     case W_CONFIGURED:
         return in->configured;
+    case W_MENDED:
+        return in->configured || in->fell_back;
     case W_BDAT:
         return in->bdat;
     case W_ANY:

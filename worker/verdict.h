@@ -8,6 +8,9 @@
  *   421 anywhere, a 4xx banner, silence, a cut: the link failed, not the message.
  *   5xx instead of a greeting, from every mail exchanger: the domain takes no mail from us (RFC 7504). From a
  *   smart host it is a mistake in one of two configurations, mended sooner than the mail expires: that waits.
+ *   53x (a login or TLS is wanted: RFC 4954 6, RFC 3207 4) is no word about the message either. Of a smart
+ * host it waits by the schedule of the message, not of the link: such servers may ask it of some senders
+ * alone. Of a mail exchanger it is final, unless this side would have encrypted and could not this time.
  *   Before the end of data was sent the next target may be tried at once; afterwards the outcome is
  *   unknown (RFC 1047), so the message waits its turn instead of arriving twice. */
 #pragma once
@@ -100,6 +103,7 @@ struct verdict_input {
     bool lmtp, accepted;  /* accepted: an earlier recipient of this transaction was */
     bool bdat;            /* the body goes by BDAT and could go by DATA, and no part of it was taken yet */
     bool configured; /* the target is the operator's choice (smart host, LMTP server), not the domain's */
+    bool fell_back;  /* in the clear, because encryption that was offered did not come about */
 };
 /* Total: defined for every input. */
 struct verdict verdict_of(const struct verdict_input *in);

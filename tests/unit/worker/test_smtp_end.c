@@ -5,6 +5,8 @@
 #include "tests/unit/worker/sites.h"
 #include "worker/core.h"
 
+#define BY_DNS "connectors: [{name: lab, type: smtp, address_spaces: [{space: \"*\"}], deliver: dns}]\n"
+
 static void test_smtp_end__tries_the_next_target(void **state)
 {
     static const struct {
@@ -154,9 +156,7 @@ static void test_smtp_end__nobody_behind_this_server_is_asked(void **state)
     };
     (void)state;
     CHECK_EACH (cases, c) {
-        struct bench *b =
-            bench_new(COMMON DELIVERY("") "connectors: [{name: lab, type: smtp, address_spaces: "
-                                          "[{space: \"*\"}], deliver: dns}]\n");
+        struct bench *b = bench_new(COMMON DELIVERY("") BY_DNS);
 
         know_exchangers(b);
         peer_add_rule(b->peer[0], "EHLO", NULL, c->first, 0);
@@ -170,9 +170,32 @@ static void test_smtp_end__nobody_behind_this_server_is_asked(void **state)
     }
 }
 
+static bool retried(struct bench *b)
+{
+    return fake_store_counts(b->db)->retried + fake_store_counts(b->db)->bounced > 0;
+}
+
+/* A handshake that fails once returns nobody: the exchanger that wants TLS had it of us nearly. */
+static void test_smtp_end__what_fell_back_waits_for_tls(void **state)
+{
+    struct bench *b = bench_new(COMMON DELIVERY("") BY_DNS);
+    (void)state;
+    know_exchangers(b);
+    peer_add_rule(b->peer[0], "EHLO", NULL, "250-peer\r\n250 STARTTLS", 0);
+    peer_add_rule(b->peer[0], "MAIL", NULL, "530 5.7.0 Must issue a STARTTLS command first", 0);
+    b->peer[0]->tls_broken = true;
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, retried);
+    assert_int_equal(fake_store_counts(b->db)->bounced, 0);
+    assert_int_equal(b->peer[0]->accepted, 2);
+    assert_int_equal(b->peer[0]->rules[1].used, 1);
+    bench_free(b);
+}
+
 int main(void)
 {
-    return CHECK_RUN(cmocka_unit_test(test_smtp_end__nobody_behind_this_server_is_asked),
+    return CHECK_RUN(cmocka_unit_test(test_smtp_end__what_fell_back_waits_for_tls),
+                     cmocka_unit_test(test_smtp_end__nobody_behind_this_server_is_asked),
                      cmocka_unit_test(test_smtp_end__tries_the_next_target),
                      cmocka_unit_test(test_smtp_end__waits_and_tries_again),
                      cmocka_unit_test(test_smtp_end__no_nonsense_loses_or_delivers_anything));

@@ -17,9 +17,9 @@ static void describe(const struct verdict_input *in, char *out, size_t size)
 static void print(struct buf *out, const char *step, const char *what, const struct verdict_input *in)
 {
     char left[64], right[128];
-    snprintf(left, sizeof(left), "%-9s %s%s%s%s%s%s%s", step, what, in->enhanced[0] != '\0' ? " " : "",
+    snprintf(left, sizeof(left), "%-9s %s%s%s%s%s%s%s%s", step, what, in->enhanced[0] != '\0' ? " " : "",
              in->enhanced, in->accepted ? " accepted" : "", in->lmtp ? " lmtp" : "", in->bdat ? " bdat" : "",
-             in->configured ? " configured" : "");
+             in->configured ? " configured" : "", in->fell_back ? " fell-back" : "");
     describe(in, right, sizeof(right));
     assert_int_equal(buf_addf(out, "%-30s -> %s\n", left, right), ERR_OK);
 }
@@ -48,6 +48,7 @@ static const struct {
     {220, "", false},      {250, "2.1.5", false}, {354, "", false},      {421, "", false},
     {421, "4.7.0", false}, {450, "", false},      {451, "4.7.1", false}, {452, "", false},
     {452, "", true},       {452, "4.5.3", true},  {452, "4.2.2", true},  {454, "", false},
+    {530, "", false},      {534, "", false},      {535, "5.7.8", false}, {538, "", false},
     {500, "", false},      {502, "5.5.1", false}, {503, "", false},      {504, "5.7.1", false},
     {550, "", false},      {550, "5.1.1", false}, {550, "4.1.1", false}, {552, "", false},
     {552, "", true},       {552, "5.5.3", true},  {552, "5.2.2", true},  {553, "", false},
@@ -88,8 +89,13 @@ static void test_verdict__every_decision_is_written_down(void **state)
             if ((step == STEP_BODY || step == STEP_END) && in.code >= 500 && in.code <= 504)
                 print(&out, step_name(in.step), code, &in);
             in.bdat = false;
+            bool login = in.code / 10 == 53 && step < STEP_RSET && step != STEP_STARTTLS;
             in.configured = true;
-            if (step <= STEP_HELO && in.code >= 500)
+            if ((step <= STEP_HELO && in.code >= 500) || login)
+                print(&out, step_name(in.step), code, &in);
+            in.configured = false;
+            in.fell_back = true;
+            if (login && step >= STEP_MAIL)
                 print(&out, step_name(in.step), code, &in);
         }
     }
