@@ -184,6 +184,48 @@ static void test_targets__spread_over_equal_preferences_only(void **state)
     buf_done(&out);
 }
 
+/* RFC 8305 in small: when one family is broken, the second try is the other one. */
+static void test_targets__families_come_in_turn(void **state)
+{
+    struct targets_spec spec = {.kind = TARGETS_DNS, .domain = SPAN("x.example"), .port = 25};
+    struct targets_plan plan;
+    struct targets_list list;
+    enum targets_ask ask;
+    (void)state;
+    assert_int_equal(targets_begin(&plan, &spec), TARGETS_ASK_MX);
+    answer_mx(&plan, &spec, SPAN("10 a"), &ask);
+    answer_addresses(&plan, SPAN("a=192.0.2.1 192.0.2.2 192.0.2.3 2001:db8::1 2001:db8::2"));
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        static const bool v6[] = {true, false, true, false, false};
+        struct rng rng;
+        rng_seed(&rng, seed);
+        targets_list(&plan, &rng, &list);
+        assert_int_equal(list.n, 5);
+        for (size_t i = 0; i < 5; i++)
+            assert_int_equal(list.items[i].endpoint.addr.v6, v6[i]);
+    }
+}
+
+static void test_targets__equal_smart_hosts_are_shared(void **state)
+{
+    static char h[3][24] = {"192.0.2.1", "192.0.2.2", "192.0.2.3"};
+    static char *const hosts[] = {h[0], h[1], h[2]};
+    struct targets_spec spec = {.kind = TARGETS_NAMED, .named = hosts, .nnamed = 3, .nequal = 2, .port = 25};
+    struct targets_plan plan;
+    unsigned first[2] = {0, 0};
+    struct buf out;
+    (void)state;
+    buf_init(&out, 4096);
+    assert_int_equal(targets_begin(&plan, &spec), TARGETS_ASK_NOTHING);
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        list_text(&plan, seed, &out);
+        assert_true(span_has_isuffix(buf_span(&out), SPAN(" 192.0.2.3:25")));
+        first[span_has_prefix(buf_span(&out), SPAN("192.0.2.1")) ? 0 : 1]++;
+    }
+    assert_true(first[0] > 60 && first[1] > 60);
+    buf_done(&out);
+}
+
 static void test_targets__smart_hosts_keep_their_order(void **state)
 {
     static char h[5][24] = {"127.0.0.1:2526", "relay.example:587", "[::1]", "bad:port", "plain.example"};
@@ -296,6 +338,8 @@ int main(void)
     return CHECK_RUN(cmocka_unit_test(test_targets__follow_the_mail_exchangers),
                      cmocka_unit_test(test_targets__wait_for_every_host),
                      cmocka_unit_test(test_targets__spread_over_equal_preferences_only),
+                     cmocka_unit_test(test_targets__families_come_in_turn),
+                     cmocka_unit_test(test_targets__equal_smart_hosts_are_shared),
                      cmocka_unit_test(test_targets__smart_hosts_keep_their_order),
                      cmocka_unit_test(test_targets__are_bounded),
                      cmocka_unit_test(test_targets__a_search_has_an_end),
