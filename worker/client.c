@@ -3,7 +3,7 @@
 #include "worker/client.h"
 #include "worker/client_impl.h"
 
-enum { QUIT_MS_MAX = 10000 };
+enum { QUIT_MS_MAX = 10000, EACH_PART = 60 /* of a time-out, for each recipient */ };
 
 void client_enter(struct client *c, enum phase next)
 {
@@ -109,6 +109,21 @@ ms_t client_timeout_ms(const struct client *c)
     if (c->phase == PHASE_QUITTING && timeout_ms > QUIT_MS_MAX)
         timeout_ms = QUIT_MS_MAX; /* no message is at stake, and the connection counts towards the caps */
     return timeout_ms;
+}
+
+uint64_t client_stage(const struct client *c, ms_t *ret_limit_ms)
+{
+    const struct conf_client_timeouts *t = &c->timeouts;
+    ms_t each = (ms_t)c->txn.m.nrcpts;
+    *ret_limit_ms = 0;
+    if (!c->txn.active || c->phase == PHASE_SCAN)
+        return 0;
+    if (c->txn.end_sent)
+        *ret_limit_ms = t->end_ms + (c->lmtp ? (each - 1) * (t->end_ms / EACH_PART) : 0);
+    else
+        *ret_limit_ms = t->mail_ms + t->rcpt_ms + each * (t->rcpt_ms / EACH_PART) + t->data_ms + t->block_ms +
+                        c->txn.m.size_bytes; /* 1 octet a ms */
+    return 2 * c->transactions + c->txn.end_sent;
 }
 
 uint64_t client_progress(const struct client *c)

@@ -130,5 +130,11 @@ void client_end(const struct client *c, struct client_end *ret);
  * be waited for without end. */
 ms_t client_timeout_ms(const struct client *c);
 uint64_t client_progress(const struct client *c); /* never 0; grows with replies and output */
+/* What is under way of a transaction, and how long all of it may take: a server that answers each of a
+ * hundred recipients just in time would hold a connection for hours. From client_send() to the end of data
+ * that is MAIL, RCPT, DATA and a block once, a sixtieth of RCPT for each recipient, and 1 s for 1,000 octets;
+ * then the reply to the end of data, and by LMTP a sixtieth for each further one. With every other number it
+ * begins anew; 0: nothing. */
+uint64_t client_stage(const struct client *c, ms_t *ret_limit_ms);
 enum step client_step(const struct client *c);
 bool client_is_secured(const struct client *c);

@@ -127,7 +127,7 @@ void smtp_drop_session(struct smtp_lane *s)
     client_free(s->client);
     s->client = NULL;
     s->closed = s->over = s->moving = s->greeted = false;
-    s->progress = 0;
+    s->progress = s->stage = 0;
     s->session_sent = 0;
     s->lost = FAILURE_NONE;
     s->lost_why[0] = '\0';
@@ -313,15 +313,27 @@ static void on_finished(struct smtp_lane *s)
     }
 }
 
-/* A reply has its time as a whole: one that comes octet by octet is no excuse. */
+/* A reply has its time as a whole: one that comes octet by octet is no excuse. So has a transaction. */
 static void set_timeout(struct smtp_lane *s)
 {
     uint64_t progress = client_progress(s->client);
+    ms_t now_ms = loop_now(s->lane.link->w->loop), limit_ms, wait_ms = client_timeout_ms(s->client);
+    uint64_t stage = client_stage(s->client, &limit_ms);
 
     if (progress == s->progress)
         return;
     s->progress = progress;
-    conn_set_timeout(s->conn, client_timeout_ms(s->client));
+    if (stage != s->stage)
+        s->stage_ms = now_ms;
+    s->stage = stage;
+    if (stage != 0 && now_ms >= s->stage_ms + limit_ms) {
+        client_failed(s->client, FAILURE_TIMEOUT);
+        arm(s);
+        return;
+    }
+    if (stage != 0 && now_ms + wait_ms > s->stage_ms + limit_ms)
+        wait_ms = s->stage_ms + limit_ms - now_ms;
+    conn_set_timeout(s->conn, wait_ms);
 }
 
 static void pump(struct smtp_lane *s)

@@ -21,6 +21,8 @@ struct smtp_lane {
     bool greeted;      /* the router was told that this target answers */
     bool over;         /* the session ended in order: only the end of the connection is awaited */
     uint64_t progress; /* of the client, when the time-out was set */
+    uint64_t stage;    /* of the client, and since when */
+    ms_t stage_ms;
     unsigned session_sent, again;
     enum failure lost; /* of a connection that was never opened */
     char lost_why[128];

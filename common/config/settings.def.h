@@ -108,7 +108,7 @@
     V(greeting_ms, MS, "greeting", "5m", 100, CONF_HOUR, RELOAD, "greeting (RFC 5321 4.5.3.2.1)") \
     V(helo_ms, MS, "helo", "5m", 100, CONF_HOUR, RELOAD, "EHLO, HELO, LHLO, STARTTLS, RSET; QUIT at most 10 s") \
     V(mail_ms, MS, "mail", "5m", 100, CONF_HOUR, RELOAD, "MAIL (4.5.3.2.2)") \
-    V(rcpt_ms, MS, "rcpt", "5m", 100, CONF_HOUR, RELOAD, "RCPT (4.5.3.2.3)") \
+    V(rcpt_ms, MS, "rcpt", "5m", 100, CONF_HOUR, RELOAD, "RCPT (4.5.3.2.3). Until the end of data a transaction may take mail, rcpt, data and block once, a sixtieth of rcpt for each recipient, and 1 s for 1,000 octets") \
     V(data_ms, MS, "data", "2m", 100, CONF_HOUR, RELOAD, "reply to DATA (4.5.3.2.4)") \
     V(block_ms, MS, "block", "3m", 100, CONF_HOUR, RELOAD, "each block of a body (4.5.3.2.5)") \
     V(end_ms, MS, "end_of_data", "10m", 100, CONF_HOUR, RELOAD, "reply to the end of data (4.5.3.2.6)")

@@ -229,6 +229,51 @@ static void test_client__a_goodbye_is_not_waited_for_long(void **state)
     buf_done(&out);
 }
 
+/* All of a transaction has a time, too: it begins at client_send(), and anew when the end was sent. */
+static void test_client__a_transaction_has_an_end(void **state)
+{
+    static const struct conf_client_timeouts t = {
+        .mail_ms = 300000, .rcpt_ms = 300000, .data_ms = 120000, .block_ms = 180000, .end_ms = 600000};
+    struct client_conf conf = {.hostname = SPAN("c.example"), .timeouts = &t};
+    (void)state;
+    for (int lmtp = 0; lmtp < 2; lmtp++) {
+        struct recipient rcpts[100];
+        struct client_message m = {&env, rcpts, 100, 3, SPAN_INIT("")};
+        struct buf out;
+        ms_t limit_ms;
+        buf_init(&out, 65536);
+        conf.lmtp = lmtp == 1;
+        struct client *c = client_new(&conf);
+        for (size_t i = 0; i < 100; i++)
+            rcpts[i] = rcpt;
+        say(c, "220 mx\r\n250 mx\r\n", &out);
+        for (uint64_t n = 1; n <= 2; n++) {
+            assert_int_equal(client_event(c), CLIENT_READY);
+            assert_int_equal(client_stage(c, &limit_ms), 0);
+            assert_int_equal(limit_ms, 0);
+            assert_int_equal(client_send(c, &m), ERR_OK);
+            take(c, &out);
+            assert_int_equal(client_stage(c, &limit_ms), 2 * n);
+            assert_int_equal(limit_ms, 900000 + 100 * 5000 + 3);
+            say(c, "250 ok\r\n", &out);
+            for (int i = 0; i < 100; i++)
+                say(c, "250 ok\r\n", &out);
+            say(c, "354 go\r\n", &out);
+            assert_int_equal(client_event(c), CLIENT_BODY);
+            assert_int_equal(client_stage(c, &limit_ms), 2 * n);
+            assert_int_equal(client_body(c, SPAN("abc")), ERR_OK);
+            take(c, &out);
+            assert_int_equal(client_stage(c, &limit_ms), 2 * n + 1);
+            assert_int_equal(limit_ms, 600000 + (lmtp == 1 ? 99 * 10000 : 0));
+            for (int i = 0; i < (lmtp == 1 ? 100 : 1); i++)
+                say(c, "250 ok\r\n", &out);
+            assert_int_equal(client_event(c), CLIENT_FINISHED);
+        }
+        client_free(c);
+        buf_done(&out);
+    }
+}
+
 /* Output may be held back; a chunk that was announced is completed before anything else is said. */
 static void test_client__a_refused_chunk_is_still_completed(void **state)
 {
@@ -307,6 +352,7 @@ int main(void)
                      cmocka_unit_test(test_client__nothing_of_an_envelope_speaks_for_itself),
                      cmocka_unit_test(test_client__only_whole_replies_are_progress),
                      cmocka_unit_test(test_client__a_goodbye_is_not_waited_for_long),
+                     cmocka_unit_test(test_client__a_transaction_has_an_end),
                      cmocka_unit_test(test_client__the_body_is_passed_without_copying),
                      cmocka_unit_test(test_client__a_refused_chunk_is_still_completed),
                      cmocka_unit_test(test_client__the_most_recipients_in_one_group));

@@ -351,6 +351,32 @@ static void test_smtp_lane__a_search_of_ten_minutes_is_given_up(void **state)
     bench_end(b);
 }
 
+static bool first_hangs(struct bench *b)
+{
+    return b->peer[0]->sessions != NULL && b->peer[0]->sessions->hung;
+}
+
+/* A server that answers each command just in time does not hold its slot for as long as there are recipients.
+ */
+static void test_smtp_lane__a_transaction_has_an_end(void **state)
+{
+    struct bench *b = bench_new(COMMON LAB("none"));
+    (void)state;
+    peer_add_rule(b->peer[0], "MAIL", NULL, "hang", 1);
+    (void)bench_put(b, &plain, SPAN("Subject: x\r\n\r\nbody\r\n"));
+    bench_until(b, first_hangs);
+    assert_non_null(b->worker->links->lanes);
+    ((struct smtp_lane *)b->worker->links->lanes)->stage_ms -= 3600000; /* time passes */
+    b->peer[0]->sessions->hung = false;                                 /* from now on it answers at once */
+    b->peer[0]->sessions->mail_ok = true;
+    assert_int_equal(conn_write(b->peer[0]->sessions->c, SPAN("250 ok\r\n")), ERR_OK);
+    bench_until(b, failed_once);
+    assert_int_equal(b->peer[0]->mails, 0);
+    bench_until(b, done);
+    assert_int_equal(b->peer[0]->mails, 1);
+    bench_end(b);
+}
+
 static bool first_taken(struct bench *b)
 {
     return b->peer[0]->mails == 1;
@@ -564,6 +590,7 @@ int main(void)
             cmocka_unit_test(test_smtp_lane__a_goodbye_at_once_is_a_failure),
             cmocka_unit_test(test_smtp_lane__changes_to_data_where_bdat_is_unknown),
             cmocka_unit_test(test_smtp_lane__a_search_of_ten_minutes_is_given_up),
+            cmocka_unit_test(test_smtp_lane__a_transaction_has_an_end),
             cmocka_unit_test(test_smtp_lane__the_last_lane_is_replaced_during_a_pause),
             cmocka_unit_test(test_smtp_lane__a_refused_connection_beside_one_that_works),
             cmocka_unit_test(test_smtp_lane__connects_from_the_configured_address),
