@@ -96,6 +96,18 @@ bool ip_eq(const struct ip_addr *a, const struct ip_addr *b)
     return a->v6 == b->v6 && memcmp(a->bytes, b->bytes, a->v6 ? 16 : 4) == 0;
 }
 
+static bool is_any(const struct ip_addr *a)
+{
+    static const uint8_t zero[16];
+    return memcmp(a->bytes, zero, a->v6 ? 16 : 4) == 0;
+}
+
+bool ip_endpoints_overlap(const struct ip_endpoint *a, const struct ip_endpoint *b)
+{
+    return a->port != 0 && a->port == b->port && a->addr.v6 == b->addr.v6 &&
+           (ip_eq(&a->addr, &b->addr) || is_any(&a->addr) || is_any(&b->addr));
+}
+
 bool ip_net_has(const struct ip_net *net, const struct ip_addr *a)
 {
     return net->base.v6 == a->v6 && same_prefix(net->base.bytes, a->bytes, net->bits);

@@ -26,6 +26,9 @@ enum err ip_net_parse(struct span s,
 enum err ip_endpoint_parse(struct span s, uint16_t default_port, struct ip_endpoint *ret)
     MUST_USE; /* "127.0.0.1:25", "[::1]:25"; default_port 0: the port is required */
 bool ip_eq(const struct ip_addr *a, const struct ip_addr *b);
+/* One covers the other (a wildcard every address of its family): the kernel would hand connections to either.
+ * Port 0 is nobody's. */
+bool ip_endpoints_overlap(const struct ip_endpoint *a, const struct ip_endpoint *b);
 bool ip_net_has(const struct ip_net *net, const struct ip_addr *a);
 void ip_text(const struct ip_addr *a, char out[IP_TEXT_MAX]);
 void ip_endpoint_text(const struct ip_endpoint *e, char out[ENDPOINT_TEXT_MAX]); /* "[::1]:25" */

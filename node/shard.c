@@ -229,15 +229,6 @@ static enum err place_for(struct shard *s, const struct shard_listener *like, st
     return ERR_OK;
 }
 
-/* A wildcard holds every address of its family. */
-static bool overlap(const struct ip_endpoint *a, const struct ip_endpoint *b)
-{
-    static const struct ip_addr any = {.v6 = false}, any6 = {.v6 = true};
-    return a->port == b->port && a->addr.v6 == b->addr.v6 &&
-           (ip_eq(&a->addr, &b->addr) || ip_eq(&a->addr, a->addr.v6 ? &any6 : &any) ||
-            ip_eq(&b->addr, b->addr.v6 ? &any6 : &any));
-}
-
 /* Another server with SO_REUSEPORT would not keep us out: the kernel would deal callers out to both, each
  * with its own configuration. Where we listen ourselves a probe would find us; a server that began later
  * found us. */
@@ -246,7 +237,7 @@ static enum err nobody_else_at(const struct shard *s, const struct ip_endpoint *
     for (size_t i = 0; i < s->nlisteners; i++) {
         struct ip_endpoint own;
         if (s->listeners[i]->listener != NULL && listener_address(s->listeners[i]->listener, &own) &&
-            overlap(&own, where))
+            ip_endpoints_overlap(&own, where))
             return ERR_OK;
     }
     return listener_probe(where, ec);

@@ -61,19 +61,6 @@ struct bound {
     const void *field;
 };
 
-static bool is_any(const struct ip_addr *a)
-{
-    static const uint8_t zero[16];
-    return memcmp(a->bytes, zero, a->v6 ? 16 : 4) == 0;
-}
-
-/* One covers the other: the kernel would hand connections to either. */
-static bool collide(const struct ip_endpoint *a, const struct ip_endpoint *b)
-{
-    return a->port != 0 && a->port == b->port && a->addr.v6 == b->addr.v6 &&
-           (ip_eq(&a->addr, &b->addr) || is_any(&a->addr) || is_any(&b->addr));
-}
-
 static void add_bound(struct loader *l, struct bound *bounds, size_t *n, const char *text, const void *field,
                       const char *key)
 {
@@ -84,7 +71,7 @@ static void add_bound(struct loader *l, struct bound *bounds, size_t *n, const c
     if (s.len == 0 || ip_endpoint_parse(s, 0, &b.at) != ERR_OK)
         return;
     for (size_t i = 0; i < *n; i++) {
-        if (!collide(&bounds[i].at, &b.at))
+        if (!ip_endpoints_overlap(&bounds[i].at, &b.at))
             continue;
         const struct mark *other = conf_mark(l, bounds[i].field);
         if (other != NULL && other->env != NULL)

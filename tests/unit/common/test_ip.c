@@ -127,6 +127,32 @@ static void test_ip__endpoints(void **state)
     }
 }
 
+static void test_ip__endpoints_overlap(void **state)
+{
+    static const struct {
+        struct span a, b;
+        bool overlap;
+    } cases[] = {
+        {SPAN_INIT("192.0.2.1:25"), SPAN_INIT("192.0.2.1:25"), true},
+        {SPAN_INIT("192.0.2.1:25"), SPAN_INIT("192.0.2.1:26"), false},
+        {SPAN_INIT("192.0.2.1:25"), SPAN_INIT("192.0.2.2:25"), false},
+        {SPAN_INIT("0.0.0.0:25"), SPAN_INIT("192.0.2.2:25"), true},
+        {SPAN_INIT("[::]:25"), SPAN_INIT("[2001:db8::1]:25"), true},
+        {SPAN_INIT("[::]:25"), SPAN_INIT("192.0.2.2:25"), false},
+        {SPAN_INIT("[2001:db8::1]:25"), SPAN_INIT("[2001:db8::2]:25"), false},
+    };
+    struct ip_endpoint free_port = {.addr = {.bytes = {192, 0, 2, 1}}};
+    (void)state;
+    CHECK_EACH (cases, c) {
+        struct ip_endpoint a, b;
+        assert_int_equal(ip_endpoint_parse(c->a, 0, &a), ERR_OK);
+        assert_int_equal(ip_endpoint_parse(c->b, 0, &b), ERR_OK);
+        assert_int_equal(ip_endpoints_overlap(&a, &b), c->overlap);
+        assert_int_equal(ip_endpoints_overlap(&b, &a), c->overlap);
+    }
+    assert_false(ip_endpoints_overlap(&free_port, &free_port));
+}
+
 static void test_ip__socket_addresses_round_trip(void **state)
 {
     static const struct span cases[] = {SPAN_INIT("192.0.2.1:25"), SPAN_INIT("[2001:db8::1]:2525")};
@@ -150,6 +176,6 @@ static void test_ip__socket_addresses_round_trip(void **state)
 int main(void)
 {
     return CHECK_RUN(cmocka_unit_test(test_ip__addresses), cmocka_unit_test(test_ip__networks),
-                     cmocka_unit_test(test_ip__endpoints),
+                     cmocka_unit_test(test_ip__endpoints), cmocka_unit_test(test_ip__endpoints_overlap),
                      cmocka_unit_test(test_ip__socket_addresses_round_trip));
 }
