@@ -173,9 +173,8 @@ static void raise_version(struct ls *ls, enum ls_level level, const struct ls_ve
 
 bool ls_differs(const struct lsdb_slot *held, const struct lsa *lsa)
 {
-    return held == NULL || held->record == NULL ||
-           memcmp(held->record->lsa.body_digest, lsa->body_digest, LS_DIGEST_LEN) != 0 ||
-           memcmp(held->record->lsa.cert.key, lsa->cert.key, LS_KEY_LEN) != 0;
+    return held == NULL || held->record == NULL || !lsa_same_body(&held->record->lsa, lsa) ||
+           !lsa_same_key(&held->record->lsa, lsa);
 }
 
 enum err ls_originate(struct ls *ls, struct span body, enum ls_level level, const struct ls_version *floor)
@@ -190,8 +189,8 @@ enum err ls_originate(struct ls *ls, struct span body, enum ls_level level, cons
     if (e == ERR_OK)
         e = lsa_parse(buf_span(&header), &lsa);
     const struct lsdb_slot *old = lsdb_find(&ls->db, span_cstr(ls->group));
-    bool same_body = e == ERR_OK && old != NULL && old->record != NULL &&
-                     memcmp(old->record->lsa.body_digest, lsa.body_digest, LS_DIGEST_LEN) == 0;
+    bool same_body =
+        e == ERR_OK && old != NULL && old->record != NULL && lsa_same_body(&old->record->lsa, &lsa);
     bool differs = e == ERR_OK && ls_differs(old, &lsa);
     if (e == ERR_OK)
         e = lsdb_put(&ls->db, &lsa, body, ls->now_ms, &ls->crypto, &slot, NULL);

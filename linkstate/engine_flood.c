@@ -236,8 +236,7 @@ static void install(struct intake *in, const struct lsa *lsa, struct span body, 
     struct ls *ls = in->ls;
     const struct lsdb_slot *slot = lsdb_find(&ls->db, lsa->group);
     struct errctx ec = {""};
-    bool same = slot != NULL && slot->record != NULL &&
-                memcmp(slot->record->lsa.body_digest, lsa->body_digest, LS_DIGEST_LEN) == 0;
+    bool same = slot != NULL && slot->record != NULL && lsa_same_body(&slot->record->lsa, lsa);
     bool differs = ls_differs(slot, lsa);
     enum err e = lsdb_put(&ls->db, lsa, body, born_ms, &ls->crypto, &slot, &ec);
     struct ls_item want = {.group = lsa->group};

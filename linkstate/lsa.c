@@ -161,6 +161,16 @@ enum err lsa_check_body(const struct lsa *a, struct span body, const struct ls_c
     return memcmp(digest, a->body_digest, sizeof digest) == 0 ? ERR_OK : ERR_PARSE;
 }
 
+bool lsa_same_body(const struct lsa *a, const struct lsa *b)
+{
+    return memcmp(a->body_digest, b->body_digest, sizeof a->body_digest) == 0;
+}
+
+bool lsa_same_key(const struct lsa *a, const struct lsa *b)
+{
+    return memcmp(a->cert.key, b->cert.key, sizeof a->cert.key) == 0;
+}
+
 enum err lsa_seal(struct span group, const struct ls_version *version, struct span body, struct span cert,
                   const struct ls_crypto *crypto, struct buf *out)
 {

@@ -52,6 +52,8 @@ enum err lsa_verify(const struct lsa *a, struct span organization, const uint8_t
                     struct span known, const struct ls_crypto *crypto) MUST_USE; /* ERR_DENIED */
 /* ERR_PARSE when body does not match the header's length and digest. */
 enum err lsa_check_body(const struct lsa *a, struct span body, const struct ls_crypto *crypto) MUST_USE;
+bool lsa_same_body(const struct lsa *a, const struct lsa *b); /* by their digests */
+bool lsa_same_key(const struct lsa *a, const struct lsa *b);  /* the group's, that signs */
 
 /* Signs with the group's key (crypto->sign). ERR_DENIED: no key; ERR_TOOBIG, ERR_PARSE. */
 enum err lsa_seal(struct span group, const struct ls_version *version, struct span body, struct span cert,

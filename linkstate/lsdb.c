@@ -430,7 +430,7 @@ enum err lsdb_put(struct lsdb *db, const struct lsa *lsa, struct span body, ms_t
     const struct lsdb_slot *found = lsdb_find(db, lsa->group);
     struct lsdb_record *old = found != NULL ? found->record : NULL, *r;
     if (body.len == 0) {
-        if (old == NULL || memcmp(old->lsa.body_digest, lsa->body_digest, LS_DIGEST_LEN) != 0)
+        if (old == NULL || !lsa_same_body(&old->lsa, lsa))
             return err_set(ec, ERR_NOTFOUND, "the body is not here");
         body = old->body;
     } else if (lsa_check_body(lsa, body, crypto) != ERR_OK) {

@@ -80,14 +80,15 @@ void history_diff(struct router *r, const struct lsdb *before, const struct lsdb
         if (n == NULL)
             continue;
         const struct lsdb_slot *slot = lsdb_find(before, n->lsa.group);
-        if (slot == NULL || slot->record == NULL)
+        const struct lsdb_record *old = slot != NULL ? slot->record : NULL;
+        if (old == NULL) {
             add(&p, "APPEARED", n->lsa.group, SPAN(""), &n->lsa.version, "");
-        else if (slot->record != n &&
-                 memcmp(slot->record->lsa.body_digest, n->lsa.body_digest, LS_DIGEST_LEN) != 0)
-            diff_record(&p, slot->record, n);
-        if (slot != NULL && slot->record != NULL && slot->record != n &&
-            memcmp(slot->record->lsa.cert.key, n->lsa.cert.key, LS_KEY_LEN) != 0)
-            add(&p, "CHANGED", n->lsa.group, SPAN(""), &n->lsa.version, "its key");
+        } else if (old != n) {
+            if (!lsa_same_body(&old->lsa, &n->lsa))
+                diff_record(&p, old, n);
+            if (!lsa_same_key(&old->lsa, &n->lsa))
+                add(&p, "CHANGED", n->lsa.group, SPAN(""), &n->lsa.version, "its key");
+        }
     }
     for (size_t i = 0; i < before->nslots; i++) {
         const struct lsdb_record *b = lsdb_at(before, i)->record;
