@@ -14,15 +14,18 @@ struct health_target {
     ms_t since_ms; /* wall */
     char error[ROUTING_TEXT_MAX + 1];
 };
+struct word {                       /* an administrator's */
+    enum routing_override override; /* AUTO: there is none */
+    ms_t until_ms;                  /* wall; 0: until it is taken back */
+    char by[65], reason[ROUTING_TEXT_MAX + 1], why[65 + 2 + ROUTING_TEXT_MAX]; /* why: both, for people */
+};
 struct health_connector {
     char name[ROUTING_NAME_MAX + 1];
     uint16_t port;
     struct damping damping;
     ms_t since_ms; /* wall; of what is announced */
     char error[ROUTING_TEXT_MAX + 1];
-    enum routing_override word;
-    ms_t word_until_ms; /* wall; 0: until it is taken back */
-    char word_by[65], word_reason[ROUTING_TEXT_MAX + 1], word_why[65 + 2 + ROUTING_TEXT_MAX];
+    struct word word;
     bool worded; /* named by the words that are being told */
     bool probing, changed, announced_up;
     bool telling;          /* the record that is due is due to its targets */
@@ -31,9 +34,8 @@ struct health_connector {
     size_t ntargets;
 };
 struct stray { /* a word about what is no connector: one that a reload adds has it from its first record on */
-    char name[ROUTING_NAME_MAX + 1], by[65], reason[ROUTING_TEXT_MAX + 1];
-    enum routing_override word;
-    ms_t until_ms;
+    char name[ROUTING_NAME_MAX + 1];
+    struct word word;
 };
 struct health {
     struct damping_options options;
@@ -144,28 +146,27 @@ static void set_options(struct health *h, const struct conf_damping *d)
                                           .floods_per_hour = (unsigned)d->floods_per_hour};
 }
 
-static void set_word(struct health_connector *c, enum routing_override word, ms_t until_ms, struct span by,
+static void set_word(struct word *w, enum routing_override override, ms_t until_ms, struct span by,
                      struct span reason)
 {
-    c->word = word;
-    c->word_until_ms = until_ms;
-    keep(c->word_by, sizeof c->word_by, by);
-    keep(c->word_reason, sizeof c->word_reason, reason);
-    (void)snprintf(c->word_why, sizeof c->word_why, "%s%s%s", c->word_by,
-                   by.len > 0 && reason.len > 0 ? ": " : "", c->word_reason);
+    w->override = override;
+    w->until_ms = until_ms;
+    keep(w->by, sizeof w->by, by);
+    keep(w->reason, sizeof w->reason, reason);
+    (void)snprintf(w->why, sizeof w->why, "%s%s%s", w->by, by.len > 0 && reason.len > 0 ? ": " : "",
+                   w->reason);
 }
 
 static bool is_up(const struct health_connector *c)
 {
-    return c->word == ROUTING_AUTO ? damping_up(&c->damping) : c->word == ROUTING_UP;
+    return c->word.override == ROUTING_AUTO ? damping_up(&c->damping) : c->word.override == ROUTING_UP;
 }
 
 static void take_stray(const struct health *h, struct health_connector *c, struct span name)
 {
     for (size_t i = 0; i < h->nstrays; i++) {
-        const struct stray *s = &h->strays[i];
-        if (span_eq(span_cstr(s->name), name))
-            set_word(c, s->word, s->until_ms, span_cstr(s->by), span_cstr(s->reason));
+        if (span_eq(span_cstr(h->strays[i].name), name))
+            c->word = h->strays[i].word;
     }
     c->announced_up = is_up(c);
 }
@@ -321,7 +322,7 @@ const char *health_why(const struct health *h, struct span connector)
     const struct health_connector *c = health_find((struct health *)(uintptr_t)h, connector);
     if (c == NULL)
         return "";
-    return c->word != ROUTING_AUTO ? c->word_why : is_up(c) ? "it answers" : c->error;
+    return c->word.override != ROUTING_AUTO ? c->word.why : is_up(c) ? "it answers" : c->error;
 }
 
 /* --- Events ----------------------------------------------------------------------------------------- */
@@ -368,10 +369,8 @@ static void add_stray(struct health *h, struct span name, enum routing_override 
         return;
     h->strays = p;
     p += h->nstrays++;
-    *p = (struct stray){.word = word, .until_ms = until_ms};
     keep(p->name, sizeof p->name, name);
-    keep(p->by, sizeof p->by, by);
-    keep(p->reason, sizeof p->reason, reason);
+    set_word(&p->word, word, until_ms, by, reason);
 }
 
 void health_word(struct health *h, struct span connector, enum routing_override word, ms_t until_ms,
@@ -383,12 +382,12 @@ void health_word(struct health *h, struct span connector, enum routing_override 
         return;
     }
     c->worded = true;
-    set_word(c, word, until_ms, by, reason);
+    set_word(&c->word, word, until_ms, by, reason);
 }
 
 static void take_back(struct health_connector *c)
 {
-    set_word(c, ROUTING_AUTO, 0, SPAN(""), SPAN(""));
+    set_word(&c->word, ROUTING_AUTO, 0, SPAN(""), SPAN(""));
 }
 
 bool health_words_end(struct health *h, ms_t wall_ms)
@@ -396,7 +395,7 @@ bool health_words_end(struct health *h, ms_t wall_ms)
     bool changed = false;
     for (size_t i = 0; i < h->n; i++) {
         struct health_connector *c = &h->items[i];
-        bool had = c->word != ROUTING_AUTO;
+        bool had = c->word.override != ROUTING_AUTO;
         if (!c->worded)
             take_back(c);
         if (had || c->worded)
@@ -410,7 +409,7 @@ bool health_tick(struct health *h, ms_t now_ms, ms_t wall_ms)
     bool changed = false;
     for (size_t i = 0; i < h->n; i++) {
         struct health_connector *c = &h->items[i];
-        bool over = c->word != ROUTING_AUTO && c->word_until_ms != 0 && wall_ms >= c->word_until_ms;
+        bool over = c->word.override != ROUTING_AUTO && c->word.until_ms != 0 && wall_ms >= c->word.until_ms;
         if (over)
             take_back(c);
         if (damping_tick(&c->damping, &h->options, now_ms) || over)
@@ -517,10 +516,10 @@ bool health_changed(struct health *h, ms_t now_ms, ms_t wall_ms, struct routing_
             .held_until_ms = to_wall(damping_held_until(&c->damping, &h->options), now_ms, wall_ms),
             .next_probe_ms = to_wall(damping_next(&c->damping), now_ms, wall_ms),
             .error = span_cstr(c->error),
-            .override = c->word,
-            .override_until_ms = c->word_until_ms,
-            .override_by = span_cstr(c->word_by),
-            .override_reason = span_cstr(c->word_reason),
+            .override = c->word.override,
+            .override_until_ms = c->word.until_ms,
+            .override_by = span_cstr(c->word.by),
+            .override_reason = span_cstr(c->word.reason),
             .targets = targets,
             .ntargets = c->ntargets,
         };
@@ -550,7 +549,7 @@ static void restore_word(struct health_connector *c, const struct routing_link *
 {
     if (k->override == ROUTING_AUTO || (k->override_until_ms != 0 && wall_ms >= k->override_until_ms))
         return;
-    set_word(c, k->override, k->override_until_ms, k->override_by, k->override_reason);
+    set_word(&c->word, k->override, k->override_until_ms, k->override_by, k->override_reason);
 }
 
 void health_restore(struct health *h, const struct routing_link *k, ms_t now_ms, ms_t wall_ms)
